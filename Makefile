@@ -1,0 +1,97 @@
+# Every target is a line or two that you could type yourself; `make` lists them.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+# A new chapter is one more word here: its five notebooks lie in notebooks/<chapter>/.
+CHAPTERS := efficient3d
+
+PYTHON ?= python3.11
+PY     := .venv/bin/python
+INSTALLED := .venv/.installed
+STAMPS := _build/stamps
+# What every notebook rests on: a change in any of these runs all of them again.
+SHARED := $(INSTALLED) $(wildcard data_manifests/*.yaml) \
+          $(shell find lib/actionbook -name '*.py' -not -name '.tmp-*' 2>/dev/null)
+
+.PHONY: help install book notebooks test check format bench lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+install: $(INSTALLED) ## put the pinned environment into .venv
+
+# What the machine itself has to bring is checked before a gigabyte is fetched, and said in one line where it is missing.
+# The last line also makes matplotlib's list of fonts, which would otherwise be announced in the middle of a notebook.
+$(INSTALLED): requirements.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed and $(PYTHON) is not found: install it, or name one with make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "Python 3.11 is needed and $(PYTHON) is another: name one with make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments: apt-get install python3.11-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/null || { echo "MindSpore needs libgomp1: apt-get install libgomp1" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation -e .
+	@GLOG_v=3 $(PY) -c 'import actionbook, mindspore, matplotlib.font_manager' || { echo "MindSpore does not load on this machine: the last line above says why" >&2; exit 1; }
+	@touch $@
+
+book: notebooks ## run what is stale and render the book into _build/html
+	$(PY) -m actionbook.results.pages
+	.venv/bin/jupyter-book build . --config _config.yml --toc book/_toc.yml --path-output . --all -W -n --keep-going --quiet
+	@echo "The book is ready: open $(CURDIR)/_build/html/index.html"
+
+notebooks: ## run the notebooks that are stale, chapter by chapter
+test: $(INSTALLED) ## run the tests, then every notebook's cells against the outputs it was committed with
+	$(PY) -m pytest -n 2 --dist loadfile tests
+	rm -rf _build/test-work
+	ACTIONBOOK_WORK=$(CURDIR)/_build/test-work $(PY) -m pytest -p no:xdist --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg --nbval-cell-timeout 1200 notebooks
+
+check: $(INSTALLED) ## lint, types, pairs of notebooks, citation file
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy lib/actionbook
+	$(PY) -m actionbook.notebooks check notebooks
+	$(PY) -m pytest -q tests/test_book.py -k citation
+
+format: $(INSTALLED) ## mend layout and what the linter can mend
+	$(PY) -m ruff check --fix --extend-exclude '*.ipynb' .
+	$(PY) -m ruff format .
+
+bench: $(INSTALLED) ## measure speed against peers, as ratios within one run
+	$(PY) -m bench
+
+# Ascend servers are aarch64: the same versions have to resolve there. Needs uv.
+RESOLVE := uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header requirements.in
+lock: ## rewrite requirements.txt from requirements.in, for x86_64 and aarch64
+	$(RESOLVE) --python-platform x86_64-manylinux_2_28 -o requirements.txt
+	@mkdir -p _build && cp requirements.txt _build/requirements-aarch64.txt
+	$(RESOLVE) --python-platform aarch64-manylinux_2_28 -o _build/requirements-aarch64.txt
+	diff requirements.txt _build/requirements-aarch64.txt
+
+clean: ## remove what was built; work/, runs/ and .venv stay
+	rm -rf _build book/_generated .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find lib tests notebooks -name __pycache__ -prune -exec rm -rf {} +
+
+# Stages. Stamps tell what is stale, not the notebooks themselves: after a clone their times mean nothing.
+define stage  # chapter, stage, stage before it
+notebooks: $(STAMPS)/$(1)/$(2).done
+$(STAMPS)/$(1)/$(2).done: notebooks/$(1)/$(2).md $(wildcard notebooks/$(1)/recipes/*.yaml) $(SHARED) $(3:%=$(STAMPS)/$(1)/%.done)
+	@mkdir -p $$(@D)
+	$(PY) -m actionbook.notebooks execute $$<
+	@touch $$@
+
+endef
+define chapter
+$(call stage,$(1),01_data)
+$(call stage,$(1),02_architecture,01_data)
+$(call stage,$(1),03_training,02_architecture)
+$(call stage,$(1),04_conversion,03_training)
+$(call stage,$(1),05_accuracy,04_conversion)
+endef
+$(foreach name,$(CHAPTERS),$(eval $(call chapter,$(name))))
+
+# Your own video is classified by the network that the first chapter has trained.
+notebooks: $(STAMPS)/your_own_video.done
+$(STAMPS)/your_own_video.done: notebooks/your_own_video.md $(STAMPS)/efficient3d/05_accuracy.done
+	$(PY) -m actionbook.notebooks execute $<
+	@touch $@

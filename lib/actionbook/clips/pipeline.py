@@ -1,0 +1,181 @@
+"""Feeding clips: a thread pool that reads, decodes and transforms, in an order that hangs on the seed alone."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from actionbook.clips.sampling import centre_clip, random_clip, test_windows, window_clip
+from actionbook.clips.transforms import draw_crop, test_clip, train_clip
+from actionbook.core.errors import BookError
+from actionbook.core.recipe import Clips
+from actionbook.video.store import FrameStore
+
+if TYPE_CHECKING:
+    import mindspore.dataset
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def store_path(store: Path, label: str, video: str) -> Path:
+    """The frame store file of one video: ``<store>/<label>/<video>.zip``."""
+    return store / label / f"{video}.zip"
+
+
+def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], workers: int, ahead: int) -> Iterator[Result]:
+    """``map`` over a thread pool: results in the order of `items`, at most `ahead` of them in memory.
+
+    Threads suffice because JPEG decoding, OpenCV and NumPy release Python's global lock; they beat worker processes,
+    which must copy every clip (and fight the training for the cores).
+    """
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) >= ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def read_train_clip(store: FrameStore, clips: Clips, rng: np.random.Generator) -> np.ndarray:
+    """Draw one training clip of a video: float32 (3, T, size, size). All draws come from `rng`."""
+    indices = random_clip(len(store), clips.frames, clips.stride, rng)
+    crop = draw_crop(*store.frame_size, clips, rng)
+    return train_clip(store.read(indices, min_size=math.ceil(clips.size / crop.side)), crop, clips)
+
+
+def read_test_clip(store: FrameStore, indices: np.ndarray, clips: Clips) -> np.ndarray:
+    """The clip of the given frames with the authors' test transform: float32 (3, T, size, size)."""
+    different, place = np.unique(indices, return_inverse=True)  # a looped clip repeats frames: decode each once
+    frames = store.read(different)
+    return test_clip([frames[i] for i in place], clips)
+
+
+@dataclass
+class TrainingSource:
+    """Batches of training clips, epoch after epoch: (clips float32 (B, 3, T, H, W), targets int32 (B,)).
+
+    The order of videos is a permutation drawn from (seed, epoch); every clip's draws come from (seed, epoch, video,
+    repeat). Neither the number of workers nor what happened before an epoch has any influence, so an epoch can be
+    repeated or resumed alone. Of `ranks` devices, number `rank` gets its share of every global batch; the last
+    incomplete global batch of an epoch is left out (other videos each epoch).
+    """
+
+    index: pd.DataFrame
+    store: Path
+    clips: Clips
+    batch_size: int
+    seed: int
+    clips_per_video: int = 1
+    workers: int = 1
+    rank: int = 0
+    ranks: int = 1
+    epoch: int = 0
+    """The epoch that the next iteration gives; it counts up by itself."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size % self.ranks:
+            raise BookError(f"training.batch_size {self.batch_size} is not a multiple of the {self.ranks} devices")
+        if not len(self):
+            raise BookError(
+                f"{len(self.index) * self.clips_per_video} training clips do not fill one batch of {self.batch_size}: "
+                "lower training.batch_size or raise training.clips_per_video"
+            )
+
+    def __len__(self) -> int:
+        """Steps of an epoch."""
+        return len(self.index) * self.clips_per_video // self.batch_size
+
+    def order(self, epoch: int) -> np.ndarray:
+        """Clip numbers of an epoch in order; clip k is repeat ``k // videos`` of video ``k % videos``."""
+        rng = np.random.default_rng([self.seed, epoch])
+        return rng.permutation(len(self.index) * self.clips_per_video)[: len(self) * self.batch_size]
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        epoch, self.epoch = self.epoch, self.epoch + 1
+        share = self.batch_size // self.ranks
+        mine = self.order(epoch).reshape(-1, self.ranks, share)[:, self.rank]
+        clips = ordered_map(lambda number: self._clip(epoch, int(number)), mine.ravel(), self.workers, 3 * share)
+        targets = self.index.target.to_numpy(np.int32)
+        for numbers in mine:
+            yield np.stack([next(clips) for _ in numbers]), targets[numbers % len(self.index)]
+
+    def _clip(self, epoch: int, number: int) -> np.ndarray:
+        row = self.index.iloc[number % len(self.index)]
+        rng = np.random.default_rng([self.seed, epoch, number])
+        with FrameStore(store_path(self.store, row.label, row.video)) as store:
+            return read_train_clip(store, self.clips, rng)
+
+
+def training_dataset(source: TrainingSource) -> mindspore.dataset.GeneratorDataset:
+    """`source` as a MindSpore dataset with the columns ``clip`` and ``target``, already batched."""
+    from mindspore.dataset import GeneratorDataset  # noqa: PLC0415 (slow to import)
+
+    return GeneratorDataset(source, ["clip", "target"], shuffle=False, num_parallel_workers=1)
+
+
+def window_table(index: pd.DataFrame, clips: Clips) -> pd.DataFrame:
+    """All test windows, video by video, in time order: columns video, label, target, start, stop (frames from 0).
+
+    Raises BookError naming videos too short for a window (they have one frame or none).
+    """
+    rows = [
+        (row.video, row.label, row.target, window.start, window.stop)
+        for row in index.itertuples()
+        for window in test_windows(row.frames, clips.window)
+    ]
+    table = pd.DataFrame(rows, columns=["video", "label", "target", "start", "stop"])
+    without = sorted(set(index.video) - set(table.video))
+    if without:
+        raise BookError(f"{len(without)} test videos are too short for a window: {', '.join(without[:10])}")
+    return table
+
+
+def test_clips(windows: pd.DataFrame, store: Path, clips: Clips, workers: int = 1) -> Iterator[tuple[str, np.ndarray]]:
+    """(video, clip float32 (3, T, size, size)) of every row of a `window_table`, in its order."""
+
+    def read(row: tuple[str, str, int, int]) -> tuple[str, np.ndarray]:
+        video, label, start, stop = row
+        indices = window_clip(range(start, stop), clips.frames, clips.stride)
+        with FrameStore(store_path(store, label, video)) as frames:
+            return video, read_test_clip(frames, indices, clips)
+
+    rows = zip(windows.video, windows.label, windows.start, windows.stop, strict=True)
+    return ordered_map(read, rows, workers, ahead=4 * workers + 16)
+
+
+def centre_clips(index: pd.DataFrame, store: Path, clips: Clips, workers: int = 1) -> Iterator[tuple[str, np.ndarray]]:
+    """(video, its middle clip float32 (3, T, size, size)) of every video, in the index's order."""
+
+    def read(row: tuple[str, str, int]) -> tuple[str, np.ndarray]:
+        video, label, frames = row
+        with FrameStore(store_path(store, label, video)) as file:
+            return video, read_test_clip(file, centre_clip(frames, clips.frames, clips.stride), clips)
+
+    return ordered_map(read, zip(index.video, index.label, index.frames, strict=True), workers, ahead=4 * workers + 16)
+
+
+def batched(clips: Iterable[tuple[str, np.ndarray]], size: int) -> Iterator[tuple[list[str], np.ndarray]]:
+    """Group (id, clip) pairs: (ids, array (B, 3, T, H, W)); the last group may be smaller, nothing is dropped."""
+    group: list[tuple[str, np.ndarray]] = []
+    for item in clips:
+        group.append(item)
+        if len(group) == size:
+            yield [i for i, _ in group], np.stack([c for _, c in group])
+            group = []
+    if group:
+        yield [i for i, _ in group], np.stack([c for _, c in group])

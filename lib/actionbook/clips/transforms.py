@@ -1,0 +1,93 @@
+"""Spatial transforms: frames, uint8 RGB (H, W, 3), to clips, float32 (C, T, H, W)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from actionbook.core.recipe import Clips
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A square of a frame, as shares of the frame so that it fits any decoded size, and whether to mirror it."""
+
+    top: float
+    left: float
+    side: float
+    """Share of the shorter side."""
+    flip: bool
+
+
+def draw_crop(width: int, height: int, clips: Clips, rng: np.random.Generator) -> Crop:
+    """One random crop for all frames of a clip (spatial_transforms.py: MultiScaleRandomCrop, MultiScaleCornerCrop).
+
+    A scale is drawn from ``clips.scales``, the square's side is that share of the frame's shorter side; it lies
+    anywhere (``random``), in a corner or the middle (``corner``), or in the middle (``center``).
+    """
+    scale = clips.scales[int(rng.integers(len(clips.scales)))]
+    side = int(min(width, height) * scale)
+    room_x, room_y = width - side, height - side
+    if clips.crop == "random":
+        left, top = rng.integers(room_x, endpoint=True), rng.integers(room_y, endpoint=True)
+    elif clips.crop == "corner":
+        places = [(0, 0), (room_x, 0), (0, room_y), (room_x, room_y), (room_x / 2, room_y / 2)]
+        left, top = places[int(rng.integers(len(places)))]
+    else:
+        left, top = room_x / 2, room_y / 2
+    return Crop(float(top / height), float(left / width), scale, bool(rng.random() < clips.flip))
+
+
+def train_clip(frames: Sequence[np.ndarray], crop: Crop, clips: Clips) -> np.ndarray:
+    """Crop, mirror, resize and normalise: (T) frames -> float32 (3, T, size, size)."""
+    size = clips.size
+    out = np.empty((3, len(frames), size, size), np.float32)
+    for t, frame in enumerate(frames):
+        height, width = frame.shape[:2]
+        side = max(1, round(min(width, height) * crop.side))
+        top = min(round(crop.top * height), height - side)
+        left = min(round(crop.left * width), width - side)
+        square = frame[top : top + side, left : left + side]
+        # Averaging only where at least two pixels become one; bilinear is faster and as good below that.
+        method = cv2.INTER_AREA if side >= 2 * size else cv2.INTER_LINEAR
+        square = cv2.resize(square, (size, size), interpolation=method)
+        _normalise_into(out[:, t], square[:, ::-1] if crop.flip else square, clips)
+    return out
+
+
+def test_clip(frames: Sequence[np.ndarray], clips: Clips) -> np.ndarray:
+    """The authors' test transform: short side to `size`, centre crop, normalise -> float32 (3, T, size, size).
+
+    Pillow's bilinear filter (which averages when it shrinks) and Python's rounding to even, as the original
+    (spatial_transforms.py: Scale, CornerCrop 'c', ToTensor(1), Normalize); checked against its golden outputs.
+    """
+    size = clips.size
+    out = np.empty((3, len(frames), size, size), np.float32)
+    for t, frame in enumerate(frames):
+        height, width = frame.shape[:2]
+        if min(width, height) != size:
+            shape = (size, int(size * height / width)) if width <= height else (int(size * width / height), size)
+            frame = np.asarray(Image.fromarray(frame).resize(shape, Image.Resampling.BILINEAR))  # noqa: PLW2901
+            height, width = frame.shape[:2]
+        top, left = round((height - size) / 2), round((width - size) / 2)
+        _normalise_into(out[:, t], frame[top : top + size, left : left + size], clips)
+    return out
+
+
+def _normalise_into(out: np.ndarray, pixels: np.ndarray, clips: Clips) -> None:
+    """(size, size, 3) uint8 -> (3, size, size) float32: (x - mean) / std per colour, written in place."""
+    for channel in range(3):
+        np.subtract(pixels[:, :, channel], np.float32(clips.mean[channel]), out=out[channel])
+        if clips.std[channel] != 1:
+            out[channel] /= np.float32(clips.std[channel])
+
+
+def to_pixels(clip: np.ndarray, clips: Clips) -> np.ndarray:
+    """Undo the normalisation for pictures: float32 (3, T, H, W) -> uint8 (T, H, W, 3)."""
+    scale = np.array(clips.std, np.float32).reshape(3, 1, 1, 1)
+    shift = np.array(clips.mean, np.float32).reshape(3, 1, 1, 1)
+    return np.rint(clip * scale + shift).clip(0, 255).astype(np.uint8).transpose(1, 2, 3, 0)

@@ -1,0 +1,132 @@
+"""An ONNX graph that is easy to rewrite: nodes in a list, constants in a dictionary of arrays."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import ModelProto, NodeProto, ValueInfoProto, helper, numpy_helper, shape_inference
+
+from actionbook.conversion.errors import ConversionError
+
+Shape = tuple[int | None, ...]
+
+
+@dataclass
+class Graph:
+    """A graph under repair. The passes of this package change it in place; `to_model` gives the ONNX model again."""
+
+    nodes: list[NodeProto]  # in topological order
+    constants: dict[str, np.ndarray]  # initialisers, and what were Constant nodes
+    inputs: list[ValueInfoProto]
+    outputs: list[ValueInfoProto]
+    opset: int
+    ir_version: int
+
+    @classmethod
+    def from_model(cls, model: ModelProto) -> Graph:
+        """Read a model: Constant nodes become constants, inputs that only name an initialiser are dropped.
+
+        Raises ConversionError for a graph with subgraphs or with more than one operator domain.
+        """
+        domains = [entry for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
+        if len(domains) != 1 or len(model.opset_import) != 1:
+            raise ConversionError(
+                f"operator sets {[entry.domain for entry in model.opset_import]}: expected ONNX's own and no other"
+            )
+        constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+        nodes = []
+        for node in model.graph.node:
+            if any(attribute.type == onnx.AttributeProto.GRAPH for attribute in node.attribute):
+                raise ConversionError(f"node {node.name} ({node.op_type}) holds a subgraph, which is not supported")
+            if node.op_type == "Constant":
+                constants[node.output[0]] = numpy_helper.to_array(attributes(node)["value"])
+            else:
+                nodes.append(node)
+        inputs = [value for value in model.graph.input if value.name not in constants]
+        return cls(nodes, constants, inputs, list(model.graph.output), domains[0].version, model.ir_version)
+
+    def to_model(self) -> ModelProto:
+        """The ONNX model, pruned."""
+        self.prune()
+        initialisers = [numpy_helper.from_array(value, name) for name, value in self.constants.items()]
+        graph = helper.make_graph(self.nodes, "network", self.inputs, self.outputs, initialisers)
+        opsets = [helper.make_opsetid("", self.opset)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=self.ir_version, producer_name="actionbook")
+
+    def prune(self) -> None:
+        """Remove nodes and constants that no output needs."""
+        needed = {value.name for value in self.outputs}
+        kept: list[NodeProto] = []
+        for node in reversed(self.nodes):
+            if needed.intersection(node.output):
+                kept.append(node)
+                needed.update(node.input)
+        self.nodes = kept[::-1]
+        self.constants = {name: value for name, value in self.constants.items() if name in needed}
+
+    def producers(self) -> dict[str, NodeProto]:
+        """Tensor name -> the node that makes it."""
+        return {name: node for node in self.nodes for name in node.output}
+
+    def consumers(self) -> dict[str, list[NodeProto]]:
+        """Tensor name -> the nodes that read it. A graph output counts as read by an unnamed node besides."""
+        found: dict[str, list[NodeProto]] = {value.name: [NodeProto()] for value in self.outputs}
+        for node in self.nodes:
+            for name in node.input:
+                found.setdefault(name, []).append(node)
+        return found
+
+    def shapes(self) -> dict[str, Shape]:
+        """Tensor name -> shape by ONNX shape inference; None stands for a size that is not static."""
+        return model_shapes(self.to_model())
+
+    def drop(self, nodes: Iterable[NodeProto]) -> None:
+        """Remove nodes (by identity, not by value)."""
+        gone = {id(node) for node in nodes}
+        self.nodes = [node for node in self.nodes if id(node) not in gone]
+
+    def add_constant(self, name: str, value: np.ndarray) -> str:
+        """Store a constant under `name`, or under `name` and a number where that is taken; returns the name used."""
+        unique, number = name, 1
+        while unique in self.constants:
+            unique, number = f"{name}.{number}", number + 1
+        self.constants[unique] = value
+        return unique
+
+
+def attributes(node: NodeProto) -> dict[str, Any]:
+    """A node's attributes as Python values."""
+    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+
+
+def set_attribute(node: NodeProto, name: str, value: Any) -> None:
+    """Set an attribute, or remove it where `value` is None."""
+    kept = [attribute for attribute in node.attribute if attribute.name != name]
+    if value is not None:
+        kept.append(helper.make_attribute(name, value))
+    del node.attribute[:]
+    node.attribute.extend(kept)
+
+
+def model_shapes(model: ModelProto) -> dict[str, Shape]:
+    """Tensor name -> shape by ONNX shape inference. Raises ConversionError where the shapes contradict each other."""
+    try:
+        inferred = shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    except shape_inference.InferenceError as error:
+        raise ConversionError(f"the ONNX graph's shapes do not fit together: {error}") from error
+    shapes: dict[str, Shape] = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    for value in (*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output):
+        if value.type.tensor_type.HasField("shape"):
+            dims = value.type.tensor_type.shape.dim
+            shapes[value.name] = tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in dims)
+    return shapes
+
+
+def count_operators(model: ModelProto) -> dict[str, int]:
+    """Operator type -> number of nodes, the most frequent first."""
+    return dict(Counter(node.op_type for node in model.graph.node).most_common())

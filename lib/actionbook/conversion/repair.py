@@ -1,0 +1,101 @@
+"""What MindSpore's ONNX exporter gets wrong or leaves implicit, put right.
+
+Measured with MindSpore 2.10: convolution pads come in MindSpore's order, pooling with padding is written as SAME,
+and every 3-D batch norm is wrapped into two Reshapes that carry the batch size.
+"""
+
+from __future__ import annotations
+
+from onnx import NodeProto
+
+from actionbook.conversion.errors import ConversionError
+from actionbook.conversion.graph import Graph, Shape, attributes, set_attribute
+
+POOLS = ("MaxPool", "AveragePool")
+
+
+def permute_conv_pads(graph: Graph) -> None:
+    """Reorder every convolution's pads from MindSpore's (begin, end, begin, end, ...) to ONNX's (all begins, all ends).
+
+    Apply once, to a fresh export only: it cannot be told from the numbers which order they are in.
+    """
+    for node in graph.nodes:
+        if node.op_type == "Conv":
+            pads = attributes(node).get("pads")
+            if pads:
+                set_attribute(node, "pads", [*pads[0::2], *pads[1::2]])
+
+
+def make_pads_explicit(graph: Graph) -> None:
+    """Replace `auto_pad` by the pads that it stands for; ATC refuses or misreads it on 5-D tensors.
+
+    SAME on a pool raises ConversionError: MindSpore's exporter writes it for ``pad_mode='pad'`` too and loses the
+    true pads, so the file no longer says which were meant.
+    """
+    shapes: dict[str, Shape] | None = None
+    for node in graph.nodes:
+        if node.op_type != "Conv" and node.op_type not in POOLS:
+            continue
+        values = attributes(node)
+        mode = values.get("auto_pad", b"NOTSET").decode()
+        rank = len(values["kernel_shape"])
+        if mode in ("NOTSET", "VALID"):
+            pads = values.get("pads", [0] * (2 * rank)) if mode == "NOTSET" else [0] * (2 * rank)
+        elif node.op_type in POOLS:
+            raise ConversionError(
+                f"node {_label(node)}: {node.op_type} with auto_pad {mode}; MindSpore's exporter writes this for any "
+                "padded pool and loses the pads. Pad explicitly (concatenate zeros) and pool with pad_mode='valid'"
+            )
+        else:
+            shapes = shapes if shapes is not None else graph.shapes()
+            pads = _same_pads(node, shapes, upper=mode == "SAME_UPPER")
+        set_attribute(node, "auto_pad", None)
+        set_attribute(node, "pads", pads)
+
+
+def _same_pads(node: NodeProto, shapes: dict[str, Shape], *, upper: bool) -> list[int]:
+    """Pads of SAME: the output has ceil(size / stride) places; an odd pad's larger half is last where `upper`."""
+    values = attributes(node)
+    kernel = values["kernel_shape"]
+    sizes = shapes.get(node.input[0], ())[2:]
+    begins, ends = [], []
+    for i, size in enumerate(sizes):
+        if size is None:
+            raise ConversionError(f"node {_label(node)}: auto_pad SAME on a size that is not static")
+        stride = values.get("strides", [1] * len(kernel))[i]
+        extent = (kernel[i] - 1) * values.get("dilations", [1] * len(kernel))[i] + 1
+        total = max((-(-size // stride) - 1) * stride + extent - size, 0)
+        begins.append(total // 2 if upper else total - total // 2)
+        ends.append(total - begins[-1])
+    if len(begins) != len(kernel):
+        raise ConversionError(f"node {_label(node)}: the shape of its input is not known, so its pads are not either")
+    return begins + ends
+
+
+def unwrap_batch_norm(graph: Graph) -> None:
+    """Turn Reshape-BatchNormalization-Reshape, MindSpore's 3-D batch norm, into one BatchNormalization.
+
+    ONNX's works on any rank. Only where the Reshapes keep batch and channel axes and restore the first shape.
+    """
+    shapes, producers, consumers = graph.shapes(), graph.producers(), graph.consumers()
+    gone = []
+    for node in graph.nodes:
+        if node.op_type != "BatchNormalization":
+            continue
+        before = producers.get(node.input[0])
+        users = consumers.get(node.output[0], [])
+        if before is None or before.op_type != "Reshape" or len(users) != 1 or users[0].op_type != "Reshape":
+            continue
+        after = users[0]
+        outer, inner = shapes.get(before.input[0]), shapes.get(before.output[0])
+        if outer is None or inner is None or outer[:2] != inner[:2] or shapes.get(after.output[0]) != outer:
+            continue
+        node.input[0] = before.input[0]
+        node.output[0] = after.output[0]
+        gone.append(after)  # `before` may have other readers; if not, it is dead and pruned
+    graph.drop(gone)
+    graph.prune()
+
+
+def _label(node: NodeProto) -> str:
+    return repr(node.name or node.output[0])

@@ -1,0 +1,1 @@
+"""Runtime, manifests, recipes and workspaces: what every other floor stands on."""

@@ -1,0 +1,157 @@
+"""Manifests: what a data set or a set of weight files is, by size, digest and count."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from actionbook.core.errors import BookError
+from actionbook.core.files import sha256_file
+from actionbook.core.paths import MANIFESTS, shown
+from actionbook.core.schema import Strict, load
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Source(Strict):
+    """One file as published: where it is had, and how it is recognised."""
+
+    name: str
+    url: str | None = None
+    bytes: Count | None = None
+    sha256: Sha256 | None = None
+    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
+    status: Literal["verified", "single", "tofu"]
+    """verified: two independent sources agree on the digest; single: one source names it; tofu: none is published,
+    the first download's size and digest are recorded (trust on first use)."""
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _digest_known(self) -> Source:
+        if self.status != "tofu" and not (self.sha256 or self.md5):
+            raise ValueError(f"status {self.status!r} needs a sha256 or an md5")
+        return self
+
+
+class Split(Strict):
+    """Numbers of videos of one train/test split."""
+
+    train: Count
+    test: Count
+
+
+class Layout(Strict):
+    """Folders below the data root, with ``/`` between the parts."""
+
+    videos: str
+    annotations: str
+    suffix: str = ".avi"
+
+
+class Generator(Strict):
+    """Settings of a procedural data set."""
+
+    seed: int
+    groups: Annotated[int, Field(ge=22)] = 25
+    clips_per_group: Annotated[int, Field(ge=1, le=99)] = 2
+    min_frames: Annotated[int, Field(ge=17)] = 34
+    max_frames: Annotated[int, Field(ge=17)] = 50
+    width: Annotated[int, Field(ge=32, multiple_of=2)] = 320
+    height: Annotated[int, Field(ge=32, multiple_of=2)] = 240
+
+
+class DatasetManifest(Strict):
+    """A data set: sources, licence, layout, classes, counts, known traps."""
+
+    kind: Literal["dataset"]
+    name: str
+    dataset: Literal["ucf101"]
+    """The reader in `actionbook.datasets` that understands the layout."""
+    title: str
+    licence: str
+    citation: str
+    homepage: str = ""
+    sources: tuple[Source, ...] = ()
+    annotation_files: tuple[Source, ...] = ()
+    layout: Layout
+    videos: Count
+    splits: dict[str, Split]
+    classes: tuple[str, ...]
+    class_groups: dict[str, tuple[tuple[str, ...], ...]] = {}
+    """Named sets of classes that the book looks at together, such as pairs that are reversals of each other."""
+    generator: Generator | None = None
+    traps: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _counts_agree(self) -> DatasetManifest:
+        for name, split in self.splits.items():
+            if split.train + split.test != self.videos:
+                raise ValueError(f"split {name}: {split.train} + {split.test} videos, but the data set has {self.videos}")
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError("a class is listed twice")
+        unknown = {c for sets in self.class_groups.values() for s in sets for c in s} - set(self.classes)
+        if unknown:
+            raise ValueError(f"class_groups name classes that do not exist: {', '.join(sorted(unknown))}")
+        return self
+
+
+class WeightsManifest(Strict):
+    """Published weight files."""
+
+    kind: Literal["weights"]
+    name: str
+    title: str
+    licence: str
+    homepage: str
+    files: tuple[Source, ...]
+    traps: tuple[str, ...] = ()
+
+    def file(self, name: str) -> Source:
+        """The entry called `name`. Raises BookError listing those that exist."""
+        for source in self.files:
+            if source.name == name:
+                return source
+        raise BookError(f"{self.name}: no weight file {name!r}; there are: {', '.join(f.name for f in self.files)}")
+
+
+def load_dataset(name: str) -> DatasetManifest:
+    """The manifest ``data_manifests/<name>.yaml`` of a data set."""
+    return load(DatasetManifest, _path(name))
+
+
+def load_weights(name: str) -> WeightsManifest:
+    """The manifest ``data_manifests/<name>.yaml`` of weight files."""
+    return load(WeightsManifest, _path(name))
+
+
+def verify(path: Path, source: Source) -> str:
+    """Check a file against its manifest entry before it is used, and return its sha256.
+
+    Raises BookError naming the file, what was expected and what was found. An entry of status ``tofu`` has nothing
+    to be compared with: its digest is returned for the record.
+    """
+    if not path.is_file():
+        where = f"; it is published at {source.url}" if source.url else ""
+        raise BookError(f"{shown(path)}: is missing{where}")
+    size = path.stat().st_size
+    if source.bytes is not None and size != source.bytes:
+        raise BookError(
+            f"{shown(path)}: {size} bytes, the manifest says {source.bytes}; fetch the file again"
+        )
+    digest = sha256_file(path)
+    if source.sha256 is not None and digest != source.sha256:
+        raise BookError(
+            f"{shown(path)}: sha256 {digest}, the manifest says {source.sha256}; it is another or a damaged file"
+        )
+    return digest
+
+
+def _path(name: str) -> Path:
+    path = MANIFESTS / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in MANIFESTS.glob("*.yaml")))
+        raise BookError(f"manifest {name!r}: {shown(path)} does not exist; there are: {known}")
+    return path

@@ -1,0 +1,149 @@
+"""Device, seeds and the environment report."""
+
+from __future__ import annotations
+
+import os
+import platform
+import random
+import re
+import shutil
+import subprocess
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from actionbook.core.errors import BookError
+from actionbook.core.files import sha256_tree
+from actionbook.core.paths import LIBRARY
+
+DEVICES = ("auto", "CPU", "GPU", "Ascend")
+PACKAGES = ("mindspore", "numpy", "opencv-contrib-python-headless", "av", "simplejpeg", "onnx", "onnxruntime")
+
+
+def set_device(device: str = "auto") -> str:
+    """Choose the device for MindSpore and GRAPH mode; returns the device in use.
+
+    ``auto`` takes Ascend where this machine has one, else the CPU. Raises BookError for an unknown name or a device
+    that this machine or this MindSpore cannot use.
+    """
+    import mindspore as ms  # noqa: PLC0415 (slow to import, and not needed to prepare data)
+
+    if device not in DEVICES:
+        raise BookError(f"device {device!r}: expected one of {', '.join(DEVICES)}")
+    ms.set_context(mode=ms.GRAPH_MODE)
+    wanted = ("Ascend" if has_npu() else "CPU") if device == "auto" else device
+    try:
+        ms.set_device(wanted)
+    except (RuntimeError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise BookError(
+            f"device {wanted!r} cannot be used here: {first} "
+            "Use device='CPU', or see 'Run it yourself' for what an Ascend machine needs."
+        ) from error
+    return wanted
+
+
+def has_npu() -> bool:
+    """Whether an Ascend device node exists (``/dev/davinci0`` and so on)."""
+    return any(Path("/dev").glob("davinci[0-9]*"))
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and MindSpore. Library code draws from its own generators; this is for all that does not."""
+    import mindspore as ms  # noqa: PLC0415
+
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 (for foreign code that draws from the global generator)
+    ms.set_seed(seed)
+
+
+def default_workers() -> int:
+    """Number of CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+@cache
+def library_sha256() -> str:
+    """Digest of the library's source files: two runs with the same digest ran the same code."""
+    return sha256_tree(LIBRARY, LIBRARY.rglob("*.py"))
+
+
+def environment() -> dict[str, Any]:
+    """Versions of everything that numbers may hang on; what is absent is None."""
+    return {
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "cpu": _cpu_model(),
+        "cores": default_workers(),
+        **{name: _version(name) for name in PACKAGES},
+        "ffmpeg": ffmpeg_build(),
+        "opencv_ffmpeg": _opencv_ffmpeg(),
+        "ONEDNN_MAX_CPU_ISA": os.environ.get("ONEDNN_MAX_CPU_ISA"),
+        "cann": _cann_version(),
+        "driver": _driver_version(),
+        "library_sha256": library_sha256(),
+    }
+
+
+def ffmpeg_build() -> str:
+    """The FFmpeg libraries that decode the videos (PyAV's), as name and version."""
+    import av  # noqa: PLC0415
+
+    versions = av.library_versions
+    return ", ".join(f"{name} {'.'.join(map(str, versions[name]))}" for name in ("libavcodec", "libavformat"))
+
+
+def _opencv_ffmpeg() -> str | None:
+    import cv2  # noqa: PLC0415
+
+    found = re.findall(r"^\s+(avcodec|avformat):\s+YES \(([\d.]+)\)", cv2.getBuildInformation(), re.MULTILINE)
+    return ", ".join(f"lib{name} {version}" for name, version in found) or None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu_model() -> str | None:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor() or None
+    found = re.search(r"^(?:model name|Model)\s*:\s*(.+)$", text, re.MULTILINE)
+    return found.group(1).strip() if found else None
+
+
+def _cann_version() -> str | None:
+    """Version of the CANN toolkit, from the file that its installer writes."""
+    home = os.environ.get("ASCEND_HOME_PATH") or os.environ.get("ASCEND_TOOLKIT_HOME")
+    candidates = [Path(home)] if home else []
+    candidates += [Path("/usr/local/Ascend/ascend-toolkit/latest"), Path("/usr/local/Ascend/cann")]
+    for folder in candidates:
+        for name in ("version.cfg", "ascend_toolkit_install.info", "compiler/version.info"):
+            try:
+                text = (folder / name).read_text(errors="replace")
+            except OSError:
+                continue
+            found = re.search(r"(?im)^\W*(?:version|toolkit_installed_version)\W+([\w.]+)", text)
+            if found:
+                return found.group(1)
+    return None
+
+
+def _driver_version() -> str | None:
+    """Version in the first line of ``npu-smi info``, None where there is no such tool or device."""
+    tool = shutil.which("npu-smi")
+    if tool is None:
+        return None
+    try:
+        done = subprocess.run([tool, "info"], capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.search(r"npu-smi\s+([\w.]+)", done.stdout)
+    return found.group(1) if found else None

@@ -1,0 +1,19 @@
+"""Figures: articulated people who act in painted scenes, the raw material of every miniature data set.
+
+A `Scene` holds a place, a camera, moving things and actors; `render_frame(scene, t)` draws it at any time and
+`actor_box(scene, index, t)` says where an actor is. Which data set's folders the frames go to is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+from actionbook.datasets.figures.actions import ACTIONS, REVERSED_PAIRS, Action
+from actionbook.datasets.figures.backgrounds import OUTDOORS, PLACES, Place
+from actionbook.datasets.figures.encode import write_avi
+from actionbook.datasets.figures.people import Person, draw_person
+from actionbook.datasets.figures.props import Prop
+from actionbook.datasets.figures.scene import Actor, Camera, Scene, actor_box, render_frame
+
+__all__ = [
+    "ACTIONS", "OUTDOORS", "PLACES", "REVERSED_PAIRS", "Action", "Actor", "Camera", "Person", "Place", "Prop", "Scene",
+    "actor_box", "draw_person", "render_frame", "write_avi",
+]  # fmt: skip

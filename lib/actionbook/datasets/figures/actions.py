@@ -1,0 +1,167 @@
+"""What figures do: joint-angle curves over a cycle, or over the whole clip, for each action.
+
+Three pairs of actions are each other's exact time reverse. They share one curve, so they hold the same poses and only
+their order tells them apart: no single frame is enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from math import acos, cos, exp, floor, pi, sin
+
+from actionbook.datasets.figures.skeleton import Arm, Body, Joints, Leg, Pose, joints
+
+REVERSED_PAIRS: tuple[tuple[str, str], ...] = (
+    ("ArmCirclesInward", "ArmCirclesOutward"),
+    ("Walking", "MoonWalk"),
+    ("SittingDown", "StandingUp"),
+)
+"""(action, its time reverse): the second is played from the first's curve, last moment first."""
+
+
+@dataclass(frozen=True)
+class Action:
+    """One action: `curve` from phase (cycles) or progress (0 to 1, where not `cyclic`) to a pose.
+
+    `travels`: the figure moves over the ground as its stance foot pushes. `backwards`: played last moment first.
+    `seat`: a stool stands behind the figure.
+    """
+
+    curve: Callable[[float], Pose]
+    frontal: bool
+    cyclic: bool = True
+    travels: bool = False
+    backwards: bool = False
+    seat: bool = False
+
+
+def _wave(phase: float, at: float = 0.0) -> float:
+    """A cosine over one cycle, 1 at phase `at`."""
+    return cos(2 * pi * (phase - at))
+
+
+def _bump(phase: float, at: float, sharpness: float) -> float:
+    """A smooth periodic bump of height 1 at phase `at` (von Mises shape); narrower for a larger `sharpness`."""
+    return exp(sharpness * (_wave(phase, at) - 1.0))
+
+
+def _arm_circles(phase: float) -> Pose:
+    turn = 2 * pi * phase
+    bend = 0.12 + 0.28 * _bump(phase, 0.75, 1.5)  # arms bend a little as they pass in front of the chest
+    arm = Arm(turn, bend)
+    return Pose((arm, arm), (Leg(0.10), Leg(0.10)), lift=0.0)
+
+
+def _walking(phase: float) -> Pose:
+    def leg(at: float) -> Leg:
+        own = phase - at
+        hip = 0.06 + 0.46 * _wave(own)
+        knee = 0.08 + 1.00 * _bump(own, 0.76, 3.0) + 0.14 * _bump(own, 0.14, 4.0)
+        foot = 0.75 * _bump(own, 0.60, 5.0) - 0.30 * _bump(own, 0.97, 7.0)
+        return Leg(hip, knee, foot)
+
+    def arm(at: float) -> Arm:
+        swing = _wave(phase, at)
+        return Arm(0.05 - 0.50 * swing, 0.42 - 0.22 * swing)
+
+    return Pose((arm(0.5), arm(0.0)), (leg(0.5), leg(0.0)), lean=0.05, nod=0.03 * _wave(2 * phase))
+
+
+_SEATED = 1.47  # angle of the thighs on the stool, nearly level
+
+
+def _sitting_down(progress: float) -> Pose:
+    # The hips sink evenly, and trunk and arms turn round at different times: some part always moves clearly.
+    even = acos(1 - progress * (1 - cos(_SEATED)))
+    bend = 0.30 * _SEATED * progress + 0.70 * even
+    early, late = sin(pi * progress**0.62), sin(pi * progress**1.3)
+    leg = Leg(bend, bend + 0.26 * sin(pi * progress))
+    reach = 0.10 + 0.95 * late + 0.55 * progress
+    elbow = 0.25 + 0.5 * progress
+    arms = (Arm(reach + 0.06, elbow), Arm(reach - 0.04, elbow))
+    return Pose(arms, (leg, leg), lean=0.03 + 0.66 * early, nod=-0.32 * early, planted=True)
+
+
+def _boxing(phase: float) -> Pose:
+    def arm(at: float) -> Arm:
+        punch = _bump(phase, at, 3.5)
+        return Arm(0.30 + 1.27 * punch, 2.15 * (1 - punch) + 0.04)
+
+    step = _wave(phase, 0.25)
+    legs = (Leg(0.42 + 0.03 * step, 0.42, 0.0), Leg(-0.22 + 0.03 * step, 0.36, 0.22))
+    bounce = 0.012 * (1 + _wave(2 * phase, 0.1)) / 2
+    return Pose((arm(0.0), arm(0.5)), legs, lean=0.12 + 0.06 * _wave(2 * phase), nod=-0.05, lift=bounce)
+
+
+def _jumping_jack(phase: float) -> Pose:
+    spread = (1 - _wave(phase)) / 2
+    arm = Arm(0.14 + 2.72 * spread, 0.10 + 0.16 * _bump(phase, 0.25, 2.0) + 0.10 * _bump(phase, 0.75, 2.0))
+    leg = Leg(0.03 + 0.46 * spread, 0.04 * spread)
+    return Pose((arm, arm), (leg, leg), lift=0.075 * (1 - _wave(2 * phase)) / 2)
+
+
+def _kicking(phase: float) -> Pose:
+    chamber = _bump(phase, 0.27, 3.5) + _bump(phase, 0.73, 3.5)
+    kick = _bump(phase, 0.5, 1.3)
+    near = Leg(-0.20 + 1.80 * kick, 0.22 + 1.35 * chamber, 0.10 - 1.25 * kick)
+    far = Leg(0.10 - 0.14 * kick, 0.16 - 0.08 * kick, 0.0)
+    arms = (Arm(0.55 + 0.25 * kick, 1.75 - 0.5 * kick), Arm(0.35 - 0.95 * kick, 1.85 - 1.0 * kick))
+    return Pose(arms, (far, near), lean=0.08 - 0.40 * kick, nod=0.22 * kick)
+
+
+def _waving(phase: float) -> Pose:
+    sway = _wave(phase)
+    arms = (Arm(0.34, -0.10), Arm(1.95 + 0.12 * sway, 0.90 + 0.72 * sway))
+    return Pose(arms, (Leg(0.09), Leg(0.09)), lean=0.03 * sway, nod=0.06 * _wave(phase, 0.1))
+
+
+def _standing(phase: float) -> Pose:
+    breath = _wave(phase)
+    arms = (Arm(0.20 + 0.03 * breath, -0.08), Arm(0.20 + 0.03 * breath, -0.08))
+    return Pose(arms, (Leg(0.08), Leg(0.08)), nod=0.03 * breath)
+
+
+ACTIONS: dict[str, Action] = {
+    "ArmCirclesInward": Action(_arm_circles, frontal=True),
+    "ArmCirclesOutward": Action(_arm_circles, frontal=True, backwards=True),
+    "Boxing": Action(_boxing, frontal=False),
+    "JumpingJack": Action(_jumping_jack, frontal=True),
+    "Kicking": Action(_kicking, frontal=False),
+    "MoonWalk": Action(_walking, frontal=False, travels=True, backwards=True),
+    "SittingDown": Action(_sitting_down, frontal=False, cyclic=False, seat=True),
+    "Standing": Action(_standing, frontal=True),
+    "StandingUp": Action(_sitting_down, frontal=False, cyclic=False, seat=True, backwards=True),
+    "Walking": Action(_walking, frontal=False, travels=True),
+    "Waving": Action(_waving, frontal=True),
+}
+"""Every action by name. ``Standing`` is for bystanders; it is no class of the default miniature."""
+
+_STEPS = 96
+
+
+@lru_cache(maxsize=256)
+def _stride(body: Body, curve: Callable[[float], Pose]) -> tuple[float, ...]:
+    """Ground covered (body heights) after each 1/96 of a cycle, such that the foot on the ground does not slip."""
+    frames: list[Joints] = [joints(body, curve(step / _STEPS), frontal=False) for step in range(_STEPS + 1)]
+    covered = [0.0]
+    for now, after in pairwise(frames):
+        # The stance foot is the one that moves back under the trunk, the other one swings forward.
+        back = max(before[0] - later[0] for before, later in zip(now.ankles, after.ankles, strict=True))
+        covered.append(covered[-1] + back)
+    return tuple(covered)
+
+
+def travelled(body: Body, action: Action, phase: float) -> float:
+    """Distance over the ground (body heights) at `phase` cycles; 0 for an action that stays in place."""
+    if not action.travels:
+        return 0.0
+    covered = _stride(body, action.curve)
+    whole = floor(phase)
+    place = (phase - whole) * _STEPS
+    index = min(int(place), _STEPS - 1)
+    within = covered[index] + (place - index) * (covered[index + 1] - covered[index])
+    # Half of it evenly: the trunk's inertia keeps a walker's speed steadier than the rigid stance leg alone would.
+    return covered[-1] * (whole + 0.5 * (phase - whole)) + 0.5 * within

@@ -1,0 +1,106 @@
+"""UCF101 on disk: class folders of .avi files and the official train/test lists.
+
+Soomro, Zamir, Shah, "UCF101: A Dataset of 101 Human Actions Classes From Videos in The Wild", CRCV-TR-12-01.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from actionbook.core.errors import BookError
+from actionbook.core.manifest import DatasetManifest
+from actionbook.core.paths import shown
+from actionbook.datasets.index import make_index
+
+_LINE = re.compile(r"(?P<label>[^/]+)/(?P<video>v_[^/]+_g\d\d_c\d\d)\.avi(?: (?P<number>\d+))?")
+
+
+def ucf101_index(
+    root: Path, manifest: DatasetManifest, split: int, allow_missing: bool = False
+) -> tuple[pd.DataFrame, list[str]]:
+    """Read one split: (index in list order, train then test; names of missing videos).
+
+    Everything is checked against the manifest: the class list, the number of lines of both lists, that no video
+    stands in both, and that every file exists. The lists' line ends may be CRLF (as published) or LF.
+    Raises BookError listing what is wrong; with `allow_missing` videos that do not exist are left out and returned.
+    """
+    if str(split) not in manifest.splits:
+        raise BookError(f"{manifest.name}: there is no split {split}, only {', '.join(manifest.splits)}")
+    lists = root / manifest.layout.annotations
+    _check_classes(lists / "classInd.txt", manifest)
+    expected = manifest.splits[str(split)]
+    rows: list[dict[str, object]] = []
+    for subset, count in (("train", expected.train), ("test", expected.test)):
+        path = lists / f"{subset}list{split:02d}.txt"
+        found = _read_list(path, manifest)
+        if len(found) != count:
+            raise BookError(f"{shown(path)}: {len(found)} videos, the manifest says {count}; fetch the lists again")
+        rows += [{**row, "subset": subset} for row in found]
+    files = _files_by_lower_name(root / manifest.layout.videos, manifest)
+    missing = []
+    for row in rows:
+        path_found = files.get((str(row["label"]), str(row["video"]).lower()))
+        if path_found is None:
+            missing.append(str(row["video"]))
+        else:
+            row["path"] = path_found.relative_to(root).as_posix()
+    if missing and (not allow_missing or len(missing) == len(rows)):
+        raise BookError(_missing_text(root, manifest, missing, len(rows)))
+    gone = set(missing)
+    return make_index([{**row, "frames": 0} for row in rows if row["video"] not in gone]), missing
+
+
+def _check_classes(path: Path, manifest: DatasetManifest) -> None:
+    found = [line.split(maxsplit=1) for line in _lines(path)]
+    expected = [[str(i + 1), name] for i, name in enumerate(manifest.classes)]
+    if found != expected:
+        wrong = [" ".join(f) for f, e in zip(found, expected, strict=False) if f != e][:3]
+        raise BookError(
+            f"{shown(path)}: is not the class list of {manifest.name} "
+            f"({len(found)} classes, {len(expected)} expected; first differences: {wrong})"
+        )
+
+
+def _read_list(path: Path, manifest: DatasetManifest) -> list[dict[str, object]]:
+    numbers = {name: i for i, name in enumerate(manifest.classes)}
+    rows = []
+    for number, line in enumerate(_lines(path), start=1):
+        match = _LINE.fullmatch(line)
+        if not match or match["label"] not in numbers:
+            raise BookError(f"{shown(path)}, line {number}: expected Class/v_Class_g01_c01.avi, found {line!r}")
+        target = numbers[match["label"]]
+        if match["number"] and int(match["number"]) != target + 1:
+            raise BookError(f"{shown(path)}, line {number}: class number {match['number']}, expected {target + 1}")
+        rows.append({"video": match["video"], "label": match["label"], "target": target})
+    return rows
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BookError(f"{shown(path)}: cannot be read ({error}); unpack the train/test lists there") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _files_by_lower_name(folder: Path, manifest: DatasetManifest) -> dict[tuple[str, str], Path]:
+    """Video files by (class, lower-case stem): HandstandPushups' files are spelt v_HandStandPushups_* in some copies."""
+    return {
+        (label, path.stem.lower()): path
+        for label in manifest.classes
+        for path in sorted((folder / label).glob("*"))
+        if path.suffix == manifest.layout.suffix
+    }
+
+
+def _missing_text(root: Path, manifest: DatasetManifest, missing: list[str], total: int) -> str:
+    shown_names = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")  # noqa: PLR2004
+    sources = "; ".join(f"{s.name} from {s.url}" for s in manifest.sources if s.url)
+    return (
+        f"{shown(root / manifest.layout.videos)}: {len(missing)} of the {total} videos of {manifest.name} are missing: "
+        f"{shown_names}. " + (f"The data set is published as {sources}. " if sources else "")
+        + "To work with a partial copy, set data.allow_missing; every result then says how many videos it lacks."
+    )

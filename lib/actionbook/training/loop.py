@@ -1,0 +1,162 @@
+"""Training one network: a GRAPH-mode step, a loop over epochs, a log, checkpoints that a run resumes from."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+import pandas as pd
+from mindspore import nn
+
+from actionbook.clips.pipeline import TrainingSource, training_dataset
+from actionbook.core.errors import BookError
+from actionbook.core.files import sha256_file, write_json_atomic, write_text_atomic
+from actionbook.core.paths import shown
+from actionbook.core.progress import progress_bar
+from actionbook.core.recipe import Training
+from actionbook.training.checkpoint import load_checkpoint, save_checkpoint
+from actionbook.training.schedule import step_rate, step_rates
+
+Validate = Callable[[nn.Cell], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of the training log (``log.jsonl``)."""
+
+    epoch: int
+    """From 1: epochs finished."""
+    lr: float
+    loss: float
+    """Mean cross-entropy of the epoch's training clips, in nats."""
+    seconds: float
+    data_wait: float
+    """Share of the time in which the network waited for clips, 0..1."""
+    validation: dict[str, float]
+
+
+def train(
+    network: nn.Cell, source: TrainingSource, training: Training, folder: Path, validate: Validate | None = None
+) -> pd.DataFrame:
+    """Train `network` in place and return the log, one row per epoch.
+
+    `folder` receives ``log.jsonl``, ``state.ckpt`` (weights, optimiser, epoch; resumed from if present) and, at the
+    end, ``network.ckpt`` and ``done.json``. A finished folder is loaded, not trained again. `validate` is called
+    after every epoch with the network in evaluation mode; what it returns is logged.
+    Raises BookError if the loss stops being a finite number.
+    """
+    if (folder / "done.json").exists():
+        load_checkpoint(network, folder / "network.ckpt")
+        return read_log(folder)
+    step = train_step(network, training, len(source))
+    log = _resume(step, folder)
+    source.epoch = len(log)
+    batches = _forever(source, training.epochs - len(log))
+    total = training.epochs * len(source)
+    with progress_bar(total, f"training {folder.name}", "steps", initial=len(log) * len(source)) as bar:
+        for epoch in range(len(log), training.epochs):
+            network.set_train(True)
+            start, waited, losses = time.perf_counter(), 0.0, []
+            for _ in range(len(source)):
+                asked = time.perf_counter()
+                clips, targets = next(batches)
+                waited += time.perf_counter() - asked
+                losses.append(float(step(clips, targets).asnumpy()))
+                _check_finite(losses[-1], epoch, len(losses), training)
+                bar.update()
+            seconds = time.perf_counter() - start
+            network.set_train(False)
+            found = validate(network) if validate else {}
+            rate = step_rate(training, epoch)
+            loss = float(np.mean(losses))
+            log.append(Epoch(epoch + 1, rate, round(loss, 6), round(seconds, 3), round(waited / seconds, 4), found))
+            bar.set_postfix(loss=f"{loss:.3f}", **{k: f"{v:.3f}" for k, v in found.items()}, refresh=False)
+            if (epoch + 1) % training.checkpoint_epochs == 0 and epoch + 1 < training.epochs:
+                _write_state(step, folder, log)
+    network.set_train(False)
+    _write_log(folder, log)
+    save_checkpoint(network, folder / "network.ckpt")
+    write_json_atomic(folder / "done.json", {"epochs": training.epochs, "sha256": sha256_file(folder / "network.ckpt")})
+    (folder / "state.ckpt").unlink(missing_ok=True)
+    return read_log(folder)
+
+
+def train_step(network: nn.Cell, training: Training, steps_per_epoch: int) -> nn.Cell:
+    """A cell that takes (clips, targets), does one optimiser step and returns the loss.
+
+    Cross-entropy and SGD with dampening, as the original (main.py); MindSpore's SGD gives PyTorch's numbers.
+    """
+    rates = step_rates(training, steps_per_epoch) or [training.lr]
+    optimiser = nn.SGD(
+        network.trainable_params(),
+        learning_rate=rates,
+        momentum=training.momentum,
+        dampening=training.dampening,
+        weight_decay=training.weight_decay,
+        loss_scale=training.loss_scale,
+    )
+    manager = None if training.loss_scale == 1 else ms.amp.FixedLossScaleManager(training.loss_scale, False)
+    # sparse=True takes class numbers instead of one-hot rows.
+    loss = nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean")
+    return ms.amp.build_train_network(
+        network, optimiser, loss, level=training.amp_level, boost_level="O0", loss_scale_manager=manager
+    )
+
+
+def read_log(folder: Path) -> pd.DataFrame:
+    """The training log of a folder: epoch, lr, loss, seconds, data_wait and one column per validation figure."""
+    rows = [_flat(epoch) for epoch in _read_epochs(folder)]
+    return pd.DataFrame(rows, columns=None if rows else ["epoch", "lr", "loss", "seconds", "data_wait"])
+
+
+def _flat(epoch: Epoch) -> dict[str, float]:
+    row = asdict(epoch)
+    return {**row.pop("validation"), **row}
+
+
+def _forever(source: TrainingSource, epochs: int) -> Iterator[tuple[ms.Tensor, ms.Tensor]]:
+    """Batches of all remaining epochs as one stream, so that the next epoch is being read while this one ends."""
+    if epochs > 0:
+        iterator = training_dataset(source).create_tuple_iterator(num_epochs=epochs)
+        for _ in range(epochs):
+            yield from iterator
+
+
+def _resume(step: nn.Cell, folder: Path) -> list[Epoch]:
+    """Load the last state, if there is one, and return the log up to it."""
+    state = folder / "state.ckpt"
+    if not state.exists():
+        return []
+    finished = int(load_checkpoint(step, state)["epoch"])
+    return _read_epochs(folder)[:finished]
+
+
+def _write_state(step: nn.Cell, folder: Path, log: list[Epoch]) -> None:
+    """The log first: if we are killed in between, `_resume` cuts it back to what the state says."""
+    _write_log(folder, log)
+    save_checkpoint(step, folder / "state.ckpt", epoch=log[-1].epoch)
+
+
+def _write_log(folder: Path, log: list[Epoch]) -> None:
+    write_text_atomic(folder / "log.jsonl", "".join(json.dumps(asdict(epoch)) + "\n" for epoch in log))
+
+
+def _read_epochs(folder: Path) -> list[Epoch]:
+    path = folder / "log.jsonl"
+    try:
+        return [Epoch(**json.loads(line)) for line in path.read_text().splitlines()]
+    except (OSError, ValueError, TypeError) as error:
+        raise BookError(f"{shown(path)}: cannot be read ({error}); delete {shown(folder)} and train again") from error
+
+
+def _check_finite(loss: float, epoch: int, step: int, training: Training) -> None:
+    if not np.isfinite(loss):
+        raise BookError(
+            f"the loss became {loss} in epoch {epoch + 1}, step {step}: lower training.lr "
+            f"({training.lr:g}), check training.loss_scale and amp_level, and look at the clips of notebook 01_data"
+        )

@@ -1,0 +1,65 @@
+"""From decoded video frames to JPEGs, without leaving YUV where the video allows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import simplejpeg
+from av.video.reformatter import ColorRange, Colorspace
+
+from actionbook.video.decode import iterate
+
+# Video levels (16..235 luma, 16..240 chroma) to the full range that JPEG stores (JFIF 1.02; ITU-R BT.601).
+_LUMA = np.clip(np.rint((np.arange(256) - 16) * 255 / 219), 0, 255).astype(np.uint8)
+_CHROMA = np.clip(np.rint((np.arange(256) - 128) * 255 / 224 + 128), 0, 255).astype(np.uint8)
+_BT601 = {Colorspace.ITU601.value, Colorspace.SMPTE170M.value, 2}  # 2: not stated, which FFmpeg takes as BT.601
+
+
+def scaled_size(width: int, height: int, new_height: int) -> tuple[int, int]:
+    """(width, height) after scaling to `new_height`; the width is rounded to nearest, as FFmpeg's scale=-1:h."""
+    return max(1, (width * new_height * 2 + height) // (2 * height)), new_height
+
+
+def jpegs(path: Path | str, height: int, quality: int) -> Iterator[bytes]:
+    """Every frame of a video as JPEG (4:2:0) of `height` pixels; the aspect ratio is kept.
+
+    8-bit 4:2:0 video in BT.601 colours, which is nearly all of it, goes from plane to plane: each is scaled, brought
+    to full range and compressed, never converted to RGB and back. Other formats go through RGB, as do odd sizes:
+    libjpeg-turbo reads one pixel beyond the rows of a luma plane of odd width.
+    Raises VideoError where decoding breaks.
+    """
+    for frame in iterate(path):
+        size = scaled_size(frame.width, frame.height, height)
+        even = size[0] % 2 == size[1] % 2 == 0
+        if even and frame.format.name in {"yuv420p", "yuvj420p"} and frame.colorspace in _BT601:
+            yield _encode_planes(frame, size, quality)
+        else:
+            yield _encode_rgb(frame, size, quality)
+
+
+def _encode_planes(frame: av.VideoFrame, size: tuple[int, int], quality: int) -> bytes:
+    full_range = frame.format.name == "yuvj420p" or frame.color_range == ColorRange.JPEG.value
+    half = (size[0] // 2, size[1] // 2)
+    planes = []
+    for plane, new, table in zip(frame.planes, (size, half, half), (_LUMA, _CHROMA, _CHROMA), strict=True):
+        pixels = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+        if (plane.width, plane.height) != new:
+            pixels = cv2.resize(pixels, new, interpolation=_method(plane.height, new[1]))
+        planes.append(np.ascontiguousarray(pixels) if full_range else cv2.LUT(pixels, table))
+    return bytes(simplejpeg.encode_jpeg_yuv_planes(*planes, quality=quality))
+
+
+def _encode_rgb(frame: av.VideoFrame, size: tuple[int, int], quality: int) -> bytes:
+    pixels = frame.to_ndarray(format="rgb24")
+    if (frame.width, frame.height) != size:
+        pixels = cv2.resize(pixels, size, interpolation=_method(frame.height, size[1]))
+    return bytes(simplejpeg.encode_jpeg(pixels, quality=quality, colorsubsampling="420"))
+
+
+def _method(old: int, new: int) -> int:
+    """Averaging where pixels are lost, so that fine patterns do not flicker; bilinear where they are made up."""
+    return cv2.INTER_AREA if new < old else cv2.INTER_LINEAR

@@ -1,0 +1,101 @@
+"""How a foreign checkpoint names and stores its tensors: the rules from MindSpore's names to the original ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy.typing as npt
+
+from actionbook.weights.errors import WeightsError
+
+Array: TypeAlias = npt.NDArray[Any]
+
+
+def _unchanged(_name: str, array: Array) -> Array:
+    return array
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The names and axes of one family of checkpoints.
+
+    Attributes:
+        name: what `load` and `export_state` call it.
+        original_name: MindSpore parameter name -> name in the file.
+        prefixes: leading parts that wrappers (DataParallel: ``module.``) add; taken off the file's names, each once and
+            in this order, where present.
+        ignored: regular expression; entries of the file whose whole name matches are no parameters of any network.
+        to_model, to_file: (original name, array) -> array, where the axes of file and network differ; inverses.
+    """
+
+    name: str
+    original_name: Callable[[str], str]
+    prefixes: tuple[str, ...] = ()
+    ignored: str = ""
+    to_model: Callable[[str, Array], Array] = _unchanged
+    to_file: Callable[[str, Array], Array] = _unchanged
+
+    def without_prefix(self, name: str) -> str:
+        """A name of the file without the wrappers' prefixes."""
+        for prefix in self.prefixes:
+            name = name.removeprefix(prefix)
+        return name
+
+
+# MindSpore's batch normalisation and PyTorch's hold the same four arrays under other names.
+_BATCH_NORM: Final = {
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+
+
+def torch_name(name: str) -> str:
+    """PyTorch's name of a MindSpore parameter in a network of the same structure.
+
+    ``features.0.1.bn2d.gamma`` -> ``features.0.1.weight`` (`nn.BatchNorm3d` nests a 2-D one); convolution and dense
+    parameters are called alike.
+    """
+    module, dot, leaf = name.rpartition(".")
+    if leaf in _BATCH_NORM:
+        module, leaf = module.removesuffix(".bn2d"), _BATCH_NORM[leaf]
+    return f"{module}{dot}{leaf}"
+
+
+# Layouts by name. `okankop`: Efficient-3DCNNs; training wraps the network in DataParallel, some released files do not.
+LAYOUTS: Final[Mapping[str, Layout]] = {
+    "okankop": Layout("okankop", torch_name, prefixes=("module.",), ignored=r"(.*\.)?num_batches_tracked"),
+}
+
+
+def get_layout(layout: str | Layout) -> Layout:
+    """The layout of that name, or `layout` itself. Raises WeightsError for an unknown name."""
+    if isinstance(layout, Layout):
+        return layout
+    if layout not in LAYOUTS:
+        raise WeightsError(f"weight layout {layout!r} is not known; there are: {', '.join(sorted(LAYOUTS))}")
+    return LAYOUTS[layout]
+
+
+def to_original(state: Mapping[str, Array], layout: Layout) -> tuple[dict[str, Array], tuple[str, ...]]:
+    """The tensors of a file under their names without prefixes, and the names of the entries that are ignored.
+
+    Raises WeightsError if two entries have the same name once the prefixes are off.
+    """
+    kept: dict[str, Array] = {}
+    ignored: list[str] = []
+    for stored, array in state.items():
+        name = layout.without_prefix(stored)
+        if re.fullmatch(layout.ignored, name):
+            ignored.append(name)
+        elif name in kept:
+            raise WeightsError(
+                f"the weights hold {name!r} twice, with and without {' '.join(layout.prefixes)}. Pass only one of them."
+            )
+        else:
+            kept[name] = array
+    return kept, tuple(ignored)

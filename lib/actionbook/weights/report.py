@@ -1,0 +1,94 @@
+"""What became of every tensor when weights were put into a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True, order=True)
+class WrongShape:
+    """A tensor whose shape in the file differs from the one that the network expects."""
+
+    name: str
+    expected: tuple[int, ...]
+    found: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name}: the network expects {self.expected}, the file has {self.found}"
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """The outcome of a load, by original names.
+
+    Attributes:
+        layout: name of the layout.
+        loaded: in both, put into the network.
+        missing: parameters of the network that the file does not have.
+        unexpected: tensors of the file that the network does not have.
+        wrong_shape: in both, with different shapes.
+        kept: parameters left at their initial values because the caller asked for it (`skip`, `allow_missing`).
+        ignored: tensors of the file left out because the layout or the caller (`skip`, `allow_unexpected`) says so.
+    """
+
+    layout: str
+    loaded: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    wrong_shape: tuple[WrongShape, ...] = ()
+    kept: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is missing, unexpected or of the wrong shape."""
+        return not (self.missing or self.unexpected or self.wrong_shape)
+
+    @property
+    def resized_head(self) -> tuple[str, int, int] | None:
+        """(module, classes in the file, classes of the network) if only the number of classes differs, else None.
+
+        That is so when every wrong shape is in one module and differs in its first axis only.
+        """
+        modules = {item.name.rpartition(".")[0] for item in self.wrong_shape}
+        counts = {(item.found[:1], item.expected[:1]) for item in self.wrong_shape}
+        same = all(item.found[1:] == item.expected[1:] for item in self.wrong_shape)
+        if len(modules) != 1 or len(counts) != 1 or not same:
+            return None
+        found, expected = counts.pop()
+        return (modules.pop(), found[0], expected[0]) if found and expected else None
+
+    def __str__(self) -> str:
+        """A summary in a few lines; long lists are cut, with their length given."""
+        lines = [f"layout {self.layout}: {len(self.loaded)} tensors {'loaded' if self.ok else 'fit'}"]
+        lines += _listed("missing from the file", self.missing)
+        lines += _listed("unexpected in the file", self.unexpected)
+        lines += _listed("wrong shape", self.wrong_shape)
+        lines += _listed("left at their initial values", self.kept)
+        if self.ignored:
+            lines.append(f"ignored in the file: {len(self.ignored)}")
+        return "\n".join(lines)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per tensor: columns tensor, outcome, expected and found (shapes as text, empty unless wrong)."""
+        rows = [
+            (name, outcome, "", "")
+            for outcome in ("loaded", "missing", "unexpected", "kept", "ignored")
+            for name in getattr(self, outcome)
+        ]
+        rows += [(item.name, "wrong shape", str(item.expected), str(item.found)) for item in self.wrong_shape]
+        return pd.DataFrame(rows, columns=["tensor", "outcome", "expected", "found"])
+
+
+def _listed(title: str, items: Iterable[object]) -> list[str]:
+    """A heading with the count and one indented line per item, cut after some."""
+    names = [str(item) for item in items]
+    if not names:
+        return []
+    rest = [f"  and {len(names) - _SHOWN} more"] if len(names) > _SHOWN else []
+    return [f"{title}: {len(names)}", *(f"  {name}" for name in names[:_SHOWN]), *rest]

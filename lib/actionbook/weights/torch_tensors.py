@@ -1,0 +1,282 @@
+"""What the globals of a PyTorch checkpoint mean: storages, tensors, number types, and their NumPy arrays.
+
+A tensor in the file is a view of a storage: offset, size and stride, all counted in elements. Reading the pickle only
+makes `TensorRef` records; bytes are touched when `materialise` is called for the tensors that are wanted.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from actionbook.weights.errors import WeightsError
+from actionbook.weights.pickle_reader import Function, Settable, checked_key
+
+Array: TypeAlias = npt.NDArray[Any]
+ByteOrder: TypeAlias = Literal["<", ">"]
+
+MAX_ELEMENTS: Final = 2**40
+MAX_DIMENSIONS: Final = 32  # NumPy's own limit before version 2
+
+
+@dataclass(frozen=True, slots=True)
+class ElementType:
+    """A number type of PyTorch: its name, and the NumPy type of the bytes in the file (bfloat16: as uint16)."""
+
+    name: str
+    stored: str
+
+
+@dataclass(frozen=True, slots=True)
+class StorageType:
+    """The class of a storage. `element` is None for `UntypedStorage`, which counts bytes."""
+
+    element: ElementType | None
+
+
+@dataclass(frozen=True, slots=True)
+class StorageRef:
+    """A storage in the file: `count` elements (bytes if untyped) under `key`; visible are `length` from `first` on."""
+
+    key: str
+    element: ElementType | None
+    count: int
+    first: int
+    length: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the whole storage."""
+        return self.count * (np.dtype(self.element.stored).itemsize if self.element else 1)
+
+
+@dataclass(frozen=True, slots=True)
+class TensorRef:
+    """A tensor as the pickle describes it, not yet checked."""
+
+    storage: StorageRef
+    element: ElementType
+    offset: Any
+    size: Any
+    stride: Any
+
+
+ReadStorage: TypeAlias = Callable[[StorageRef], bytes | memoryview]
+
+_ELEMENTS: Final = {
+    name: ElementType(name, stored)
+    for name, stored in {
+        "float16": "f2", "bfloat16": "u2", "float32": "f4", "float64": "f8", "complex64": "c8", "complex128": "c16",
+        "int8": "i1", "int16": "i2", "int32": "i4", "int64": "i8", "bool": "u1",
+        "uint8": "u1", "uint16": "u2", "uint32": "u4", "uint64": "u8",
+    }.items()
+}  # fmt: skip
+_STORAGES: Final = {
+    "HalfStorage": "float16", "BFloat16Storage": "bfloat16", "FloatStorage": "float32", "DoubleStorage": "float64",
+    "ComplexFloatStorage": "complex64", "ComplexDoubleStorage": "complex128", "CharStorage": "int8",
+    "ShortStorage": "int16", "IntStorage": "int32", "LongStorage": "int64", "ByteStorage": "uint8",
+    "BoolStorage": "bool",
+}  # fmt: skip
+
+
+def materialise(tensor: TensorRef, read: ReadStorage, order: ByteOrder, what: str) -> Array:
+    """Copy one tensor out of its storage, as a writable, contiguous array in native byte order.
+
+    bfloat16 becomes float32 (exactly: it is its upper half); every other type is kept, float16 included.
+
+    Args:
+        tensor: the description from the pickle.
+        read: gives the bytes of a storage, exactly as many as it declares.
+        order: byte order of the storages.
+        what: file and tensor name, for messages.
+
+    Raises:
+        WeightsError: the view leaves its storage, repeats elements beyond the storage's size, or is ill-formed.
+    """
+    shape, stride, offset = checked_view(tensor, what)
+    stored = np.dtype(tensor.element.stored).newbyteorder(order)
+    if math.prod(shape) == 0:
+        view: Array = np.empty(shape, stored)
+    else:
+        data = read(tensor.storage)
+        steps = tuple(step * stored.itemsize for step in stride)
+        view = np.ndarray(shape, stored, data, offset * stored.itemsize, steps)
+    if tensor.element.name == "bfloat16":
+        return (view.astype(np.uint32) << 16).view(np.float32)
+    if tensor.element.name == "bool":
+        return np.array(view != 0)
+    return np.array(view, stored.newbyteorder("="), order="C")
+
+
+def checked_view(tensor: TensorRef, what: str) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+    """Size, stride and offset in elements from the start of the storage, once they are known to stay inside it.
+
+    A tensor may repeat elements (an expanded view), but not be larger than its storage, or a small file could demand
+    any amount of memory. Raises WeightsError.
+    """
+    size, stride, offset = tensor.size, tensor.stride, tensor.offset
+    if not (
+        isinstance(size, tuple)
+        and isinstance(stride, tuple)
+        and len(size) == len(stride) <= MAX_DIMENSIONS
+        and all(isinstance(value, int) and 0 <= value <= MAX_ELEMENTS for value in (offset, *size, *stride))
+        and math.prod(max(value, 1) for value in size) <= MAX_ELEMENTS
+    ):
+        raise WeightsError(f"{what}: ill-formed size, stride or offset. {_DAMAGED}")
+    available = tensor.storage.length
+    if tensor.storage.element is None:
+        available //= np.dtype(tensor.element.stored).itemsize
+    elif tensor.storage.element != tensor.element:
+        raise WeightsError(
+            f"{what}: {tensor.element.name} tensor on a {tensor.storage.element.name} storage. {_DAMAGED}"
+        )
+    elements = math.prod(size)
+    last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
+    if elements and last >= available:
+        raise WeightsError(f"{what}: reads element {last} of a storage of {available} elements. {_DAMAGED}")
+    if elements > available:
+        raise WeightsError(
+            f"{what}: an expanded view of {elements} elements on a storage of {available}. "
+            "Save the tensor after `.contiguous()`."
+        )
+    return size, stride, offset + tensor.storage.first
+
+
+_DAMAGED: Final = "The file is damaged or forged; fetch it again and compare its sha256 with the manifest."
+
+
+def storage_from_id(identifier: Any) -> StorageRef:
+    """The storage that a persistent identifier names: ("storage", type, key, location, count[, view]).
+
+    `view`, only in files from before PyTorch 1.6, is None or (key, first, count). The location (a device) is ignored.
+    Raises TypeError or ValueError for any other identifier.
+    """
+    tag, kind, key, _location, count, *rest = identifier
+    if tag not in ("storage", b"storage") or not isinstance(kind, StorageType) or len(rest) > 1:
+        raise TypeError("not a storage")
+    if not isinstance(key, str) or not isinstance(count, int) or not 0 <= count <= MAX_ELEMENTS:
+        raise TypeError("not a storage key and count")
+    checked_key(key)
+    if not rest or rest[0] is None:
+        return StorageRef(key, kind.element, count, 0, count)
+    _view_key, first, length = rest[0]
+    if not (isinstance(first, int) and isinstance(length, int) and first >= 0 and 0 <= length <= count - first):
+        raise ValueError("storage view outside its storage")
+    return StorageRef(key, kind.element, count, first, length)
+
+
+def _rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> TensorRef:
+    """`torch._utils._rebuild_tensor` and `_v2`; gradients and hooks are dropped."""
+    if not isinstance(storage, StorageRef) or storage.element is None:
+        raise TypeError("not a typed storage")
+    if any(rest[2:]):  # after requires_grad and backward_hooks
+        raise TypeError("a conjugate or negative view")
+    return TensorRef(storage, storage.element, offset, size, stride)
+
+
+def _rebuild_tensor_v3(storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> TensorRef:
+    """`torch._utils._rebuild_tensor_v3`: a number type beside an untyped storage."""
+    _grad, _hooks, element, *metadata = rest
+    if not isinstance(storage, StorageRef) or not isinstance(element, ElementType) or any(metadata):
+        raise TypeError("not a storage and number type")
+    return TensorRef(storage, element, offset, size, stride)
+
+
+def _rebuild_parameter(tensor: Any, *_: Any) -> TensorRef:
+    """`torch._utils._rebuild_parameter` and `_with_state`: the tensor itself."""
+    if not isinstance(tensor, TensorRef):
+        raise TypeError("not a tensor")
+    return tensor
+
+
+def _dictionary(items: Any = ()) -> dict[Any, Any]:
+    """`collections.OrderedDict` and `Counter`. Python 2 passes a list of [key, value], which is used up."""
+    if isinstance(items, dict):
+        return items
+    if not isinstance(items, list) and items != ():
+        raise TypeError("not items")
+    made = {checked_key(key): value for key, value in items}
+    if isinstance(items, list):
+        items.clear()  # or a stream could have the same list copied again and again
+    return made
+
+
+def _size(items: Any = ()) -> tuple[Any, ...]:
+    """`torch.Size`."""
+    if not isinstance(items, tuple):
+        raise TypeError("not a tuple")
+    return items
+
+
+def _device(kind: Any, index: Any = None) -> str:
+    """`torch.device` as text, e.g. ``cuda:0``."""
+    if not isinstance(kind, str) or len(kind) > 16 or not (index is None or isinstance(index, int)):
+        raise TypeError("not a device")
+    return kind if index is None else f"{kind}:{index & 0xFF}"
+
+
+class _NumpyType(Settable):
+    """`numpy.dtype` of a plain number; its state tells the byte order."""
+
+    def __init__(self, code: Any, *_: Any) -> None:
+        if not isinstance(code, str) or not re.fullmatch(r"[fiu][1248]|b1", code):
+            raise TypeError("not a number type")
+        super().__init__(self._order)
+        self.type = np.dtype(code).newbyteorder("<")
+
+    def _order(self, state: Any) -> None:
+        order = state[1]
+        if order not in ("<", ">", "|"):
+            raise ValueError("not a byte order")
+        self.type = self.type.newbyteorder(order)
+
+
+def _numpy_scalar(kind: Any, data: Any) -> int | float | bool:
+    """`numpy.core.multiarray.scalar` as a Python number."""
+    raw = data.encode("latin-1") if isinstance(data, str) and len(data) <= 8 else data
+    if not isinstance(kind, _NumpyType) or not isinstance(raw, bytes) or len(raw) != kind.type.itemsize:
+        raise TypeError("not a number")
+    number: int | float | bool = np.frombuffer(raw, kind.type)[0].item()
+    return number
+
+
+def _encode(text: Any, encoding: Any) -> bytes:
+    """`_codecs.encode`: how protocol 2 writes the bytes of a NumPy number."""
+    if not isinstance(text, str) or len(text) > 16 or encoding != "latin1":
+        raise TypeError("not the bytes of a number")
+    return text.encode("latin-1")
+
+
+def _table() -> dict[tuple[str, str], Any]:
+    """Every global that a checkpoint may mention, under the modules that different versions write."""
+    functions: dict[tuple[str, str], Callable[..., Any]] = {
+        ("collections", "OrderedDict"): _dictionary,
+        ("collections", "Counter"): _dictionary,
+        ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
+        ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+        ("torch._utils", "_rebuild_tensor_v3"): _rebuild_tensor_v3,
+        ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+        ("torch._utils", "_rebuild_parameter_with_state"): _rebuild_parameter,
+        ("torch", "Size"): _size,
+        ("torch", "device"): _device,
+        ("numpy", "dtype"): _NumpyType,
+        ("numpy.core.multiarray", "scalar"): _numpy_scalar,
+        ("numpy._core.multiarray", "scalar"): _numpy_scalar,
+        ("_codecs", "encode"): _encode,
+    }
+    table: dict[tuple[str, str], Any] = {key: Function(".".join(key), call) for key, call in functions.items()}
+    for name, element in _STORAGES.items():
+        table["torch", name] = table["torch.cuda", name] = StorageType(_ELEMENTS[element])
+    for module in ("torch", "torch.storage"):
+        table[module, "UntypedStorage"] = StorageType(None)
+    table.update({("torch", name): element for name, element in _ELEMENTS.items()})
+    return table
+
+
+KNOWN_GLOBALS: Final[Mapping[tuple[str, str], Any]] = _table()

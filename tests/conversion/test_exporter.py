@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from zlib import crc32
+
+import mindspore as ms
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from mindspore import Tensor, nn, ops
+
+from actionbook.conversion import ConversionError, OnnxExport, export_mindir, export_onnx, export_onnx_raw, exporter
+from actionbook.models import create_model
+from actionbook.models.layers import DepthwiseConv3d
+
+GOLDEN = Path(__file__).parent.parent / "models" / "data" / "efficient3d_golden.json"
+NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+CLIP = (3, 16, 112, 112)
+
+
+def golden_value(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The weights with which the golden logits were made, by the tensor's name in the original program."""
+    random = np.random.RandomState(crc32(name.encode()))
+    if name.endswith("running_mean"):
+        return 0.1 * random.standard_normal(shape)
+    if name.endswith("running_var"):
+        return random.uniform(0.5, 1.5, shape)
+    if len(shape) >= 2:
+        return random.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
+    if name.endswith("bias"):
+        return 0.1 * random.standard_normal(shape)
+    return random.uniform(0.5, 1.5, shape)
+
+
+@pytest.fixture(scope="module")
+def golden_network() -> nn.Cell:
+    network = create_model("mobilenetv2_3d", num_classes=101, width=0.45)
+    for name, parameter in network.parameters_and_names():
+        stem, _, last = name.replace(".bn2d", "").rpartition(".")
+        value = golden_value(f"{stem}.{NORM.get(last, last)}", tuple(parameter.shape))
+        parameter.set_data(Tensor(value.astype(np.float32)))
+    return network
+
+
+def run_onnx(path: Path, clips: np.ndarray) -> np.ndarray:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return session.run(["class"], {"image": clips})[0]
+
+
+def test_golden_network_through_onnx_and_mindir(golden_network, tmp_path):
+    golden = json.loads(GOLDEN.read_text())["nets"]["mobilenetv2_0.45x"]
+    clip = np.random.RandomState(0).standard_normal((1, *CLIP)).astype(np.float32)
+    export = export_onnx(golden_network, tmp_path / "net.onnx", CLIP)
+    export_mindir(golden_network, tmp_path / "net.mindir", CLIP, batch=1)
+    graph = nn.GraphCell(ms.load(str(tmp_path / "net.mindir")))
+    for logits in (run_onnx(export.path, clip), graph(Tensor(clip)).asnumpy()):
+        assert np.abs(logits[0] - golden["logits"]).max() < 1e-4 * golden["std"]
+    assert export.raw_nodes == 359
+    assert export.nodes == 125
+    assert export.nodes <= 0.35 * export.raw_nodes
+    assert export.operators == {"Conv": 51, "Clip": 35, "Reshape": 27, "Add": 10, "ReduceMean": 1, "Gemm": 1}
+    assert export.relative_difference < 5e-5  # rounding alone: the plain folded graph is as far off
+    assert export.bytes == export.path.stat().st_size
+    names = [node.name for node in onnx.load(export.path).graph.node]
+    assert names[0] == "features.0.0"
+    assert len(set(names)) == len(names)
+
+
+class Unequal(nn.Cell):
+    """Convolutions whose axes have different pads, which MindSpore exports in the wrong order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv3d(3, 4, (5, 7, 7), (1, 2, 2), "pad", (2, 2, 3, 3, 3, 3), has_bias=True)
+        self.norm = nn.BatchNorm3d(4)
+        self.plane = nn.Conv3d(4, 5, (1, 3, 3), 1, "pad", (0, 0, 1, 1, 1, 1))
+        self.same = nn.Conv3d(5, 6, (3, 1, 2), (2, 1, 1), "same")
+        self.depthwise = DepthwiseConv3d(6, 2, form="banded")
+        self.dense = nn.Dense(6, 3)
+
+    def construct(self, x: Tensor) -> Tensor:
+        x = ops.relu(self.norm(self.stem(x)))
+        x = self.depthwise(ops.relu(self.same(self.plane(x))))
+        return self.dense(x.mean(axis=(2, 3, 4)))
+
+
+SMALL = (3, 6, 14, 12)
+
+
+@pytest.fixture(scope="module")
+def unequal() -> nn.Cell:
+    return Unequal()
+
+
+@pytest.fixture(scope="module")
+def unequal_export(unequal, tmp_path_factory) -> OnnxExport:
+    return export_onnx(unequal, tmp_path_factory.mktemp("unequal") / "net.onnx", SMALL)
+
+
+def convolution_ranks(path: Path) -> list[int]:
+    nodes = [node for node in onnx.load(path).graph.node if node.op_type == "Conv"]
+    return [len(onnx.helper.get_node_attr_value(node, "kernel_shape")) for node in nodes]
+
+
+def test_unequal_pads_come_out_right(unequal_export):
+    assert unequal_export.relative_difference < 1e-5
+    assert "BatchNormalization" not in unequal_export.operators
+    assert onnx.load(unequal_export.path).graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+    assert convolution_ranks(unequal_export.path) == [3, 3, 3, 2]
+
+
+def test_a_fixed_batch_and_grouped_form(unequal, tmp_path):
+    export = export_onnx(unequal, tmp_path / "net.onnx", SMALL, batch=2, depthwise="grouped")
+    assert onnx.load(export.path).graph.input[0].type.tensor_type.shape.dim[0].dim_value == 2
+    assert convolution_ranks(export.path) == [3, 3, 3, 3]
+
+
+def test_the_raw_export_runs_and_agrees(unequal, unequal_export, tmp_path):
+    clips = np.random.default_rng(0).standard_normal((2, *SMALL), dtype=np.float32)
+    raw = export_onnx_raw(unequal, tmp_path / "raw.onnx", SMALL, batch=2)
+    np.testing.assert_allclose(run_onnx(unequal_export.path, clips), run_onnx(raw, clips), atol=1e-5)
+    assert len(onnx.load(raw).graph.node) == unequal_export.raw_nodes
+
+
+def test_the_network_is_as_before(unequal, tmp_path):
+    unequal.set_train(True)
+    unequal.norm.set_train(False)  # a frozen batch norm in a network that trains
+    mode = ms.get_context("mode")
+    names = [parameter.name for parameter in unequal.get_parameters()]
+    try:
+        export_onnx_raw(unequal, tmp_path / "net.onnx", SMALL)
+        export_mindir(unequal, tmp_path / "net.mindir", SMALL)
+        assert unequal.training
+        assert unequal.depthwise.training
+        assert not unequal.norm.training
+        assert unequal.depthwise.form == "banded"
+        assert unequal.phase == "train"
+        assert ms.get_context("mode") == mode
+        assert [parameter.name for parameter in unequal.get_parameters()] == names
+    finally:
+        unequal.set_train(False)
+
+
+def test_changed_weights_are_exported(unequal, unequal_export, tmp_path):
+    clip = np.random.default_rng(0).standard_normal((1, *SMALL), dtype=np.float32)
+    before = run_onnx(unequal_export.path, clip)
+    unequal.dense.bias.set_data(unequal.dense.bias + 1)
+    after = run_onnx(export_onnx(unequal, tmp_path / "a.onnx", SMALL, batch=1).path, clip)
+    np.testing.assert_allclose(after, before + 1, atol=1e-5)
+
+
+def test_a_graph_that_differs_gets_no_name(unequal, tmp_path, monkeypatch):
+    def spoil(graph):
+        name = next(name for name in graph.constants if name.endswith(".weight"))
+        graph.constants[name] = graph.constants[name] * 1.01
+
+    monkeypatch.setattr(exporter, "tidy_names", spoil)
+    with pytest.raises(ConversionError, match="differs from the network by"):
+        export_onnx(unequal, tmp_path / "net.onnx", SMALL, batch=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+class Pooled(nn.Cell):
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = ops.MaxPool3D(3, 2, "pad", (1, 1, 1, 1, 1, 1))
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.pool(x).mean(axis=(2, 3, 4))
+
+
+def test_a_padded_pool_is_refused(tmp_path):
+    with pytest.raises(ConversionError, match="MaxPool with auto_pad"):
+        export_onnx(Pooled(), tmp_path / "net.onnx", SMALL, batch=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+class Unexportable(nn.Cell):
+    def construct(self, x: Tensor) -> Tensor:
+        return ops.erfinv(x).mean(axis=(2, 3, 4))
+
+
+def test_what_mindspore_cannot_export_is_said(tmp_path):
+    with pytest.raises(ConversionError, match="MindSpore cannot export this network as ONNX"):
+        export_onnx(Unexportable(), tmp_path / "net.onnx", SMALL, batch=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"depthwise": "split"}, "depthwise form 'split'"),
+        ({"opset": 17}, "opset 17"),
+        ({"clip_shape": (3, 16)}, "clip shape"),
+        ({"batch": -1}, "batch -1"),
+        ({"path": "net.json"}, r"ends in \.onnx"),
+    ],
+)
+def test_impossible_wishes_are_refused(unequal, tmp_path, options, message):
+    with pytest.raises(ConversionError, match=message):
+        export_onnx(unequal, **{"path": tmp_path / "net.onnx", "clip_shape": SMALL, **options})

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import helper
+
+from actionbook.conversion.graph import Graph, attributes, count_operators
+from actionbook.conversion.layout import group_factor, use_2d_convolutions
+
+RNG = np.random.default_rng(0)
+
+
+def normal(*shape: int) -> np.ndarray:
+    return RNG.standard_normal(shape, dtype=np.float32)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    channels=st.sampled_from([1, 3, 8]),
+    frames=st.integers(1, 8),
+    kernel=st.tuples(*[st.integers(1, 3)] * 3),
+    stride=st.tuples(*[st.integers(1, 3)] * 3),
+    dilation=st.tuples(*[st.integers(1, 2)] * 3),
+    pads=st.tuples(*[st.integers(0, 2)] * 6),
+    bias=st.booleans(),
+)
+def test_any_depthwise_convolution_is_the_same_in_2d(
+    build, run, *, channels, frames, kernel, stride, dilation, pads, bias
+):
+    extent = (kernel[0] - 1) * dilation[0] + 1
+    if frames + pads[0] + pads[3] < extent:  # no output frame at all
+        return
+    weights = {"w": normal(channels, 1, *kernel), **({"b": normal(channels)} if bias else {})}
+    values = {"kernel_shape": kernel, "strides": stride, "dilations": dilation, "pads": pads, "group": channels}
+    nodes = [
+        helper.make_node("Conv", ["image", *weights], ["x"], **values),
+        helper.make_node("Relu", ["x"], ["class"]),
+    ]
+    shape = (2, channels, frames, 6, 7)
+    model = build(nodes, shape, (2, channels, None, None, None), **weights)
+    image = normal(*shape)
+    expected = run(model, image)
+    graph = Graph.from_model(model)
+    use_2d_convolutions(graph)
+    rewritten = graph.to_model()
+    conv = next(node for node in rewritten.graph.node if node.op_type == "Conv")
+    assert len(attributes(conv)["kernel_shape"]) == 2
+    np.testing.assert_allclose(run(rewritten, image), expected, atol=1e-5)
+
+
+def residual(build, frames: int):
+    """expand 1x1x1, Clip, depthwise, Clip, project 1x1x1, added to the input; then the mean."""
+    nodes = [
+        helper.make_node("Conv", ["image", "w1"], ["a"], kernel_shape=[1, 1, 1]),
+        helper.make_node("Clip", ["a", "low", "high"], ["b"]),
+        helper.make_node("Conv", ["b", "w2"], ["c"], kernel_shape=[3, 3, 3], pads=[1] * 6, group=8),
+        helper.make_node("Clip", ["c", "low", "high"], ["d"]),
+        helper.make_node("Conv", ["d", "w3"], ["e"], kernel_shape=[1, 1, 1]),
+        helper.make_node("Add", ["image", "e"], ["f"]),
+        helper.make_node("ReduceMean", ["f"], ["class"], axes=[2, 3, 4], keepdims=0),
+    ]
+    weights = {"w1": normal(8, 4, 1, 1, 1), "w2": normal(8, 1, 3, 3, 3), "w3": normal(4, 8, 1, 1, 1)}
+    bounds = {"low": np.float32(0).reshape(()), "high": np.float32(6).reshape(())}
+    return build(nodes, ("batch", 4, frames, 5, 5), ("batch", 4), **weights, **bounds)
+
+
+def test_a_block_with_frames_needs_two_reshapes(build, run):
+    model = residual(build, 4)
+    image = normal(3, 4, 4, 5, 5)
+    expected = run(model, image)
+    graph = Graph.from_model(model)
+    use_2d_convolutions(graph)
+    assert count_operators(graph.to_model())["Reshape"] == 2
+    np.testing.assert_allclose(run(graph.to_model(), image), expected, atol=1e-5)
+
+
+def test_a_block_of_one_frame_is_2d_throughout(build, run):
+    model = residual(build, 1)
+    image = normal(3, 4, 1, 5, 5)
+    expected = run(model, image)
+    graph = Graph.from_model(model)
+    use_2d_convolutions(graph)
+    rewritten = graph.to_model()
+    assert count_operators(rewritten)["Reshape"] == 1  # the input's
+    assert {len(attributes(n)["kernel_shape"]) for n in rewritten.graph.node if n.op_type == "Conv"} == {2}
+    np.testing.assert_allclose(run(rewritten, image), expected, atol=1e-5)
+
+
+def test_groups_join_to_blocks_of_sixteen():
+    assert group_factor(144, 8, 8) == 2
+    assert group_factor(96, 16, 8) == 2  # reads 32, writes 16
+    assert group_factor(32, 16, 16) == 1  # a block already
+    assert group_factor(576, 2, 1) == 16
+    assert group_factor(960, 1, 1) == 1  # truly depthwise: nothing to join
+    assert group_factor(145, 8, 8) == 1  # odd number of channels
+    assert group_factor(64, 15, 15) == 1  # 16 channels would read 240
+
+
+def test_many_frames_stay_3d(build):
+    node = helper.make_node("Conv", ["image", "w"], ["class"], kernel_shape=[3, 1, 1], pads=[1, 0, 0] * 2, group=2)
+    graph = Graph.from_model(build([node], (1, 2, 33, 2, 2), (1, 2, 33, 2, 2), w=normal(2, 1, 3, 1, 1)))
+    use_2d_convolutions(graph)
+    assert count_operators(graph.to_model()) == {"Conv": 1}

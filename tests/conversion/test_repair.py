@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import helper
+
+from actionbook.conversion import ConversionError
+from actionbook.conversion.graph import Graph, attributes, count_operators
+from actionbook.conversion.repair import make_pads_explicit, permute_conv_pads, unwrap_batch_norm
+
+RNG = np.random.default_rng(0)
+SMALL = st.tuples(*[st.integers(1, 3)] * 3)
+
+
+def normal(*shape: int) -> np.ndarray:
+    return RNG.standard_normal(shape, dtype=np.float32)
+
+
+def test_pads_go_from_pairs_to_begins_then_ends(graph):
+    node = helper.make_node("Conv", ["image", "w"], ["class"], kernel_shape=[1, 3, 5], pads=[0, 0, 1, 1, 2, 3])
+    repaired = graph([node], (1, 1, 2, 6, 6), (1, 1, 2, 6, 7), w=normal(1, 1, 1, 3, 5))
+    permute_conv_pads(repaired)
+    assert attributes(repaired.nodes[0])["pads"] == [0, 1, 2, 0, 1, 3]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    mode=st.sampled_from(["SAME_UPPER", "SAME_LOWER", "VALID"]),
+    kernel=SMALL,
+    stride=SMALL,
+    size=st.tuples(*[st.integers(3, 7)] * 3),
+)
+def test_explicit_pads_give_what_auto_pad_gave(build, run, *, mode, kernel, stride, size):
+    node = helper.make_node("Conv", ["image", "w"], ["class"], kernel_shape=kernel, strides=stride, auto_pad=mode)
+    model = build([node], (1, 1, *size), (1, 2, None, None, None), w=normal(2, 1, *kernel))
+    image = normal(1, 1, *size)
+    expected = run(model, image)
+    repaired = Graph.from_model(model)
+    make_pads_explicit(repaired)
+    assert "auto_pad" not in attributes(repaired.nodes[0])
+    np.testing.assert_allclose(run(repaired.to_model(), image), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["MaxPool", "AveragePool"])
+def test_a_pool_whose_pads_are_lost_is_refused(graph, kind):
+    node = helper.make_node(kind, ["image"], ["class"], kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_UPPER")
+    with pytest.raises(ConversionError, match=f"{kind} with auto_pad SAME_UPPER"):
+        make_pads_explicit(graph([node], (1, 1, 8, 8), (1, 1, 4, 4)))
+
+
+def test_a_valid_pool_gets_zero_pads(graph):
+    node = helper.make_node("MaxPool", ["image"], ["class"], kernel_shape=[3, 3], strides=[2, 2], auto_pad="VALID")
+    repaired = graph([node], (1, 1, 9, 9), (1, 1, 4, 4))
+    make_pads_explicit(repaired)
+    assert attributes(repaired.nodes[0])["pads"] == [0, 0, 0, 0]
+
+
+def wrapped_norm(inner: list[int], outer: list[int]) -> tuple[list, dict[str, np.ndarray]]:
+    nodes = [
+        helper.make_node("Relu", ["image"], ["x"]),
+        helper.make_node("Reshape", ["x", "inner"], ["a"]),
+        helper.make_node("BatchNormalization", ["a", "gamma", "beta", "mean", "variance"], ["b"], epsilon=1e-3),
+        helper.make_node("Reshape", ["b", "outer"], ["class"]),
+    ]
+    constants = {name: normal(inner[1]) for name in ("gamma", "beta", "mean")}
+    shapes = {"inner": np.array(inner), "outer": np.array(outer)}
+    return nodes, {**constants, "variance": np.abs(normal(inner[1])) + 0.5, **shapes}
+
+
+def test_the_reshapes_around_a_batch_norm_go(build, run):
+    nodes, constants = wrapped_norm([2, 3, 8, 5], [2, 3, 4, 2, 5])
+    model = build(nodes, (2, 3, 4, 2, 5), (2, 3, 4, 2, 5), **constants)
+    image = normal(2, 3, 4, 2, 5)
+    expected = run(model, image)
+    repaired = Graph.from_model(model)
+    unwrap_batch_norm(repaired)
+    assert count_operators(repaired.to_model()) == {"Relu": 1, "BatchNormalization": 1}
+    np.testing.assert_allclose(run(repaired.to_model(), image), expected, atol=1e-6)
+
+
+def test_reshapes_that_mix_the_channels_stay(build):
+    nodes, constants = wrapped_norm([2, 6, 4, 5], [2, 3, 4, 2, 5])  # normalises 6 channels, not the tensor's 3
+    repaired = Graph.from_model(build(nodes, (2, 3, 4, 2, 5), (2, 3, 4, 2, 5), **constants))
+    unwrap_batch_norm(repaired)
+    assert count_operators(repaired.to_model())["Reshape"] == 2

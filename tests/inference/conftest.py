@@ -1,0 +1,48 @@
+"""Clips, batches and engines small enough to check by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import actionbook  # noqa: F401 (sets what MindSpore reads when it is imported)
+from actionbook.inference import BatchSet, write_batches
+
+SHAPE = (3, 2, 4, 5)
+
+
+class SumEngine:
+    """Logits of a clip: its sum, and the sum of its first channel. Counts its runs; fails at one if told to."""
+
+    name = "sums"
+    sha256 = "0" * 64
+
+    def __init__(self, batch_size: int | None = None, fail_at: int | None = None) -> None:
+        self.batch_size = batch_size
+        self.fail_at = fail_at
+        self.runs = 0
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        if self.runs == self.fail_at:
+            raise KeyboardInterrupt
+        self.runs += 1
+        sums = [batch.sum(axis=(1, 2, 3, 4)), batch[:, 0].sum(axis=(1, 2, 3))]
+        return np.stack(sums, axis=1).astype(np.float32)
+
+
+@pytest.fixture
+def clips() -> list[tuple[str, np.ndarray]]:
+    """Seven clips of four videos."""
+    random = np.random.default_rng(0)
+    return [(f"v_打_g0{i // 2}", random.standard_normal(SHAPE, dtype=np.float32)) for i in range(7)]
+
+
+@pytest.fixture
+def batches(clips, tmp_path) -> BatchSet:
+    """Three batches of three; the last holds one clip and two rows of padding."""
+    return write_batches(clips, tmp_path / "batches", batch_size=3, clip_shape=SHAPE, progress=False)
+
+
+@pytest.fixture
+def sum_engine() -> type[SumEngine]:
+    return SumEngine

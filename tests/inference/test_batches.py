@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from actionbook.inference import InferenceError, read_batches, write_batches
+
+SHAPE = (3, 2, 4, 5)
+BYTES = 3 * 4 * int(np.prod(SHAPE))
+
+
+def test_files_are_as_the_port_writes_them(clips, batches):
+    files = sorted(path.name for path in batches.folder.iterdir())
+    assert files == ["0.bin", "1.bin", "2.bin", "batches.info", "batches.json"]
+    assert {(batches.folder / f"{k}.bin").stat().st_size for k in range(3)} == {BYTES}
+    second = np.fromfile(batches.folder / "1.bin", "<f4").reshape(3, *SHAPE)
+    np.testing.assert_array_equal(second, np.stack([clip for _, clip in clips[3:6]]))
+    lines = (batches.folder / "batches.info").read_text(encoding="utf-8").split("\n")
+    assert lines == ["v_打_g00 v_打_g00 v_打_g01 ", "v_打_g01 v_打_g02 v_打_g02 ", "v_打_g03 ", ""]
+
+
+def test_the_last_batch_is_padded_with_zeros_and_masked(clips, batches):
+    opened = read_batches(batches.folder)
+    assert opened == batches
+    assert (len(opened), opened.clips) == (3, 7)
+    assert opened.flat_ids == [name for name, _ in clips]
+    ids, last = list(opened)[-1]
+    assert ids == ("v_打_g03",)
+    np.testing.assert_array_equal(last[0], clips[6][1])
+    assert not last[1:].any()
+
+
+def test_rewriting_leaves_no_old_batch(clips, batches):
+    smaller = write_batches(clips[:2], batches.folder, batch_size=3, clip_shape=SHAPE, progress=False)
+    assert len(read_batches(smaller.folder)) == 1
+    assert not (smaller.folder / "2.bin").exists()
+
+
+def test_an_interrupted_write_is_recognised(clips, tmp_path):
+    def stopping():
+        yield from clips[:4]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_batches(stopping(), tmp_path, batch_size=3, clip_shape=SHAPE, progress=False)
+    assert (tmp_path / "0.bin").exists()
+    with pytest.raises(InferenceError, match="not written completely"):
+        read_batches(tmp_path)
+
+
+def cut(folder):
+    (folder / "1.bin").write_bytes((folder / "1.bin").read_bytes()[:-4])
+
+
+def remove(folder):
+    (folder / "1.bin").unlink()
+
+
+def add(folder):
+    (folder / "3.bin").write_bytes(bytes(BYTES))
+
+
+def tamper(folder):
+    info = folder / "batches.info"
+    info.write_text(info.read_text(encoding="utf-8").replace("g00", "g09"), encoding="utf-8")
+
+
+def lose_info(folder):
+    (folder / "batches.info").unlink()
+
+
+def halve(folder):
+    describe(folder, dtype="float16")
+
+
+def lie(folder):
+    describe(folder, clips=8)
+
+
+def scramble(folder):
+    (folder / "batches.json").write_text("[1, 2]")
+
+
+def describe(folder, **changes):
+    path = folder / "batches.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (cut, f"1.bin: {BYTES - 4} bytes, expected {BYTES}"),
+        (remove, "1.bin is missing"),
+        (add, "3.bin: not one of the 3 batches"),
+        (tamper, "batches.info has been changed"),
+        (lose_info, "batches.info is missing"),
+        (halve, "dtype 'float16'"),
+        (lie, "7 clips; batches.json says 3, 8"),
+        (scramble, "not readable"),
+    ],
+)
+def test_damage_is_named(batches, damage, message):
+    damage(batches.folder)
+    with pytest.raises(InferenceError, match=message):
+        read_batches(batches.folder)
+
+
+@pytest.mark.parametrize(
+    ("clip", "message"),
+    [
+        (("a b", np.zeros(SHAPE, np.float32)), "without white space"),
+        (("", np.zeros(SHAPE, np.float32)), "without white space"),
+        (("a", np.zeros((3, 2, 4, 4), np.float32)), r"expected float32 \(3, 2, 4, 5\)"),
+        (("a", np.zeros(SHAPE)), "float64"),
+    ],
+)
+def test_clips_that_do_not_fit_are_refused(tmp_path, clip, message):
+    with pytest.raises(InferenceError, match=message):
+        write_batches([clip], tmp_path, batch_size=2, clip_shape=SHAPE, progress=False)
+
+
+def test_nothing_to_write_and_foreign_files_are_refused(clips, tmp_path):
+    with pytest.raises(InferenceError, match="no clips"):
+        write_batches([], tmp_path, batch_size=2, clip_shape=SHAPE, progress=False)
+    (tmp_path / "weights.bin").write_bytes(b"precious")
+    with pytest.raises(InferenceError, match=r"weights\.bin"):
+        write_batches(clips, tmp_path, batch_size=2, clip_shape=SHAPE, progress=False)
+    assert (tmp_path / "weights.bin").read_bytes() == b"precious"

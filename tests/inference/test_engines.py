@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mindspore import Tensor, nn
+from onnx import TensorProto, helper, save
+
+from actionbook.conversion import export_mindir, export_onnx
+from actionbook.inference import (
+    Engine,
+    InferenceError,
+    MindirEngine,
+    NetworkEngine,
+    OnnxEngine,
+    ais_bench_command,
+    measure,
+    open_engine,
+)
+
+SHAPE = (3, 2, 4, 5)
+CLIPS = np.random.default_rng(0).standard_normal((5, *SHAPE), dtype=np.float32)
+
+
+class Small(nn.Cell):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(3, 4, (1, 3, 3), pad_mode="pad", padding=(0, 0, 1, 1, 1, 1))
+        self.norm = nn.BatchNorm3d(4)
+        self.dense = nn.Dense(4, 6)
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.dense(self.norm(self.conv(x)).mean(axis=(2, 3, 4)))
+
+
+@pytest.fixture(scope="module")
+def network() -> nn.Cell:
+    return Small()
+
+
+@pytest.fixture(scope="module")
+def folder(network, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "篮球 #1 & (a;b)!"
+    export_mindir(network, folder / "any.mindir", SHAPE)
+    export_mindir(network, folder / "four.mindir", SHAPE, batch=4)
+    export_onnx(network, folder / "any.onnx", SHAPE)
+    export_onnx(network, folder / "four.onnx", SHAPE, batch=4)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(network) -> np.ndarray:
+    engine = NetworkEngine(network, batch_size=5)
+    assert isinstance(engine, Engine)
+    return engine.run(CLIPS)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "batch_size"),
+    [
+        ("any.mindir", MindirEngine, None),
+        ("four.mindir", MindirEngine, 4),
+        ("any.onnx", OnnxEngine, None),
+        ("four.onnx", OnnxEngine, 4),
+    ],
+)
+def test_every_file_gives_the_networks_logits(folder, expected, name, kind, batch_size):
+    engine = open_engine(folder / name)
+    assert isinstance(engine, kind)
+    assert isinstance(engine, Engine)
+    assert engine.batch_size == batch_size
+    for size in (1, 3, 4):  # smaller than the batch: padded and cut
+        np.testing.assert_allclose(engine.run(CLIPS[:size]), expected[:size], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["four.onnx", "four.mindir"])
+def test_batches_that_do_not_fit_are_refused(folder, name):
+    engine = open_engine(folder / name)
+    with pytest.raises(InferenceError, match="at most 4"):
+        engine.run(CLIPS)
+    with pytest.raises(InferenceError, match="expected float32"):
+        engine.run(CLIPS[:1].astype(np.float64))
+    with pytest.raises(InferenceError, match=r"\(1, 3, 2, 4, 4\)"):
+        engine.run(CLIPS[:1, ..., :4])
+
+
+def test_the_network_engine_pads_and_tells_weights_apart(network, expected):
+    engine = NetworkEngine(network, batch_size=5)
+    network.set_train(True)  # a training loop may have run since
+    np.testing.assert_allclose(engine.run(CLIPS[:2]), expected[:2], atol=1e-5)
+    bias = network.dense.bias.asnumpy()
+    network.dense.bias.set_data(Tensor(bias + 1))
+    assert NetworkEngine(network).sha256 != engine.sha256
+    network.dense.bias.set_data(Tensor(bias))
+    assert NetworkEngine(network).sha256 == engine.sha256
+
+
+def test_an_om_needs_an_ascend_machine():
+    with pytest.raises(InferenceError, match=r"Ascend card.*ais_bench --model=net\.om"):
+        open_engine("net.om")
+    assert ais_bench_command("net.om", "in", "out")[:4] == ["python3", "-m", "ais_bench", "--model=net.om"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("a.onnx", "does not exist"), ("a.mindir", "does not exist"), ("a.pb", "not a kind of model")]
+)
+def test_files_that_cannot_be_opened(tmp_path, name, message):
+    with pytest.raises(InferenceError, match=message):
+        open_engine(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.onnx", "a.mindir"])
+def test_files_that_are_something_else(tmp_path, name):
+    (tmp_path / name).write_bytes(b"\xff\xfe not a model")
+    with pytest.raises(InferenceError, match="not a"):
+        open_engine(tmp_path / name)
+
+
+def test_an_onnx_file_of_other_names_is_refused(tmp_path):
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, 3)) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", value[:1], value[1:])
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=4), tmp_path / "a.onnx")
+    with pytest.raises(InferenceError, match="expected one input 'image'"):
+        OnnxEngine(tmp_path / "a.onnx")
+
+
+def test_throughput_is_consistent(folder):
+    result = measure(OnnxEngine(folder / "any.onnx", threads=1), 2, SHAPE, repeats=7, progress=False)
+    assert result.runs == 7
+    assert 0 < result.lower_quartile <= result.clips_per_second <= result.upper_quartile
+    assert result.clips_per_second == pytest.approx(2 * 1e3 / result.ms_per_batch, rel=1e-6)
+    assert result.peak_rss_mib > 50
+    assert measure(open_engine(folder / "any.onnx"), 2, SHAPE, repeats=9, seconds=0, progress=False).runs == 3
+    with pytest.raises(InferenceError, match="at most 4"):
+        measure(open_engine(folder / "four.onnx"), 8, SHAPE, progress=False)

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from actionbook.inference import InferenceError, read_results, run_batches
+
+
+def expected_logits(clips) -> np.ndarray:
+    return np.array([[clip.sum(), clip[0].sum()] for _, clip in clips], np.float32)
+
+
+def test_results_come_back_in_order_without_padding(clips, batches, sum_engine, tmp_path):
+    folder = run_batches(sum_engine(), batches, tmp_path / "out", progress=False)
+    ids, logits = read_results(folder, batches)
+    assert ids == [name for name, _ in clips]
+    np.testing.assert_allclose(logits, expected_logits(clips), rtol=1e-4, atol=1e-4)
+    assert (folder / "2_0.bin").stat().st_size == 3 * 2 * 4  # padding rows are on disk, as ais_bench writes them
+
+
+def test_numbers_decide_not_the_order_of_names(batches, sum_engine, clips, tmp_path):
+    from actionbook.inference import write_batches
+
+    many = [(f"v{i}", clips[i % 7][1] + i) for i in range(12)]  # 10_0.bin sorts before 2_0.bin
+    ones = write_batches(many, tmp_path / "ones", batch_size=1, clip_shape=(3, 2, 4, 5), progress=False)
+    ids, logits = read_results(run_batches(sum_engine(), ones, tmp_path / "out", progress=False), ones)
+    assert ids == [name for name, _ in many]
+    np.testing.assert_allclose(logits, expected_logits(many), rtol=1e-4, atol=1e-3)
+
+
+def test_an_interrupted_run_goes_on_and_ends_the_same(batches, sum_engine, tmp_path):
+    whole = read_results(run_batches(sum_engine(), batches, tmp_path / "whole", progress=False), batches)[1]
+    with pytest.raises(KeyboardInterrupt):
+        run_batches(sum_engine(fail_at=2), batches, tmp_path / "out", progress=False)
+    again = sum_engine()
+    run_batches(again, batches, tmp_path / "out", progress=False)
+    assert again.runs == 1
+    np.testing.assert_array_equal(read_results(tmp_path / "out", batches)[1], whole)
+
+
+def test_a_cut_result_is_run_again(batches, sum_engine, tmp_path):
+    folder = run_batches(sum_engine(), batches, tmp_path / "out", progress=False)
+    (folder / "1_0.bin").write_bytes(bytes(8))
+    again = sum_engine()
+    run_batches(again, batches, folder, progress=False)
+    assert again.runs == 1
+
+
+def test_results_of_another_model_are_not_kept(batches, sum_engine, tmp_path):
+    folder = run_batches(sum_engine(), batches, tmp_path / "out", progress=False)
+    other = sum_engine()
+    other.sha256 = "1" * 64
+    run_batches(other, batches, folder, progress=False)
+    assert other.runs == 3
+
+
+def test_an_engine_for_smaller_batches_is_refused(batches, sum_engine, tmp_path):
+    with pytest.raises(InferenceError, match="takes batches of 2 clips"):
+        run_batches(sum_engine(batch_size=2), batches, tmp_path / "out", progress=False)
+
+
+@pytest.mark.parametrize("pattern", ["{}_0.bin", "{}_output_0.bin"])
+def test_folders_of_the_ascend_tools_are_read(batches, tmp_path, pattern):
+    for k in range(3):
+        np.full((3, 4), k, np.float32).tofile(tmp_path / pattern.format(k))
+    (tmp_path / "sumary.json").write_text("{}")  # old ais_bench leaves this among the results
+    _, logits = read_results(tmp_path, batches, num_classes=4)
+    np.testing.assert_array_equal(logits[:, 0], [0, 0, 0, 1, 1, 1, 2])
+
+
+def cut(folder):
+    (folder / "1_0.bin").write_bytes(bytes(20))
+
+
+def remove(folder):
+    (folder / "1_0.bin").unlink()
+
+
+def add(folder):
+    (folder / "3_0.bin").write_bytes(bytes(24))
+
+
+def double(folder):
+    (folder / "1_output_0.bin").write_bytes(bytes(24))
+
+
+def misname(folder):
+    (folder / "logits.bin").write_bytes(bytes(24))
+
+
+def poison(folder):
+    np.full((3, 2), np.nan, np.float32).tofile(folder / "1_0.bin")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (cut, "1_0.bin: 20 bytes, expected 24"),
+        (remove, "1_0.bin is missing"),
+        (add, "3_0.bin: there are only 3 batches"),
+        (double, "batch 1 has a result already"),
+        (misname, "logits.bin: expected names like"),
+        (poison, "1_0.bin: logits that are not finite"),
+    ],
+)
+def test_damage_is_named(batches, sum_engine, tmp_path, damage, message):
+    folder = run_batches(sum_engine(), batches, tmp_path / "out", progress=False)
+    damage(folder)
+    with pytest.raises(InferenceError, match=message):
+        read_results(folder, batches)
+
+
+def test_results_for_other_classes_and_empty_folders_are_refused(batches, sum_engine, tmp_path):
+    folder = run_batches(sum_engine(), batches, tmp_path / "out", progress=False)
+    with pytest.raises(InferenceError, match="24 bytes, expected 1212"):
+        read_results(folder, batches, num_classes=101)
+    with pytest.raises(InferenceError, match="no results"):
+        read_results(tmp_path / "nothing", batches)

@@ -1,0 +1,239 @@
+"""The book as its readers meet it: complete, without warnings, offline, searchable, dark, and as narrow as a phone."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+from nbval.plugin import get_sanitize_patterns
+
+import actionbook
+from actionbook.core.paths import NOTEBOOKS, ROOT
+from actionbook.notebooks import is_source
+
+CHROMIUM = next(filter(None, map(shutil.which, ["google-chrome", "chromium", "chromium-browser"])), None)
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (apt-get install chromium)")
+PHONE = {"width": 390, "height": 844}
+
+
+def toc_files() -> list[str]:
+    def walk(node: Any) -> Iterator[str]:
+        if isinstance(node, dict):
+            yield from (str(node[key]) for key in ("root", "file") if key in node)
+            node = list(node.values())
+        for child in node if isinstance(node, list) else []:
+            yield from walk(child)
+
+    return list(walk(yaml.safe_load((ROOT / "book" / "_toc.yml").read_text())))
+
+
+def test_contents_list_every_page_and_notebook() -> None:
+    pages = list((ROOT / "book").glob("*.md"))
+    pages += [path for path in NOTEBOOKS.rglob("*.md") if is_source(path) or path.name == "index.md"]
+    wanted = {path.relative_to(ROOT).with_suffix("").as_posix() for path in pages}
+    assert set(toc_files()) == wanted
+
+
+def test_makefile_knows_every_chapter() -> None:
+    (listed,) = re.findall(r"^CHAPTERS := (.*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    assert sorted(listed.split()) == sorted(path.parent.name for path in NOTEBOOKS.glob("*/index.md"))
+
+
+def test_citation_file_agrees_with_the_package() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "type", "authors", "license", "version"} <= set(citation)
+    assert citation["cff-version"] == "1.2.0"
+    assert citation["version"] == actionbook.__version__
+    assert citation["license"] in (ROOT / "pyproject.toml").read_text()
+
+
+@pytest.fixture(scope="module")
+def offline_book() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("offline_book", ROOT / "book" / "_ext" / "offline_book.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<script async src="https://cdn.example/x.js"></script>',
+        "<img alt='a > b' src=//cdn.example/x.png>",
+        '<link rel="stylesheet" href="http://cdn.example/x.css"/>',
+        "<style>@import url('https://cdn.example/x.css');</style>",
+        "<style>p { background: url(https://cdn.example/x.png) }</style>",
+    ],
+)
+def test_offline_guard_sees_what_a_browser_would_fetch(offline_book: ModuleType, html: str) -> None:
+    (address,) = offline_book.remote_requests(f"<p>text</p>{html}")
+    assert "cdn.example" in address
+
+
+def test_offline_guard_leaves_links_and_shown_code_alone(offline_book: ModuleType) -> None:
+    html = (
+        '<a href="https://a.example">a</a><img src="x.png"><code>&lt;script src="https://a.example"&gt; url(//a)</code>'
+    )
+    assert offline_book.remote_requests(html) == []
+
+
+def sanitise(text: str) -> str:
+    for pattern, replacement in get_sanitize_patterns((ROOT / "tests" / "nbval_sanitize.cfg").read_text()):
+        text = re.sub(pattern, replacement, text)
+    return text
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("prepared in 3.2 s", "prepared in 11 s"),
+        ("2026-01-31 09:08:07", "2027-11-01T23:59:00.123"),
+        ("412.5 clips/s", "80 clips/s"),
+        ("at 0x7f3a12bc90", "at 0x55d0c0ffee10"),
+        ("/home/a/book/work/efficient3d/mini/x", "/tmp/b/_build/test-work/efficient3d/mini/x"),
+        ("work/efficient3d/mini/x", "_build/test-work/efficient3d/mini/x"),
+        ("/tmp/ipykernel_12/345.py:3: UserWarning", "/var/tmp/ipykernel_9/1.py:3: UserWarning"),
+        ("[WARNING] ME(1:2,MainProcess): slow\nend", "[WARNING] ME(8:9,MainProcess): x\n[INFO] y\nend"),
+    ],
+)
+def test_what_differs_between_machines_is_not_compared(one: str, other: str) -> None:
+    assert sanitise(one) == sanitise(other)
+
+
+@pytest.mark.parametrize(
+    "text", ["top-1 0.8113 (3069/3783)", "2,483,429 parameters", "(3, 16, 112, 112)", "12 videos", "7%"]
+)
+def test_results_are_compared(text: str) -> None:
+    assert sanitise(text) == text
+
+
+@pytest.fixture(scope="module")
+def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The book, built from the committed notebooks with warnings as errors; the folder of its pages."""
+    source = tmp_path_factory.mktemp("book")
+    subprocess.run([sys.executable, "-m", "actionbook.results.pages"], check=True, cwd=ROOT)
+    shutil.copy(ROOT / "_config.yml", source)
+    for folder in ("book", "notebooks"):
+        shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    command = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
+    options = ["--config", "_config.yml", "--toc", "book/_toc.yml", "--path-output", ".", "-W", "-n", "--keep-going"]
+    run = subprocess.run(
+        [sys.executable, "-c", command, "build", ".", *options], cwd=source, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-4000:]
+    return source / "_build" / "html"
+
+
+def test_book_builds_without_warnings_and_has_every_page(html: Path) -> None:
+    assert [name for name in toc_files() if not (html / f"{name}.html").is_file()] == []
+
+
+@pytest.fixture(scope="module")
+def address(html: Path) -> Iterator[str]:
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(html))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    quiet = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--disable-background-networking",
+        "--no-proxy-server",
+    ]
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)
+        yield running
+        running.close()
+
+
+def watch(page: Any, address: str) -> list[str]:
+    """A list that fills with what goes wrong on `page`: requests elsewhere, errors, files not found."""
+    faults: list[str] = []
+    local = (address, "data:", "blob:")
+    page.on("request", lambda r: None if r.url.startswith(local) else faults.append(f"fetches {r.url}"))
+    page.on("console", lambda m: faults.append(f"console: {m.text}") if m.type == "error" else None)
+    page.on("pageerror", lambda error: faults.append(f"exception: {error}"))
+    page.on("response", lambda r: faults.append(f"{r.status} {r.url}") if r.status >= 400 else None)
+    return faults
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_pages_stay_offline_free_of_errors_and_no_wider_than_a_phone(html: Path, address: str, browser: Any) -> None:
+    names = [path.relative_to(html).as_posix() for path in sorted(html.rglob("*.html")) if "_static" not in path.parts]
+    assert len(names) > len(toc_files())  # search and index pages as well
+    context = browser.new_context(viewport=PHONE)
+    page = context.new_page()
+    found = watch(page, address)
+    faults = {}
+    for name in names:
+        page.goto(address + name, wait_until="networkidle")
+        width = page.evaluate("document.documentElement.scrollWidth")
+        if width > PHONE["width"]:
+            found.append(f"scrolls sideways: {width} pixels wide")
+        if found:
+            faults[name] = found.copy()
+            found.clear()
+    context.close()
+    assert faults == {}
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_search_finds_a_word(address: str, browser: Any) -> None:
+    page = browser.new_page()
+    faults = watch(page, address)
+    page.goto(address + "search.html?q=dampening")
+    page.wait_for_selector("#search-results li a")
+    links = page.eval_on_selector_all("#search-results li a", "items => items.map(a => a.getAttribute('href'))")
+    assert any("book/glossary" in link for link in links)
+    assert faults == []
+    page.close()
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_dark_mode_can_be_chosen_and_is_dark(address: str, browser: Any) -> None:
+    context = browser.new_context(color_scheme="light")
+    page = context.new_page()
+    page.goto(address + "book/intro.html")
+
+    def lightness() -> float:
+        colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        return sum(map(float, re.findall(r"[\d.]+", colour)[:3])) / (3 * 255)
+
+    assert lightness() > 0.9
+    for _ in range(3):  # the button goes round: auto, light, dark
+        if page.evaluate("document.documentElement.dataset.theme") == "dark":
+            break
+        page.locator("button.theme-switch-button:visible").first.click()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert lightness() < 0.2
+    page.reload()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"  # it is remembered
+    context.close()

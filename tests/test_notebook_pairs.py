@@ -1,0 +1,29 @@
+"""Every committed notebook is its source, executed: nbval alone would pass one that was never run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from actionbook.core.paths import NOTEBOOKS
+from actionbook.notebooks import check, is_source
+
+STAGES = ["01_data", "02_architecture", "03_training", "04_conversion", "05_accuracy"]
+SOURCES = [path for path in sorted(NOTEBOOKS.rglob("*.md")) if is_source(path)]
+CHAPTERS = sorted(path for path in NOTEBOOKS.iterdir() if (path / "index.md").exists())
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.relative_to(NOTEBOOKS).as_posix())
+def test_pair_is_the_executed_source(source: Path) -> None:
+    assert check(source) == []
+
+
+def test_every_chapter_has_its_five_stages_and_nothing_without_a_source() -> None:
+    assert CHAPTERS
+    for chapter in CHAPTERS:
+        assert [path.stem for path in SOURCES if path.parent == chapter] == STAGES
+    executed = {
+        path.with_suffix(".md") for path in NOTEBOOKS.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts
+    }
+    assert executed == set(SOURCES)

@@ -1,0 +1,50 @@
+"""Names of parameters in MindSpore and in the original repositories."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from actionbook.weights import LAYOUTS, WeightsError
+from actionbook.weights.layouts import get_layout, to_original, torch_name
+
+NAMES = {
+    "features.0.0.weight": "features.0.0.weight",
+    "features.0.1.bn2d.gamma": "features.0.1.weight",
+    "features.1.conv.1.bn2d.beta": "features.1.conv.1.bias",
+    "features.1.conv.1.bn2d.moving_mean": "features.1.conv.1.running_mean",
+    "bn1.moving_variance": "bn1.running_var",
+    "classifier.1.bias": "classifier.1.bias",
+    "gamma": "weight",
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_torch_names(name: str) -> None:
+    assert torch_name(name) == NAMES[name]
+
+
+def test_prefix_is_stripped_once_and_only_in_front() -> None:
+    okankop = LAYOUTS["okankop"]
+    assert okankop.without_prefix("module.features.0.0.weight") == "features.0.0.weight"
+    assert okankop.without_prefix("features.module.weight") == "features.module.weight"
+    assert okankop.without_prefix("module.module.weight") == "module.weight"
+
+
+def test_counters_are_ignored() -> None:
+    one = np.ones(1)
+    state = {"module.bn.num_batches_tracked": one, "num_batches_tracked": one, "module.bn.weight": one}
+    kept, ignored = to_original(state, LAYOUTS["okankop"])
+    assert list(kept) == ["bn.weight"]
+    assert ignored == ("bn.num_batches_tracked", "num_batches_tracked")
+
+
+def test_one_name_twice() -> None:
+    with pytest.raises(WeightsError, match=r"'bn\.weight' twice"):
+        to_original({"module.bn.weight": np.ones(1), "bn.weight": np.ones(1)}, LAYOUTS["okankop"])
+
+
+def test_unknown_layout_lists_the_known() -> None:
+    assert get_layout(LAYOUTS["okankop"]) is get_layout("okankop")
+    with pytest.raises(WeightsError, match=r"'okancop' is not known.*okankop"):
+        get_layout("okancop")

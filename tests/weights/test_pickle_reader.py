@@ -1,0 +1,170 @@
+"""The pickle interpreter: plain data is read, nothing is ever called, no stream costs more than it is long."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import struct
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actionbook.weights import WeightsError
+from actionbook.weights.pickle_reader import Function, read_pickle
+from actionbook.weights.torch_tensors import KNOWN_GLOBALS
+
+
+def read(stream: bytes) -> Any:
+    return read_pickle(io.BytesIO(stream), KNOWN_GLOBALS, lambda identifier: ("kept", identifier), "file")
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**200), 2**200) | st.floats(allow_nan=False) | st.text() | st.binary(),
+    lambda inner: (
+        st.lists(inner) | st.lists(inner).map(tuple) | st.dictionaries(st.text() | st.integers(-(2**60), 2**60), inner)
+    ),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=100, deadline=None, database=None)
+@given(value=PLAIN, protocol=st.sampled_from([3, 4, 5]))
+def test_plain_values_come_back(value: Any, protocol: int) -> None:
+    assert read(pickle.dumps(value, protocol)) == value
+
+
+def test_ordered_dictionary_keeps_its_order_and_shared_objects_stay_shared() -> None:
+    shared = [1]
+    made = read(pickle.dumps(OrderedDict(b=shared, a=shared), 2))
+    assert list(made) == ["b", "a"]
+    assert made["a"] is made["b"]
+
+
+def test_ordered_dictionary_of_python_2() -> None:
+    """Python 2 passes [[key, value], ...] to the class, with byte strings."""
+    stream = b"\x80\x02ccollections\nOrderedDict\n](](U\x01be](U\x01aNee\x85R."
+    with pytest.raises(WeightsError):  # [key, value] needs both
+        read(stream)
+    assert read(b"\x80\x02ccollections\nOrderedDict\n](](U\x01bK\x01e](U\x01aNee\x85R.") == {"b": 1, "a": None}
+
+
+def test_the_list_given_to_a_dictionary_is_used_up() -> None:
+    """Otherwise a short stream could have one long list copied a hundred thousand times."""
+    pairs = b"](](U\x01bK\x01ee"
+    stream = b"\x80\x02(" + pairs + b"q\x00ccollections\nOrderedDict\nh\x00\x85Rccollections\nOrderedDict\nh\x00\x85Rt."
+    assert read(stream) == ([], {"b": 1}, {})
+
+
+def test_stream_is_left_behind_the_object() -> None:
+    stream = io.BytesIO(pickle.dumps([1], 2) + pickle.dumps("two", 2) + b"rest")
+    assert [read_pickle(stream, {}, lambda _: None, "file") for _ in range(2)] == [[1], "two"]
+    assert stream.read() == b"rest"
+
+
+def test_known_globals_are_the_callers_objects() -> None:
+    known = {("os", "system"): Function("os.system", lambda text: text.upper())}
+    stream = io.BytesIO(b"\x80\x02cos\nsystem\nU\x02hi\x85R.")
+    assert read_pickle(stream, known, lambda _: None, "file") == "HI"
+
+
+HOSTILE = {
+    "global": (b"cposix\nsystem\nU%c%s\x85R.", "posix.system"),
+    "stack global": (b"\x8c\x05posix\x8c\x06system\x93U%c%s\x85R.", "posix.system"),
+    "nested name": (b"ctorch\n_utils.os.system\nU%c%s\x85R.", "torch._utils"),
+    "builtins": (b"cbuiltins\nexec\nU%c%s\x85R.", "builtins.exec"),
+    "getattr": (b"c__builtin__\ngetattr\n(ctorch\nSize\nU%c%stR.", "__builtin__.getattr"),
+    "inst": (b"(U%c%siposix\nsystem\n.", "INST"),
+    "obj": (b"(ccollections\nOrderedDict\nU%c%so.", "OBJ"),
+    "newobj": (b"ccollections\nOrderedDict\nU%c%s\x85\x81.", "NEWOBJ"),
+    "newobj_ex": (b"ccollections\nOrderedDict\nU%c%s\x85}\x92.", "NEWOBJ_EX"),
+    "extension": (b"U%c%s\x82\x01R.", "EXT1"),
+    "text persistent id": (b"U%c%sPposix\n.", "PERSID"),
+    "call of a string": (b"U%c%s)R.", "REDUCE"),
+    "call of a storage type": (b"ctorch\nFloatStorage\nU%c%s\x85R.", "REDUCE"),
+    "call of a tensor function": (b"ctorch._utils\n_rebuild_tensor_v2\nU%c%s\x85R.", "REDUCE"),
+    "codec": (b"c_codecs\nencode\nU%c%sU\x03rot\x86R.", "REDUCE"),
+    "object type": (b"cnumpy\ndtype\nU\x02O8\x85RU%c%s0.", "REDUCE"),
+    "state of a list": (b"]}U%c%sU\x01xsb.", "BUILD"),
+    "state of a function": (b"ccollections\nOrderedDict\n}U%c%sU\x01xsb.", "BUILD"),
+    "unhashable key": (b"}]U%c%ss.", "SETITEM"),
+    "append to a dictionary": (b"}U%c%sa.", "APPEND"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_streams_are_errors_and_run_nothing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    template, named = HOSTILE[name]
+    command = b"echo > marker"
+    stream = b"\x80\x02" + template.replace(b"%c%s", bytes([len(command)]) + command)
+    with pytest.raises(WeightsError, match=r"^file: ") as caught:
+        read(stream)
+    assert named in str(caught.value)
+    assert not (tmp_path / "marker").exists()
+
+
+DAMAGED = {
+    "empty": b"",
+    "no stop": b"\x80\x02K\x01",
+    "nothing left": b"\x80\x02.",
+    "two left": b"\x80\x02K\x01K\x02.",
+    "open mark": b"\x80\x02(K\x01.",
+    "no mark": b"\x80\x02K\x01t.",
+    "below the mark": b"\x80\x02}K\x01(K\x02st.",
+    "short tuple": b"\x80\x02K\x01\x87.",
+    "odd items": b"\x80\x02}(K\x01u.",
+    "memo": b"\x80\x02h\x07.",
+    "declared length": b"\x80\x02X\xff\xff\xff\x7fabc.",
+    "declared length of 8 bytes": b"\x80\x04\x8e" + struct.pack("<Q", 2**62) + b"abc.",
+    "no operation": b"\xff",
+    "not utf-8": b"\x80\x02X\x01\x00\x00\x00\xff.",
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_damaged_streams(name: str) -> None:
+    with pytest.raises(WeightsError, match=r"damaged.*sha256"):
+        read(DAMAGED[name])
+
+
+def test_huge_memo_index_costs_nothing() -> None:
+    assert read(b"\x80\x02]r\xff\xff\xff\xffj\xff\xff\xff\xff\x86.") == ([], [])
+
+
+def test_exponential_tuple_is_a_value_but_never_a_key() -> None:
+    doubled = b"\x80\x02)" + b"q\x00h\x00\x86" * 200
+    assert len(read(doubled + b".")) == 2
+    with pytest.raises(WeightsError, match="SETITEM"):
+        read(b"\x80\x02}" + doubled[2:] + b"K\x01s.")
+
+
+def test_long_keys_are_refused() -> None:
+    key = b"\x8a\x10" + b"\x01" * 16
+    with pytest.raises(WeightsError, match="SETITEM"):
+        read(b"\x80\x02}" + key + b"K\x01s.")
+
+
+def test_deep_nesting_needs_no_recursion() -> None:
+    made = read(b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b".")
+    depth = 1
+    while made:
+        (made,) = made
+        depth += 1
+    assert depth == 100_000
+
+
+def test_too_many_operations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actionbook.weights.pickle_reader.MAX_OPERATIONS", 100)
+    assert read(b"\x80\x02(" + b"N" * 96 + b"t.")
+    with pytest.raises(WeightsError, match="longer than 100 operations"):
+        read(b"\x80\x02(" + b"N" * 97 + b"t.")
+
+
+def test_too_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actionbook.weights.pickle_reader.MAX_STREAM_BYTES", 100)
+    with pytest.raises(WeightsError, match="or 100 bytes"):
+        read(pickle.dumps("x" * 200, 2))

@@ -1,0 +1,55 @@
+"""The text and table of a load report."""
+
+from __future__ import annotations
+
+import pytest
+
+from actionbook.weights import LoadReport, WrongShape
+
+HEAD = (
+    WrongShape("classifier.1.weight", (101, 1280), (600, 1280)),
+    WrongShape("classifier.1.bias", (101,), (600,)),
+)
+
+
+def test_ok_needs_all_three_lists_empty() -> None:
+    assert LoadReport("okankop", loaded=("a",), kept=("b",), ignored=("c",)).ok
+    assert not LoadReport("okankop", missing=("a",)).ok
+    assert not LoadReport("okankop", unexpected=("a",)).ok
+    assert not LoadReport("okankop", wrong_shape=HEAD).ok
+
+
+def test_text_names_everything_and_cuts_long_lists() -> None:
+    report = LoadReport("okankop", missing=tuple(f"layer.{i}" for i in range(25)), wrong_shape=HEAD)
+    text = str(report)
+    assert "missing from the file: 25" in text
+    assert "layer.19" in text
+    assert "layer.20" not in text
+    assert "and 5 more" in text
+    assert "classifier.1.bias: the network expects (101,), the file has (600,)" in text
+
+
+def test_table_has_one_row_per_tensor() -> None:
+    report = LoadReport("okankop", ("a",), ("b",), ("c",), HEAD, ("d",), ("e",))
+    frame = report.to_frame()
+    assert dict(zip(frame["tensor"], frame["outcome"], strict=True)) == {
+        "a": "loaded", "b": "missing", "c": "unexpected", "d": "kept", "e": "ignored",
+        "classifier.1.weight": "wrong shape", "classifier.1.bias": "wrong shape",
+    }  # fmt: skip
+    assert frame["found"].tolist()[-1] == "(600,)"
+    assert list(LoadReport("okankop").to_frame().columns) == ["tensor", "outcome", "expected", "found"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "head"),
+    [
+        (HEAD, ("classifier.1", 600, 101)),
+        ((*HEAD, WrongShape("features.0.0.weight", (32, 3), (16, 3))), None),
+        ((WrongShape("fc.weight", (101, 512), (101, 2048)),), None),
+        ((WrongShape("fc.weight", (101, 512), (600, 2048)),), None),
+        ((WrongShape("fc.weight", (101, 512), ()),), None),
+        ((), None),
+    ],
+)
+def test_resized_head(wrong: tuple[WrongShape, ...], head: tuple[str, int, int] | None) -> None:
+    assert LoadReport("okankop", wrong_shape=wrong).resized_head == head

@@ -1,0 +1,117 @@
+"""Views of storages: what lies inside is copied, what does not is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actionbook.weights import WeightsError, read_torch
+from actionbook.weights.torch_tensors import KNOWN_GLOBALS, TensorRef, materialise, storage_from_id
+
+FLOAT = KNOWN_GLOBALS["torch", "FloatStorage"]
+STORAGE = np.arange(12, dtype="<f4")
+
+
+def view(size: tuple[int, ...], stride: tuple[int, ...], offset: int) -> TensorRef:
+    storage = storage_from_id(("storage", FLOAT, "0", "cuda:0", 12, None))
+    return TensorRef(storage, FLOAT.element, offset, size, stride)
+
+
+SMALL = st.integers(0, 13)
+
+
+@settings(max_examples=300, deadline=None, database=None)
+@given(axes=st.lists(st.tuples(SMALL, SMALL), max_size=3), offset=SMALL)
+def test_every_view_is_indexed_as_pytorch_does_or_refused(axes: list[tuple[int, int]], offset: int) -> None:
+    size, stride = tuple(n for n, _ in axes), tuple(s for _, s in axes)
+    places = offset + sum(
+        (np.arange(n).reshape([-1] + [1] * (len(axes) - i - 1)) * s for i, (n, s) in enumerate(axes)),
+        np.zeros(size, np.int64),
+    )
+    inside = places.size == 0 or (places.max() < 12 and places.size <= 12)
+    if inside:
+        found = materialise(view(size, stride, offset), lambda _: STORAGE.tobytes(), "<", "x")
+        np.testing.assert_array_equal(found, places.astype(np.float32), strict=True)
+    else:
+        with pytest.raises(WeightsError, match=r"^x: "):
+            materialise(view(size, stride, offset), lambda _: STORAGE.tobytes(), "<", "x")
+
+
+BAD_VIEWS = {
+    "beyond the end": ((3,), (1,), 0),
+    "offset beyond the end": ((1,), (1,), 2),
+    "stride beyond the end": ((2,), (2,), 0),
+    "negative stride": ((2,), (-1,), 1),
+    "negative offset": ((1,), (1,), -1),
+    "negative size": ((-1,), (1,), 0),
+    "huge size of stride 0": ((2**40,), (0,), 0),
+    "product beyond 64 bits": ((2**31, 2**31, 2**31), (0, 0, 0), 0),
+    "huge empty size": ((0, 2**39, 2**39), (1, 1, 1), 0),
+    "expanded beyond the storage": ((3,), (0,), 0),
+    "lengths differ": ((1, 1), (1,), 0),
+    "too many axes": ((1,) * 33, (1,) * 33, 0),
+}
+
+
+@pytest.mark.parametrize("name", BAD_VIEWS)
+def test_views_that_leave_their_storage(
+    name: str, archive: Callable[..., Path], tensor_pickle: Callable[..., bytes]
+) -> None:
+    size, stride, offset = BAD_VIEWS[name]
+    path = archive(b"\x80\x02}U\x01w" + tensor_pickle(size, stride, offset) + b"s.", {"0": bytes(8)})
+    with pytest.raises(WeightsError, match=r"made.pth: tensor 'w': "):
+        read_torch(path)
+
+
+def test_big_endian_files_are_converted(archive: Callable[..., Path], tensor_pickle: Callable[..., bytes]) -> None:
+    values = np.array([1.5, -2], ">f4")
+    path = archive(b"\x80\x02}U\x01w" + tensor_pickle((2,), (1,)) + b"s.", {"0": values.tobytes()}, byteorder=b"big")
+    found = read_torch(path)["w"]
+    assert found.dtype.isnative
+    assert found.tolist() == [1.5, -2.0]
+    brain = tensor_pickle((2,), (1,), kind=b"BFloat16Storage")
+    path = archive(b"\x80\x02}U\x01w" + brain + b"s.", {"0": b"\x3f\xc0\xc0\x00"}, byteorder=b"big")
+    assert read_torch(path)["w"].tolist() == [1.5, -2.0]
+
+
+def test_storage_views_of_early_versions(archive: Callable[..., Path], tensor_pickle: Callable[..., bytes]) -> None:
+    """Elements 2 to 4 of a storage of 6, as ("key", first, count); the tensor's offset counts from there."""
+    part = b"(U\x011K\x02K\x03t"
+    six = {"0": np.arange(6, dtype="<f4").tobytes()}
+    inner = tensor_pickle((2,), (1,), 1, count=6, view=part)
+    assert read_torch(archive(b"\x80\x02}U\x01w" + inner + b"s.", six))["w"].tolist() == [3.0, 4.0]
+    for operations in (
+        tensor_pickle((3,), (1,), 1, count=6, view=part),  # inside the storage, outside the view
+        tensor_pickle((1,), (1,), 0, count=6, view=b"(U\x011K\x04K\x03t"),
+    ):
+        with pytest.raises(WeightsError):
+            read_torch(archive(b"\x80\x02}U\x01w" + operations + b"s.", six))
+
+
+def test_bool_bytes_other_than_one_are_true(archive: Callable[..., Path], tensor_pickle: Callable[..., bytes]) -> None:
+    operations = tensor_pickle((2,), (1,), kind=b"BoolStorage")
+    found = read_torch(archive(b"\x80\x02}U\x01w" + operations + b"s.", {"0": b"\x00\x02"}))["w"]
+    assert found.view(np.uint8).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "identifier",
+    [
+        ("storage", FLOAT, "0", "cpu", -1),
+        ("storage", FLOAT, "0", "cpu", 2**41),
+        ("storage", FLOAT, 0, "cpu", 1),
+        ("storage", "FloatStorage", "0", "cpu", 1),
+        ("module", FLOAT, "0", "cpu", 1),
+        ("storage", FLOAT, "0"),
+        "0",
+        None,
+    ],
+)
+def test_other_persistent_identifiers(identifier: object) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        storage_from_id(identifier)
