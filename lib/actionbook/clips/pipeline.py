@@ -31,7 +31,9 @@ def store_path(store: Path, label: str, video: str) -> Path:
     return store / label / f"{video}.zip"
 
 
-def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], workers: int, ahead: int) -> Iterator[Result]:
+def ordered_map(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int, ahead: int
+) -> Iterator[Result]:
     """``map`` over a thread pool: results in the order of `items`, at most `ahead` of them in memory.
 
     Threads suffice because JPEG decoding, OpenCV and NumPy release Python's global lock; they beat worker processes,
@@ -55,13 +57,13 @@ def read_train_clip(store: FrameStore, clips: Clips, rng: np.random.Generator) -
     """Draw one training clip of a video: float32 (3, T, size, size). All draws come from `rng`."""
     indices = random_clip(len(store), clips.frames, clips.stride, rng)
     crop = draw_crop(*store.frame_size, clips, rng)
-    return train_clip(store.read(indices, min_size=math.ceil(clips.size / crop.side)), crop, clips)
+    return train_clip(store.read(indices.tolist(), min_size=math.ceil(clips.size / crop.side)), crop, clips)
 
 
 def read_test_clip(store: FrameStore, indices: np.ndarray, clips: Clips) -> np.ndarray:
     """The clip of the given frames with the authors' test transform: float32 (3, T, size, size)."""
     different, place = np.unique(indices, return_inverse=True)  # a looped clip repeats frames: decode each once
-    frames = store.read(different)
+    frames = store.read(different.tolist())
     return test_clip([frames[i] for i in place], clips)
 
 
@@ -135,8 +137,8 @@ def window_table(index: pd.DataFrame, clips: Clips) -> pd.DataFrame:
     """
     rows = [
         (row.video, row.label, row.target, window.start, window.stop)
-        for row in index.itertuples()
-        for window in test_windows(row.frames, clips.window)
+        for row, frames in zip(index.itertuples(), index.frames.tolist(), strict=True)
+        for window in test_windows(frames, clips.window)
     ]
     table = pd.DataFrame(rows, columns=["video", "label", "target", "start", "stop"])
     without = sorted(set(index.video) - set(table.video))

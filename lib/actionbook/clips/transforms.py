@@ -32,6 +32,8 @@ def draw_crop(width: int, height: int, clips: Clips, rng: np.random.Generator) -
     scale = clips.scales[int(rng.integers(len(clips.scales)))]
     side = int(min(width, height) * scale)
     room_x, room_y = width - side, height - side
+    left: float
+    top: float
     if clips.crop == "random":
         left, top = rng.integers(room_x, endpoint=True), rng.integers(room_y, endpoint=True)
     elif clips.crop == "corner":

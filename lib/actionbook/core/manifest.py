@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -89,7 +90,9 @@ class DatasetManifest(Strict):
     def _counts_agree(self) -> DatasetManifest:
         for name, split in self.splits.items():
             if split.train + split.test != self.videos:
-                raise ValueError(f"split {name}: {split.train} + {split.test} videos, but the data set has {self.videos}")
+                raise ValueError(
+                    f"split {name}: {split.train} + {split.test} videos, but the data set has {self.videos}"
+                )
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("a class is listed twice")
         unknown = {c for sets in self.class_groups.values() for s in sets for c in s} - set(self.classes)
@@ -118,12 +121,12 @@ class WeightsManifest(Strict):
 
 
 def load_dataset(name: str) -> DatasetManifest:
-    """The manifest ``data_manifests/<name>.yaml`` of a data set."""
+    """The manifest ``data_manifests/<name>.yaml`` of a data set; a `name` that ends in .yaml is a path."""
     return load(DatasetManifest, _path(name))
 
 
 def load_weights(name: str) -> WeightsManifest:
-    """The manifest ``data_manifests/<name>.yaml`` of weight files."""
+    """The manifest ``data_manifests/<name>.yaml`` of weight files; a `name` that ends in .yaml is a path."""
     return load(WeightsManifest, _path(name))
 
 
@@ -138,18 +141,25 @@ def verify(path: Path, source: Source) -> str:
         raise BookError(f"{shown(path)}: is missing{where}")
     size = path.stat().st_size
     if source.bytes is not None and size != source.bytes:
-        raise BookError(
-            f"{shown(path)}: {size} bytes, the manifest says {source.bytes}; fetch the file again"
-        )
+        raise BookError(f"{shown(path)}: {size} bytes, the manifest says {source.bytes}; fetch the file again")
     digest = sha256_file(path)
     if source.sha256 is not None and digest != source.sha256:
         raise BookError(
             f"{shown(path)}: sha256 {digest}, the manifest says {source.sha256}; it is another or a damaged file"
         )
+    if source.md5 is not None:
+        with path.open("rb") as file:
+            md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        if md5 != source.md5:
+            raise BookError(
+                f"{shown(path)}: md5 {md5}, the manifest says {source.md5}; it is another or a damaged file"
+            )
     return digest
 
 
 def _path(name: str) -> Path:
+    if name.endswith(".yaml"):
+        return Path(name).expanduser().resolve()
     path = MANIFESTS / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in MANIFESTS.glob("*.yaml")))

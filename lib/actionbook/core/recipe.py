@@ -33,7 +33,8 @@ class Frames(Strict):
 class Data(Strict):
     """The data set, by manifest, and which of its splits is used."""
 
-    manifest: Name
+    manifest: str
+    """Name of a file in data_manifests/, or the path of a .yaml file of your own."""
     split: Positive = 1
     allow_missing: bool = False
     """Work with a partial copy; N expected and the missing count then stand beside every result."""
@@ -71,7 +72,7 @@ class Model(Strict):
 class Weights(Strict):
     """Foreign weights that training starts from."""
 
-    manifest: Name
+    manifest: str
     file: str
     layout: str
     skip: tuple[str, ...] = ()
@@ -106,6 +107,10 @@ class Training(Strict):
     loss_scale: Rate = 1.0
     checkpoint_epochs: Positive = 1
     """A checkpoint is kept every so many epochs, and at the end."""
+    validate_epochs: Positive = 1
+    """The middle clips of the test videos are classified every so many epochs, and at the end."""
+    any_library: bool = False
+    """Go on with a training that another version of the library began, instead of starting afresh."""
     runs: tuple[Run, ...] = (Run(name="clip"),)
     """The trainings of this recipe. The first seed of the first run is the one that is converted and evaluated."""
 

@@ -56,7 +56,7 @@ def seed_everything(seed: int) -> None:
     import mindspore as ms  # noqa: PLC0415
 
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 (for foreign code that draws from the global generator)
+    np.random.seed(seed)
     ms.set_seed(seed)
 
 

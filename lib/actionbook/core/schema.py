@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import json
-import types
 import typing
 from pathlib import Path
 from typing import Any, TypeVar
@@ -109,6 +109,6 @@ def _fields_at(schema: type[Strict], location: tuple[Any, ...]) -> list[str]:
 
 
 def _models_in(annotation: Any) -> list[type[Strict]]:
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+    if inspect.isclass(annotation):
         return [annotation] if issubclass(annotation, Strict) else []
     return [found for inner in typing.get_args(annotation) for found in _models_in(inner)]

@@ -36,12 +36,15 @@ class Workspace:
     def read_record(self) -> dict[str, Any]:
         """The record, an empty one if nothing has run yet. Raises BookError if the file is damaged."""
         try:
-            record: dict[str, Any] = json.loads(self.record_file.read_text(encoding="utf-8"))
+            record = json.loads(self.record_file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {"stages": {}}
         except (OSError, ValueError) as error:
-            raise BookError(f"{shown(self.record_file)}: cannot be read ({error}); delete it and run the stages again")
-        return record
+            why = f"cannot be read ({error}); delete it and run the stages again"
+            raise BookError(f"{shown(self.record_file)}: {why}") from error
+        if not isinstance(record, dict) or not isinstance(record.get("stages"), dict):
+            raise BookError(f"{shown(self.record_file)}: is not a record; delete it and run the stages again")
+        return dict(record)
 
     def write_stage(self, name: str, entry: dict[str, Any], **top: Any) -> None:
         """Put one stage's entry into the record, in one step; entries of other stages stay."""
@@ -69,19 +72,20 @@ class Stage:
     _started: float = field(default_factory=time.perf_counter)
 
     @classmethod
-    def open(cls, chapter: str, name: str, namespace: dict[str, Any]) -> Stage:
-        """Begin the stage `name` of `chapter` with the parameters found in a notebook's `namespace` (its ``globals()``).
+    def open(cls, chapter: str, name: str, namespace: dict[str, Any], extra: tuple[str, ...] = ()) -> Stage:
+        """Begin the stage `name` of `chapter` with the parameters in a notebook's `namespace` (its ``globals()``).
 
         Every plain value in the namespace must be a known parameter: papermill sets a misspelt ``-p`` name without
-        a word, and the run would silently use the default. Raises BookError naming the parameters that exist.
+        a word, and the run would silently use the default. `extra` names parameters that only this notebook has.
+        Raises BookError naming the parameters that exist.
         """
-        values = _parameters(namespace)
+        values = _parameters(namespace, (*PARAMETERS, *extra))
         recipe_file = _recipe_file(chapter, values["recipe"])
         recipe = Recipe.load(recipe_file, values["overrides"])
         if recipe.chapter != chapter:
             raise BookError(f"{shown(recipe_file)}: belongs to chapter {recipe.chapter!r}, this is {chapter!r}")
         work_root = Path(values["work_root"]).expanduser().resolve() if values["work_root"] else default_work_root()
-        data_root = values["data_root"] or ROOT / "data" / recipe.data.manifest
+        data_root = values["data_root"] or ROOT / "data" / load_dataset(recipe.data.manifest).name
         workers = values["workers"] or runtime.default_workers()
         if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
             raise BookError(f"workers: expected a whole number of at least 1, or None, found {values['workers']!r}")
@@ -101,6 +105,17 @@ class Stage:
     def folder(self) -> Path:
         """The workspace's folder."""
         return self.workspace.folder
+
+    @property
+    def frame_store(self) -> Path:
+        """Folder of the data set's frame store, shared by all recipes that want the same frames."""
+        frames = self.recipe.data.frames
+        return self.work_root / "frames" / f"{self.manifest.name}-h{frames.height}-q{frames.quality}"
+
+    @property
+    def index_file(self) -> Path:
+        """The index that stage 01 writes."""
+        return self.folder / "index.csv"
 
     @property
     def manifest(self) -> DatasetManifest:
@@ -157,7 +172,7 @@ class Stage:
         )
 
 
-def _parameters(namespace: dict[str, Any]) -> dict[str, Any]:
+def _parameters(namespace: dict[str, Any], known: tuple[str, ...]) -> dict[str, Any]:
     """The notebook's parameters, checked to be exactly those that exist."""
     found = {
         name: value
@@ -166,11 +181,13 @@ def _parameters(namespace: dict[str, Any]) -> dict[str, Any]:
         and name not in {"In", "Out", "exit", "quit", "open", "get_ipython"}
         and not isinstance(value, type | FunctionType | ModuleType)
     }
-    unknown = sorted(set(found) - set(PARAMETERS))
-    missing = sorted(set(PARAMETERS) - set(found))
+    unknown = sorted(set(found) - set(known))
+    missing = sorted(set(known) - set(found))
     if unknown or missing:
-        wrong = [f"unknown parameter {name!r}" for name in unknown] + [f"parameter {name!r} is not set" for name in missing]
-        raise BookError(f"{'; '.join(wrong)}. The parameters are: {', '.join(PARAMETERS)}")
+        wrong = [f"unknown parameter {name!r}" for name in unknown] + [
+            f"parameter {name!r} is not set" for name in missing
+        ]
+        raise BookError(f"{'; '.join(wrong)}. The parameters are: {', '.join(known)}")
     return found
 
 

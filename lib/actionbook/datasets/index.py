@@ -15,10 +15,9 @@ COLUMNS = {
     "label": "str",  # class name
     "target": "int64",  # class number, from 0
     "subset": "str",  # train or test
-    "path": "str",  # video file below the data root
-    "frames": "int64",  # decoded frames, 0 before preparation
+    "path": "str",  # video file below the data root, empty if it is missing
+    "frames": "int64",  # decoded frames; 0 before preparation, and for a video that is missing or cannot be decoded
 }
-
 
 
 def make_index(rows: list[dict[str, object]]) -> pd.DataFrame:
@@ -48,8 +47,8 @@ def read_index(path: Path) -> pd.DataFrame:
 
 
 def subset(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Rows of one subset ('train' or 'test'), renumbered from 0."""
-    return table[table.subset == name].reset_index(drop=True)
+    """The prepared videos of one subset ('train' or 'test'), renumbered from 0."""
+    return table[(table.subset == name) & (table.frames > 0)].reset_index(drop=True)
 
 
 def index_sha256(table: pd.DataFrame) -> str:

@@ -29,7 +29,7 @@ def obtain(manifest: DatasetManifest, root: Path, workers: int = 1) -> str:
         spec = MiniSpec(**settings, classes=manifest.classes)
         with progress_bar(manifest.videos, "drawing", "videos") as bar:
             WRITERS[manifest.dataset](
-                root, spec=spec, workers=workers, progress=lambda done, _: bar.update(done - bar.n) and None
+                root, spec=spec, workers=workers, progress=lambda done, _: (bar.update(done - bar.n), None)[1]
             )
         return f"{manifest.title}: {manifest.videos} videos drawn from seed {spec.seed}"
     videos = root / manifest.layout.videos
@@ -44,10 +44,8 @@ def obtain(manifest: DatasetManifest, root: Path, workers: int = 1) -> str:
     return f"{manifest.title}: found at {shown(root)}, {len(manifest.annotation_files)} list files verified by sha256"
 
 
-def read_split(
-    manifest: DatasetManifest, root: Path, split: int, allow_missing: bool = False
-) -> tuple[pd.DataFrame, list[str]]:
-    """The index of one split and the names of missing videos, through the reader of the data set's layout."""
+def read_split(manifest: DatasetManifest, root: Path, split: int, allow_missing: bool = False) -> pd.DataFrame:
+    """The index of one split, through the reader of the data set's layout."""
     return READERS[manifest.dataset](root, manifest, split, allow_missing)
 
 
@@ -56,7 +54,9 @@ def _check_text(path: Path, source: Source) -> None:
     try:
         text = path.read_bytes()
     except OSError as error:
-        raise BookError(f"{shown(path)}: cannot be read ({error.strerror}); unpack the train/test lists there") from error
+        raise BookError(
+            f"{shown(path)}: cannot be read ({error.strerror}); unpack the train/test lists there"
+        ) from error
     digest = hashlib.sha256(text.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")).hexdigest()
     if digest != source.sha256:
         raise BookError(

@@ -18,14 +18,12 @@ from actionbook.datasets.index import make_index
 _LINE = re.compile(r"(?P<label>[^/]+)/(?P<video>v_[^/]+_g\d\d_c\d\d)\.avi(?: (?P<number>\d+))?")
 
 
-def ucf101_index(
-    root: Path, manifest: DatasetManifest, split: int, allow_missing: bool = False
-) -> tuple[pd.DataFrame, list[str]]:
-    """Read one split: (index in list order, train then test; names of missing videos).
+def ucf101_index(root: Path, manifest: DatasetManifest, split: int, allow_missing: bool = False) -> pd.DataFrame:
+    """Read one split: the index in the lists' order, train then test, with a row for every video that should exist.
 
     Everything is checked against the manifest: the class list, the number of lines of both lists, that no video
     stands in both, and that every file exists. The lists' line ends may be CRLF (as published) or LF.
-    Raises BookError listing what is wrong; with `allow_missing` videos that do not exist are left out and returned.
+    Raises BookError listing what is wrong; with `allow_missing` videos that do not exist have an empty path.
     """
     if str(split) not in manifest.splits:
         raise BookError(f"{manifest.name}: there is no split {split}, only {', '.join(manifest.splits)}")
@@ -40,17 +38,13 @@ def ucf101_index(
             raise BookError(f"{shown(path)}: {len(found)} videos, the manifest says {count}; fetch the lists again")
         rows += [{**row, "subset": subset} for row in found]
     files = _files_by_lower_name(root / manifest.layout.videos, manifest)
-    missing = []
     for row in rows:
         path_found = files.get((str(row["label"]), str(row["video"]).lower()))
-        if path_found is None:
-            missing.append(str(row["video"]))
-        else:
-            row["path"] = path_found.relative_to(root).as_posix()
+        row["path"] = path_found.relative_to(root).as_posix() if path_found else ""
+    missing = [str(row["video"]) for row in rows if not row["path"]]
     if missing and (not allow_missing or len(missing) == len(rows)):
         raise BookError(_missing_text(root, manifest, missing, len(rows)))
-    gone = set(missing)
-    return make_index([{**row, "frames": 0} for row in rows if row["video"] not in gone]), missing
+    return make_index([{**row, "frames": 0} for row in rows])
 
 
 def _check_classes(path: Path, manifest: DatasetManifest) -> None:
@@ -87,7 +81,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _files_by_lower_name(folder: Path, manifest: DatasetManifest) -> dict[tuple[str, str], Path]:
-    """Video files by (class, lower-case stem): HandstandPushups' files are spelt v_HandStandPushups_* in some copies."""
+    """Video files by (class, lower-case stem): HandstandPushups' files are v_HandStandPushups_* in some copies."""
     return {
         (label, path.stem.lower()): path
         for label in manifest.classes
@@ -97,10 +91,11 @@ def _files_by_lower_name(folder: Path, manifest: DatasetManifest) -> dict[tuple[
 
 
 def _missing_text(root: Path, manifest: DatasetManifest, missing: list[str], total: int) -> str:
-    shown_names = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")  # noqa: PLR2004
+    shown_names = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
     sources = "; ".join(f"{s.name} from {s.url}" for s in manifest.sources if s.url)
     return (
         f"{shown(root / manifest.layout.videos)}: {len(missing)} of the {total} videos of {manifest.name} are missing: "
-        f"{shown_names}. " + (f"The data set is published as {sources}. " if sources else "")
+        f"{shown_names}. "
+        + (f"The data set is published as {sources}. " if sources else "")
         + "To work with a partial copy, set data.allow_missing; every result then says how many videos it lacks."
     )

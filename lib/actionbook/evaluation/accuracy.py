@@ -52,6 +52,9 @@ def topk_accuracy(scores: pd.DataFrame, truth: pd.Series, k: int, *, skip_last_v
     strangers = scores.index.difference(truth.index)
     if len(strangers):
         raise ValueError(f"predictions for videos that were not asked for: {', '.join(map(str, strangers[:5]))}")
+    if scores.index.has_duplicates:
+        twice = scores.index[scores.index.duplicated()].unique()
+        raise ValueError(f"predictions hold videos twice: {', '.join(map(str, twice[:5]))}")
     if skip_last_video:
         scores = scores.drop(index=truth.index[-1:], errors="ignore")
     if not np.isfinite(scores.to_numpy()).all():

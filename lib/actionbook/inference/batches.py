@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from actionbook.core.files import atomic_path, sha256_file, write_json_atomic, write_text_atomic
+from actionbook.core.progress import tracked
 from actionbook.inference.errors import InferenceError
 
 DTYPE = np.dtype("<f4")
@@ -84,7 +84,7 @@ def write_batches(
     ids: list[tuple[str, ...]] = []
     names: list[str] = []
     batch = np.zeros((batch_size, *clip_shape), DTYPE)
-    for name, clip in tqdm(clips, desc="clips to batches", unit="clip", disable=not progress):
+    for name, clip in tracked(clips, "clips to batches", "clips", progress=progress):
         if not name or name != "".join(name.split()):
             raise InferenceError(f"clip id {name!r}: expected text without white space")
         if clip.shape != tuple(clip_shape) or clip.dtype != np.float32:

@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from actionbook.core.files import atomic_path, write_json_atomic
+from actionbook.core.progress import tracked
 from actionbook.inference.batches import DTYPE, BatchSet
 from actionbook.inference.engines import Engine
 from actionbook.inference.errors import InferenceError
@@ -35,7 +35,7 @@ def run_batches(engine: Engine, batches: BatchSet, folder: Path | str, *, progre
         )
     done = _completed(engine, batches, folder)
     classes: int | None = None
-    for number in tqdm(range(len(batches)), desc=f"{engine.name}", unit="batch", disable=not progress):
+    for number in tracked(range(len(batches)), engine.name, "batches", progress=progress):
         if number in done:
             continue
         logits = engine.run(batches.load(number))

@@ -8,8 +8,8 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
+from actionbook.core.progress import tracked
 from actionbook.inference.engines import Engine
 from actionbook.inference.errors import InferenceError
 
@@ -59,7 +59,7 @@ def measure(
         _run(engine, clips)
     times: list[float] = []
     end = time.perf_counter() + seconds
-    for _ in tqdm(range(repeats), desc=f"{engine.name}, batch {batch}", unit="run", disable=not progress):
+    for _ in tracked(range(repeats), f"{engine.name}, batch {batch}", "runs", progress=progress):
         times.append(_run(engine, clips))
         if len(times) >= 3 and time.perf_counter() > end:
             break

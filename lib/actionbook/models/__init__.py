@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mindspore import nn
 
 from actionbook.core.errors import BookError
@@ -15,7 +17,7 @@ def list_models() -> list[str]:
     return sorted(MODELS)
 
 
-def create_model(name: str, *, num_classes: int, **options: float) -> nn.Cell:
+def create_model(name: str, *, num_classes: int, **options: Any) -> nn.Cell:
     """Build a network, in evaluation mode, with freshly initialised weights.
 
     It takes float32 clips (N, C, T, H, W) and returns logits (N, num_classes). `options` are those of the network's

@@ -15,14 +15,12 @@ DEPTHWISE_FORMS = ("banded", "grouped")
 
 def conv3d(in_channels: int, out_channels: int, kernel: int, stride: int | tuple[int, int, int] = 1) -> nn.Conv3d:
     """Dense 3-D convolution without bias, padded by ``kernel // 2`` on every side of T, H and W."""
-    return nn.Conv3d(
-        in_channels, out_channels, kernel, stride, pad_mode="pad", padding=kernel // 2, has_bias=False
-    )
+    return nn.Conv3d(in_channels, out_channels, kernel, stride, pad_mode="pad", padding=kernel // 2, has_bias=False)
 
 
 @ops.constexpr
 def _band(frames: int, stride: int) -> Tensor:
-    """The 0/1 matrix (3, T_out * T_in) that says which tap k of a length-3 filter links input frame i to output frame o.
+    """The 0/1 matrix (3, T_out * T_in): which tap k of a filter of three links input frame i to output frame o.
 
     Output frame o is centred on input frame ``o * stride``; tap k reads frame ``o * stride + k - 1``, if it exists
     (beyond the ends lies the zero padding).
@@ -82,18 +80,21 @@ class DepthwiseConv3d(nn.Cell):
 class Dropout(nn.Cell):
     """Dropout whose masks depend on an explicit seed, so that two runs of a training are the same bit for bit.
 
-    ``nn.Dropout`` draws from a generator that ``mindspore.set_seed`` does not pin on the CPU.
+    MindSpore's own dropout does not repeat on a CPU, whatever its seeds: it draws in as many threads as its first
+    launches found quickest, each from a stream of its own. ``UniformReal`` draws in one. A cell made anew, also to
+    resume a training, begins the sequence of masks again.
     """
 
     def __init__(self, rate: float, seed: int = 0) -> None:
         super().__init__()
         self.rate = rate
-        self.dropout = ops.Dropout(keep_prob=1 - rate, Seed0=seed + 1, Seed1=seed + 2)
+        self.uniform = ops.UniformReal(seed + 1, seed + 2)
 
     def construct(self, x: Tensor) -> Tensor:
         """Zero a share `rate` of the values and scale up the rest in training; the identity in evaluation."""
         if self.training and self.rate > 0:
-            return self.dropout(x)[0]
+            kept = (self.uniform(x.shape) >= self.rate).astype(x.dtype)
+            return x * kept / (1 - self.rate)
         return x
 
 

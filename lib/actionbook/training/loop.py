@@ -12,6 +12,7 @@ import mindspore as ms
 import numpy as np
 import pandas as pd
 from mindspore import nn
+from tqdm import tqdm
 
 from actionbook.clips.pipeline import TrainingSource, training_dataset
 from actionbook.core.errors import BookError
@@ -58,25 +59,18 @@ def train(
     source.epoch = len(log)
     batches = _forever(source, training.epochs - len(log))
     total = training.epochs * len(source)
+    remedy = f"lower training.lr ({training.lr:g})"
     with progress_bar(total, f"training {folder.name}", "steps", initial=len(log) * len(source)) as bar:
         for epoch in range(len(log), training.epochs):
+            last = epoch + 1 == training.epochs
             network.set_train(True)
-            start, waited, losses = time.perf_counter(), 0.0, []
-            for _ in range(len(source)):
-                asked = time.perf_counter()
-                clips, targets = next(batches)
-                waited += time.perf_counter() - asked
-                losses.append(float(step(clips, targets).asnumpy()))
-                _check_finite(losses[-1], epoch, len(losses), training)
-                bar.update()
-            seconds = time.perf_counter() - start
+            loss, seconds, waited = _one_epoch(step, batches, len(source), bar, f"epoch {epoch + 1}: {remedy}")
             network.set_train(False)
-            found = validate(network) if validate else {}
-            rate = step_rate(training, epoch)
-            loss = float(np.mean(losses))
-            log.append(Epoch(epoch + 1, rate, round(loss, 6), round(seconds, 3), round(waited / seconds, 4), found))
-            bar.set_postfix(loss=f"{loss:.3f}", **{k: f"{v:.3f}" for k, v in found.items()}, refresh=False)
-            if (epoch + 1) % training.checkpoint_epochs == 0 and epoch + 1 < training.epochs:
+            found = validate(network) if validate and (last or (epoch + 1) % training.validate_epochs == 0) else {}
+            wait = round(waited / seconds, 4)
+            log.append(Epoch(epoch + 1, step_rate(training, epoch), round(loss, 6), round(seconds, 3), wait, found))
+            bar.set_postfix({"loss": f"{loss:.3f}", **{k: f"{v:.3f}" for k, v in found.items()}}, refresh=False)
+            if (epoch + 1) % training.checkpoint_epochs == 0 and not last:
                 _write_state(step, folder, log)
     network.set_train(False)
     _write_log(folder, log)
@@ -86,18 +80,38 @@ def train(
     return read_log(folder)
 
 
+def _one_epoch(
+    step: nn.Cell, batches: Iterator[tuple[ms.Tensor, ms.Tensor]], steps: int, bar: tqdm, remedy: str
+) -> tuple[float, float, float]:
+    """(mean loss, seconds, seconds of them waiting for clips) of one epoch."""
+    start, waited, losses = time.perf_counter(), 0.0, []
+    for number in range(steps):
+        asked = time.perf_counter()
+        clips, targets = next(batches)
+        waited += time.perf_counter() - asked
+        losses.append(float(step(clips, targets).asnumpy()))
+        if not np.isfinite(losses[-1]):
+            raise BookError(
+                f"the loss became {losses[-1]} in step {number + 1} of {remedy}, check training.loss_scale and "
+                "amp_level, and look at the clips of notebook 01_data"
+            )
+        bar.update()
+    return float(np.mean(losses)), time.perf_counter() - start, waited
+
+
 def train_step(network: nn.Cell, training: Training, steps_per_epoch: int) -> nn.Cell:
     """A cell that takes (clips, targets), does one optimiser step and returns the loss.
 
-    Cross-entropy and SGD with dampening, as the original (main.py); MindSpore's SGD gives PyTorch's numbers.
+    Cross-entropy and SGD with dampening and weight decay on every parameter, as the original (main.py, PyTorch's SGD).
     """
     rates = step_rates(training, steps_per_epoch) or [training.lr]
+    # As a plain list, parameters with "gamma" or "beta" in their names would be spared the decay; in a group none is.
+    parameters = [{"params": network.trainable_params(), "weight_decay": training.weight_decay}]
     optimiser = nn.SGD(
-        network.trainable_params(),
+        parameters,
         learning_rate=rates,
         momentum=training.momentum,
         dampening=training.dampening,
-        weight_decay=training.weight_decay,
         loss_scale=training.loss_scale,
     )
     manager = None if training.loss_scale == 1 else ms.amp.FixedLossScaleManager(training.loss_scale, False)
@@ -152,11 +166,3 @@ def _read_epochs(folder: Path) -> list[Epoch]:
         return [Epoch(**json.loads(line)) for line in path.read_text().splitlines()]
     except (OSError, ValueError, TypeError) as error:
         raise BookError(f"{shown(path)}: cannot be read ({error}); delete {shown(folder)} and train again") from error
-
-
-def _check_finite(loss: float, epoch: int, step: int, training: Training) -> None:
-    if not np.isfinite(loss):
-        raise BookError(
-            f"the loss became {loss} in epoch {epoch + 1}, step {step}: lower training.lr "
-            f"({training.lr:g}), check training.loss_scale and amp_level, and look at the clips of notebook 01_data"
-        )

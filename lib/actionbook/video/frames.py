@@ -46,7 +46,9 @@ def _encode_planes(frame: av.VideoFrame, size: tuple[int, int], quality: int) ->
     half = (size[0] // 2, size[1] // 2)
     planes = []
     for plane, new, table in zip(frame.planes, (size, half, half), (_LUMA, _CHROMA, _CHROMA), strict=True):
-        pixels = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+        pixels: np.ndarray = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[
+            :, : plane.width
+        ]
         if (plane.width, plane.height) != new:
             pixels = cv2.resize(pixels, new, interpolation=_method(plane.height, new[1]))
         planes.append(np.ascontiguousarray(pixels) if full_range else cv2.LUT(pixels, table))
@@ -54,7 +56,7 @@ def _encode_planes(frame: av.VideoFrame, size: tuple[int, int], quality: int) ->
 
 
 def _encode_rgb(frame: av.VideoFrame, size: tuple[int, int], quality: int) -> bytes:
-    pixels = frame.to_ndarray(format="rgb24")
+    pixels: np.ndarray = frame.to_ndarray(format="rgb24")
     if (frame.width, frame.height) != size:
         pixels = cv2.resize(pixels, size, interpolation=_method(frame.height, size[1]))
     return bytes(simplejpeg.encode_jpeg(pixels, quality=quality, colorsubsampling="420"))

@@ -68,9 +68,7 @@ def already_prepared(job: Job, settings: Frames) -> Prepared | None:
     return None
 
 
-def prepare(
-    jobs: Iterable[Job], settings: Frames, *, workers: int = 1, scheduler: str | None = None
-) -> pd.DataFrame:
+def prepare(jobs: Iterable[Job], settings: Frames, *, workers: int = 1, scheduler: str | None = None) -> pd.DataFrame:
     """Prepare all videos; returns one row per job, in order: video, frames, bytes, error.
 
     Runs on `workers` local processes, or on the Dask cluster at `scheduler` (``tcp://host:port``), whose workers must

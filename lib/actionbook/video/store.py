@@ -135,8 +135,8 @@ class FrameStore:
     def read(self, indices: Sequence[int], min_size: int = 0) -> list[np.ndarray]:
         """Frames by index, each uint8 RGB (H, W, 3), 0..255.
 
-        With `min_size`, libjpeg may return the frames at 1/2, 1/4 or 1/8 of their size as long as the shorter side
-        keeps at least that many pixels, which is several times faster. Raises StoreError for a damaged JPEG.
+        With `min_size`, libjpeg may return the frames at 1/2, 3/8, 1/4 or 1/8 of their size as long as the shorter
+        side keeps at least that many pixels, which is several times faster. Raises StoreError for a damaged JPEG.
         """
         frames = []
         for index in indices:
@@ -148,7 +148,8 @@ class FrameStore:
                     )
                 )
             except ValueError as error:
-                raise StoreError(f"{self.path}: frame {index} is damaged ({error}); delete the file and prepare again")
+                why = f"frame {index} is damaged ({error}); delete the file and prepare again"
+                raise StoreError(f"{self.path}: {why}") from error
         return frames
 
 

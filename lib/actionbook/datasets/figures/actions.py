@@ -27,7 +27,7 @@ class Action:
     """One action: `curve` from phase (cycles) or progress (0 to 1, where not `cyclic`) to a pose.
 
     `travels`: the figure moves over the ground as its stance foot pushes. `backwards`: played last moment first.
-    `seat`: a stool stands behind the figure.
+    `seat`: a stool stands behind the figure. `tempo`: cycles in one period of the actor.
     """
 
     curve: Callable[[float], Pose]
@@ -36,6 +36,7 @@ class Action:
     travels: bool = False
     backwards: bool = False
     seat: bool = False
+    tempo: float = 1.0
 
 
 def _wave(phase: float, at: float = 0.0) -> float:
@@ -125,8 +126,8 @@ def _standing(phase: float) -> Pose:
 
 
 ACTIONS: dict[str, Action] = {
-    "ArmCirclesInward": Action(_arm_circles, frontal=True),
-    "ArmCirclesOutward": Action(_arm_circles, frontal=True, backwards=True),
+    "ArmCirclesInward": Action(_arm_circles, frontal=True, tempo=0.65),
+    "ArmCirclesOutward": Action(_arm_circles, frontal=True, backwards=True, tempo=0.65),
     "Boxing": Action(_boxing, frontal=False),
     "JumpingJack": Action(_jumping_jack, frontal=True),
     "Kicking": Action(_kicking, frontal=False),

@@ -243,6 +243,10 @@ PLACES: dict[str, Callable[[Canvas, np.random.Generator], None]] = {
 OUTDOORS = frozenset({"beach", "park", "snow", "street"})
 
 
+HAZE = 0.66
+HAZE_COLOUR = (244, 241, 234)
+
+
 @lru_cache(maxsize=8)
 def paint(place: Place, width: int, height: int) -> Image:
     """Paint `place` for a view of `width` x `height` pixels, margins included, supersampled; do not write into it.
@@ -256,6 +260,8 @@ def paint(place: Place, width: int, height: int) -> Image:
     PLACES[place.kind](canvas, rng)
     coarse = rng.normal(0.0, 1.0, (rows // 6, columns // 6)).astype(np.float32)
     grain = cv2.resize(coarse, (columns, rows), interpolation=cv2.INTER_LINEAR) * 2.0
-    image: Image = np.clip(canvas.image + grain[..., None], 0, 255).astype(np.uint8)
+    # Haze sets the people off from what is behind them, for the reader's eye and for small networks alike.
+    hazy = (1 - HAZE) * (canvas.image + grain[..., None]) + HAZE * np.array(HAZE_COLOUR, np.float32)
+    image: Image = np.clip(hazy, 0, 255).astype(np.uint8)
     image.setflags(write=False)
     return image

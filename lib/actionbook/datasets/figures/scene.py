@@ -47,7 +47,7 @@ class Actor:
         local = min(max(t - self.start, 0.0), float(last))
         if action.backwards:
             local = last - local
-        return self.phase + local / self.period if action.cyclic else local / last
+        return self.phase + local * action.tempo / self.period if action.cyclic else local / last
 
     def pose(self, t: float) -> Pose:
         """Joint angles at frame `t`."""
@@ -60,7 +60,7 @@ class Actor:
     def placement(self, t: float) -> Placement:
         """Where the figure stands at frame `t`."""
         action, body = ACTIONS[self.action], self.person.body
-        middle = self.phase + 0.5 * max(self.length - 1, 1) / self.period
+        middle = self.phase + 0.5 * max(self.length - 1, 1) * action.tempo / self.period
         way = travelled(body, action, self.moment(t)) - travelled(body, action, middle) if action.travels else 0.0
         return Placement(self.x + self.facing * self.height * way, self.y, self.height, self.facing)
 

@@ -1,0 +1,54 @@
+"""A ratio between two different computations is worth nothing: rivals must agree before they are timed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bench.errors import PeerFailed
+from bench.harness import Peer
+
+PUBLISHED_PARAMETERS = (
+    2_483_429  # 3-D MobileNetV2, width 1, 101 classes (arXiv 1904.02422; counted in the original code)
+)
+LOGITS = 1e-4  # of the logits' standard deviation
+# Relative. The second and third loss rest on the gradients and on the optimiser. Batch norm over few values magnifies
+# rounding: PyTorch in 32 and in 64 bits differ by 1e-3 at the third.
+LOSSES = 3e-3
+
+
+def same_parameters(peers: list[Peer], expected: int) -> None:
+    """Raise PeerFailed unless every network has `expected` trainable numbers."""
+    for peer in peers:
+        if peer.facts["parameters"] != expected:
+            raise PeerFailed(f"{peer.label}: {peer.facts['parameters']} parameters, expected {expected}")
+
+
+def same_logits(ours: Peer, others: list[Peer]) -> float:
+    """The largest difference of the others' logits from ours, relative to the standard deviation of ours.
+
+    Raises PeerFailed where it is above 1e-4.
+    """
+    expected = np.asarray(ours.facts["logits"])
+    worst = 0.0
+    for peer in others:
+        actual = np.asarray(peer.facts["logits"])
+        difference = (
+            float(np.abs(actual - expected).max() / expected.std()) if actual.shape == expected.shape else np.inf
+        )
+        if not difference <= LOGITS:
+            raise PeerFailed(f"{peer.label}: logits differ from {ours.label} by {difference:.2g} standard deviations")
+        worst = max(worst, difference)
+    return worst
+
+
+def same_losses(ours: Peer, others: list[Peer]) -> float:
+    """The largest relative difference of the first losses of training. Raises PeerFailed where it is above 3e-3."""
+    expected = np.asarray(ours.facts["losses"])
+    worst = 0.0
+    for peer in others:
+        actual = np.asarray(peer.facts["losses"])
+        difference = float(np.max(np.abs(actual / expected - 1)))
+        if not difference <= LOSSES:
+            raise PeerFailed(f"{peer.label}: losses {actual.tolist()}, of {ours.label} {expected.tolist()}")
+        worst = max(worst, difference)
+    return worst

@@ -1,0 +1,74 @@
+"""Reading and augmenting one training clip of 16 frames on one core: the book's way, and Pillow with NumPy."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from actionbook.clips.pipeline import read_train_clip
+from actionbook.clips.sampling import random_clip
+from actionbook.clips.transforms import draw_crop
+from actionbook.core.recipe import Clips
+from actionbook.video.store import FrameStore, unpacked
+from bench.worker import Contestant
+
+CHECKED = 4  # clips that both sides must agree on
+
+
+def ours(stores: list[str], clips: dict[str, Any], checked: str) -> Contestant:
+    """From the frame store. Writes the first clips to the file `checked`."""
+    cv2.setNumThreads(1)
+    settings = Clips(**clips)
+
+    def read(number: int) -> np.ndarray:
+        with FrameStore(stores[number % len(stores)]) as store:
+            return read_train_clip(store, settings, np.random.default_rng(number))
+
+    np.save(checked, np.stack([read(i) for i in range(CHECKED)]))
+    numbers = itertools.count()
+    return Contestant(lambda: read(next(numbers)))
+
+
+def pillow(stores: list[str], clips: dict[str, Any], folder: str, checked: str) -> Contestant:
+    """From folders of the same JPEGs: decode, crop, resize and mirror by Pillow, then stack and normalise by NumPy.
+
+    The draws are the book's, so clip k is the same piece of the same video on both sides.
+    """
+    settings = Clips(**clips)
+    mean, std = np.array(settings.mean, np.float32), np.array(settings.std, np.float32)
+    videos = [_unpack(Path(store), Path(folder) / str(i)) for i, store in enumerate(stores)]
+
+    def read(number: int) -> np.ndarray:
+        paths = videos[number % len(videos)]
+        rng = np.random.default_rng(number)
+        indices = random_clip(len(paths), settings.frames, settings.stride, rng)
+        with Image.open(paths[0]) as first:
+            width, height = first.size
+        crop = draw_crop(width, height, settings, rng)
+        side = int(min(width, height) * crop.side)
+        left, top = round(crop.left * width), round(crop.top * height)
+        frames = []
+        for index in indices:
+            with Image.open(paths[index]) as file:
+                image = file.convert("RGB").crop((left, top, left + side, top + side))
+            image = image.resize((settings.size, settings.size), Image.Resampling.BILINEAR)
+            frames.append(np.asarray(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if crop.flip else image))
+        clip = (np.stack(frames).astype(np.float32) - mean) / std
+        return np.ascontiguousarray(clip.transpose(3, 0, 1, 2))
+
+    np.save(checked, np.stack([read(i) for i in range(CHECKED)]))
+    numbers = itertools.count()
+    return Contestant(lambda: read(next(numbers)))
+
+
+def _unpack(store: Path, folder: Path) -> list[Path]:
+    """The JPEGs of a frame store as files, in order."""
+    folder.mkdir(parents=True)
+    for name, data in unpacked(store).items():
+        (folder / name).write_bytes(data)
+    return sorted(folder.iterdir())

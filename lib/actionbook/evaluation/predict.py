@@ -1,0 +1,105 @@
+"""From an engine and clips to predictions and accuracies: the one way in which every format is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from mindspore import nn
+
+from actionbook.clips.pipeline import batched, centre_clips, test_clips, window_table
+from actionbook.core.recipe import Recipe
+from actionbook.datasets.index import subset
+from actionbook.evaluation.accuracy import Accuracy, topk_accuracy
+from actionbook.evaluation.video_level import pool_clips
+from actionbook.inference import Engine, NetworkEngine
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Clip logits of a test set, and what follows from them."""
+
+    videos: list[str]
+    """The video of every clip, in order."""
+    logits: np.ndarray
+    """(clips, classes)"""
+    truth: pd.Series
+    """Class number of every video that should be evaluated, by video, in evaluation order."""
+    pool: str = "softmax_mean"
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """Video-level scores: rows videos, columns class numbers."""
+        return pool_clips(self.videos, self.logits, self.pool)  # type: ignore[arg-type]
+
+    def accuracy(self, k: int = 1, *, skip_last_video: bool = False) -> Accuracy:
+        """Top-k accuracy at video level over all expected videos."""
+        return topk_accuracy(self.scores, self.truth, k, skip_last_video=skip_last_video)
+
+
+def predict(engine: Engine, clips: Iterable[tuple[str, np.ndarray]], batch_size: int) -> tuple[list[str], np.ndarray]:
+    """Run clips (video, float32 (3, T, H, W)) through an engine: (video of every clip, logits (clips, classes))."""
+    videos: list[str] = []
+    logits: list[np.ndarray] = []
+    for ids, batch in batched(clips, batch_size):
+        videos += ids
+        logits.append(engine.run(batch))
+    return videos, np.concatenate(logits)
+
+
+def expected_truth(index: pd.DataFrame) -> pd.Series:
+    """Class number of every test video that should be evaluated, missing ones included, in the list's order."""
+    return index[index.subset == "test"].set_index("video").target
+
+
+def predict_test(network: nn.Cell, recipe: Recipe, index: pd.DataFrame, store: Path, workers: int = 1) -> Predictions:
+    """All test windows of all test videos through a network."""
+    windows = window_table(subset(index, "test"), recipe.clips)
+    batch = recipe.export.inference_batch
+    clips = test_clips(windows, store, recipe.clips, workers)
+    videos, logits = predict(NetworkEngine(network, batch), clips, batch)
+    return Predictions(videos, logits, expected_truth(index), recipe.evaluation.pool)
+
+
+def centre_validation(
+    index: pd.DataFrame, store: Path, workers: int = 1
+) -> Callable[[Recipe], Callable[[nn.Cell], dict[str, float]]]:
+    """What `training.runs.train_runs` calls after every epoch: accuracy over the middle clip of every test video.
+
+    The same figure as the original's prec@1 while training. It is quick and not the reported accuracy, which pools
+    all windows of a video.
+    """
+
+    def for_recipe(recipe: Recipe) -> Callable[[nn.Cell], dict[str, float]]:
+        test = subset(index, "test")
+        batch = recipe.export.inference_batch
+        engines: dict[int, NetworkEngine] = {}  # one network, one compilation
+
+        def validate(network: nn.Cell) -> dict[str, float]:
+            engine = engines.get(id(network)) or engines.setdefault(id(network), NetworkEngine(network, batch))
+            clips = centre_clips(test, store, recipe.clips, workers)
+            _, logits = predict(engine, clips, batch)
+            return {"centre_clip_top1": round(float((logits.argmax(axis=1) == test.target.to_numpy()).mean()), 6)}
+
+        return validate
+
+    return for_recipe
+
+
+def group_accuracy(scores: pd.DataFrame, truth: pd.Series, groups: Iterable[tuple[int, ...]]) -> Accuracy:
+    """Top-1 accuracy of choosing only among the classes of the group that the true class belongs to.
+
+    For pairs of classes that are reversals of each other: does the network see the direction of time? Chance is one
+    over the size of a group. Videos of classes in no group are left out.
+    """
+    correct = evaluated = expected = 0
+    for group in groups:
+        videos = truth.index[truth.isin(group)]
+        found = videos.intersection(scores.index, sort=False)
+        best = np.asarray(group)[scores.loc[found, list(group)].to_numpy().argmax(axis=1)]
+        correct += int((best == truth.loc[found].to_numpy()).sum())
+        evaluated, expected = evaluated + len(found), expected + len(videos)
+    return Accuracy(1, correct, evaluated, expected)

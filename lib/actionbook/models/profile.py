@@ -1,0 +1,74 @@
+"""The layer table of a network: shapes, parameters and multiply-accumulates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+import pandas as pd
+from mindspore import Tensor, nn
+
+from actionbook.models.layers import DepthwiseConv3d
+
+
+def layer_table(network: nn.Cell, clip_shape: tuple[int, int, int, int] = (3, 16, 112, 112)) -> pd.DataFrame:
+    """One row per layer that has parameters, in order of execution.
+
+    Columns: name; kind; output shape (C, T, H, W) or (classes,); parameters; macs, the multiply-accumulates of
+    convolutions and dense layers for one clip of `clip_shape` (C, T, H, W). Normalisation and activations count
+    none: that is how the literature counts, up to a few per cent.
+    """
+    rows: list[dict[str, Any]] = []
+
+    def note(name: str, cell: nn.Cell, output: Any) -> None:
+        shape = tuple(output.shape[1:])
+        own = cell.trainable_params()
+        rows.append(
+            {
+                "name": name,
+                "kind": _kind(cell),
+                "output": shape,
+                "parameters": sum(int(np.prod(p.shape)) for p in own),
+                "macs": _macs(cell, shape),
+            }
+        )
+
+    def watch(name: str, cell: nn.Cell) -> Any:
+        return cell.register_forward_hook(lambda _cell, _inputs, output: note(name, cell, output))
+
+    mode = ms.get_context("mode")
+    hooks = [watch(name, cell) for name, cell in network.cells_and_names() if _is_layer(cell)]
+    try:
+        ms.set_context(mode=ms.PYNATIVE_MODE)  # hooks see nothing in GRAPH mode
+        network(Tensor(np.zeros((1, *clip_shape), np.float32))).asnumpy()
+    finally:
+        ms.set_context(mode=mode)
+        for hook in hooks:
+            hook.remove()
+    return pd.DataFrame(rows)
+
+
+def count_parameters(network: nn.Cell) -> int:
+    """Number of trainable values (running statistics of batch norm do not count)."""
+    return sum(int(np.prod(parameter.shape)) for parameter in network.trainable_params())
+
+
+def _is_layer(cell: nn.Cell) -> bool:
+    return isinstance(cell, nn.Conv3d | nn.Conv2d | nn.Dense | nn.BatchNorm3d | DepthwiseConv3d)
+
+
+def _kind(cell: nn.Cell) -> str:
+    if isinstance(cell, DepthwiseConv3d):
+        return "depthwise convolution"
+    if isinstance(cell, nn.Conv3d | nn.Conv2d):
+        return "pointwise convolution" if set(cell.kernel_size) == {1} else "convolution"
+    return "batch norm" if isinstance(cell, nn.BatchNorm3d) else "dense"
+
+
+def _macs(cell: nn.Cell, output: tuple[int, ...]) -> int:
+    """Outputs times the values that each is a weighted sum of."""
+    if isinstance(cell, nn.BatchNorm3d):
+        return 0
+    fan_in = int(np.prod(cell.weight.shape[1:]))
+    return int(np.prod(output)) * fan_in

@@ -1,0 +1,72 @@
+"""Film strips: frames of videos side by side, in files small enough for a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from actionbook.results.style import DPI, QUIET, WIDTH, style
+
+COLOURS = 32
+"""Colours of a strip. Photographs do not compress as PNG; with few colours they take a third."""
+
+_MARGIN, _TITLE, _NUMBERS = 0.1, 0.26, 0.2  # inches: around all, above and below each strip
+
+
+def film_strip(rows: Sequence[tuple[str, np.ndarray]], max_frames: int = 8) -> Figure:
+    """Frames in time order, one strip for each (title, frames ``(T, H, W, 3)`` uint8 RGB).
+
+    Of longer clips `max_frames` are shown, evenly spaced from first to last; their numbers (from 0) stand underneath.
+    Each strip is drawn with its `COLOURS` main colours. Raises ValueError for another shape or type, or for no rows.
+    """
+    for title, frames in rows:
+        if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not len(frames):
+            raise ValueError(f"{title!r}: expected uint8 (T, H, W, 3), found {frames.dtype} {frames.shape}")
+    if not rows or max_frames < 1:
+        raise ValueError("a film strip needs at least one row and one frame")
+    columns = min(max_frames, max(len(frames) for _, frames in rows))
+    dpi = round(DPI * min(1.0, (30 / (len(rows) * columns)) ** 0.5))
+    width = round((WIDTH - 2 * _MARGIN) * dpi)
+    strips = [(title, *_strip(frames, columns, width)) for title, frames in rows]
+    height = 2 * _MARGIN + sum(len(strip) / dpi + _TITLE + _NUMBERS for _, strip, _, _ in strips)
+    with style():
+        fig = plt.figure(figsize=(WIDTH, height), dpi=dpi)
+        top = height - _MARGIN
+        for title, strip, numbers, cell in strips:
+            tall = len(strip) / dpi
+            top -= _TITLE + tall
+            # Placed to the pixel, so that the picture is not resampled and keeps its few colours.
+            ax = fig.add_axes((_MARGIN / WIDTH, top / height, strip.shape[1] / dpi / WIDTH, tall / height))
+            ax.imshow(strip, interpolation="nearest", aspect="auto")
+            ax.set_title(title, fontsize=10, pad=4)
+            places = [(cell + _gap(cell)) * place + cell / 2 for place in range(len(numbers))]
+            ax.set_xticks(places, [str(number) for number in numbers])
+            ax.tick_params(length=0, labelsize=8, labelcolor=QUIET, pad=1)
+            ax.set_yticks([])
+            ax.grid(False)
+            ax.spines[:].set_visible(False)
+            top -= _NUMBERS
+    return fig
+
+
+def _gap(cell: int) -> int:
+    return max(1, cell // 40)
+
+
+def _strip(frames: np.ndarray, columns: int, width: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """A strip ``(h, w, 3)`` uint8 at most `width` pixels wide, the numbers of its frames and the width of one."""
+    numbers = np.unique(np.linspace(0, len(frames) - 1, min(columns, len(frames))).round().astype(int))
+    cell = int(width / (columns * 41 / 40))
+    size = (cell, max(1, round(cell * frames.shape[1] / frames.shape[2])))
+    method = cv2.INTER_AREA if cell < frames.shape[2] else cv2.INTER_LINEAR
+    strip = np.full((size[1], columns * (cell + _gap(cell)) - _gap(cell), 3), 255, np.uint8)
+    for place, number in enumerate(numbers):
+        left = place * (cell + _gap(cell))
+        strip[:, left : left + cell] = cv2.resize(frames[number], size, interpolation=method)
+    few = Image.fromarray(strip).quantize(COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    return np.asarray(few.convert("RGB")), numbers, cell

@@ -1,0 +1,230 @@
+"""Feeding clips: the order hangs on the seed alone, every clip comes once, none is dropped in evaluation."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from actionbook.clips.pipeline import (
+    TrainingSource,
+    batched,
+    centre_clips,
+    ordered_map,
+    store_path,
+    training_dataset,
+    window_table,
+)
+from actionbook.clips.pipeline import test_clips as clips_of_windows
+from actionbook.clips.sampling import centre_clip
+from actionbook.clips.transforms import test_clip as transform_test_clip
+from actionbook.core.errors import BookError
+from actionbook.core.recipe import Clips
+from actionbook.datasets.index import subset
+from actionbook.video.store import FrameStore
+
+CLIPS = Clips(frames=4, stride=2, window=8, size=16)
+Batches = list[tuple[np.ndarray, np.ndarray]]
+
+
+@pytest.fixture
+def source(prepared: Any) -> Any:
+    """A function that makes a source over the 14 test videos of the tiny data set, which are more than the 6 others."""
+
+    def make(**changes: Any) -> TrainingSource:
+        options = {"batch_size": 4, "seed": 3} | changes
+        return TrainingSource(subset(prepared.index, "test"), prepared.store, CLIPS, **options)
+
+    return make
+
+
+def assert_same(found: Batches, expected: Batches) -> None:
+    assert len(found) == len(expected)
+    for (clips, targets), (other_clips, other_targets) in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(clips, other_clips)
+        np.testing.assert_array_equal(targets, other_targets)
+
+
+def test_batches(source: Any) -> None:
+    made = source()
+    batches = list(made)
+    assert len(batches) == len(made) == 3  # 14 videos, batches of 4
+    for clips, targets in batches:
+        assert (clips.shape, clips.dtype) == ((4, 3, 4, 16, 16), np.float32)
+        assert (targets.shape, targets.dtype) == ((4,), np.int32)
+        assert np.ptp(clips) > 20
+    assert made.epoch == 1
+
+
+def test_targets_belong_to_their_clips(source: Any) -> None:
+    made = source()
+    order = made.order(0)
+    assert np.concatenate([targets for _, targets in made]).tolist() == made.index.target.to_numpy()[order].tolist()
+
+
+def test_workers_have_no_influence(source: Any) -> None:
+    assert_same(list(source(workers=3)), list(source(workers=1)))
+
+
+def test_an_epoch_does_not_hang_on_those_before(source: Any) -> None:
+    running = source()
+    first, second = list(running), list(running)
+    assert_same(list(source(epoch=1)), second)
+    assert any((a != b).any() for (a, _), (b, _) in zip(first, second, strict=True))
+    interrupted = source()
+    next(iter(interrupted))  # one batch, then stopped
+    assert_same(list(interrupted), second)
+
+
+def test_seeds_give_other_orders_and_other_clips(source: Any) -> None:
+    one, two = source(seed=3), source(seed=4)
+    assert one.order(0).tolist() != two.order(0).tolist()
+    number = 5
+    assert (one._clip(0, number) != two._clip(0, number)).any()
+    assert (one._clip(0, number) != one._clip(1, number)).any()
+    np.testing.assert_array_equal(one._clip(0, number), source(seed=3)._clip(0, number))
+
+
+def test_devices_share_the_global_batch(source: Any) -> None:
+    whole = list(source())
+    parts = [list(source(rank=rank, ranks=2, workers=2)) for rank in (0, 1)]
+    together = [
+        (np.concatenate([a, b]), np.concatenate([s, t])) for (a, s), (b, t) in zip(parts[0], parts[1], strict=True)
+    ]
+    assert_same(together, whole)
+
+
+@pytest.mark.parametrize(("batch_size", "clips_per_video"), [(4, 1), (5, 1), (14, 1), (4, 3), (1, 2)])
+def test_every_clip_at_most_once_an_epoch(source: Any, batch_size: int, clips_per_video: int) -> None:
+    made = source(batch_size=batch_size, clips_per_video=clips_per_video)
+    total = 14 * clips_per_video
+    for epoch in range(3):
+        order = made.order(epoch)
+        assert len(order) == len(made) * batch_size == total - total % batch_size
+        assert len(set(order.tolist())) == len(order)
+        assert set(order.tolist()) <= set(range(total))
+    assert made.order(0).tolist() != made.order(1).tolist()
+
+
+def test_repeats_of_a_video_are_other_clips(source: Any) -> None:
+    made = source(clips_per_video=2)
+    assert any((made._clip(0, video) != made._clip(0, video + 14)).any() for video in range(3))
+
+
+def test_sets_that_do_not_fill_a_batch(source: Any) -> None:
+    with pytest.raises(BookError, match=r"^14 training clips do not fill one batch of 15: lower training\.batch_size"):
+        source(batch_size=15)
+    assert len(source(batch_size=15, clips_per_video=2)) == 1
+
+
+def test_batches_that_devices_cannot_share(source: Any) -> None:
+    with pytest.raises(BookError, match=r"training\.batch_size 4 is not a multiple of the 3 devices"):
+        source(ranks=3)
+
+
+def test_through_mindspore_two_epochs_are_the_sources_own(source: Any) -> None:
+    expected = source(workers=2)
+    iterator = training_dataset(source()).create_tuple_iterator(num_epochs=2, output_numpy=True)
+    for _ in range(2):
+        assert_same([(clips, targets) for clips, targets in iterator], list(expected))
+
+
+def test_a_missing_store_file_reaches_the_caller(source: Any, tmp_path: Path) -> None:
+    made = source(workers=2)
+    made.store = tmp_path
+    with pytest.raises(BookError, match=r"cannot be read .*run the data stage again"):
+        list(made)
+
+
+def test_ordered_map_keeps_the_order_under_uneven_delays() -> None:
+    def slow_if_even(number: int) -> int:
+        time.sleep(0.003 * (number % 2 == 0))
+        return number * number
+
+    for workers in (1, 4):
+        assert list(ordered_map(slow_if_even, range(20), workers, ahead=6)) == [n * n for n in range(20)]
+
+
+def test_ordered_map_really_uses_its_workers() -> None:
+    together = threading.Barrier(3, timeout=20)
+    assert list(ordered_map(lambda n: (together.wait(), n)[1], range(6), 3, ahead=6)) == list(range(6))
+
+
+def test_ordered_map_passes_errors_on_in_their_place() -> None:
+    def fails_at_three(number: int) -> int:
+        if number == 3:
+            raise BookError("the third")
+        return number
+
+    results = ordered_map(fails_at_three, range(10), 2, ahead=4)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(BookError, match="the third"):
+        next(results)
+
+
+def test_ordered_map_looks_ahead_no_further_than_told() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(100):
+            taken.append(number)
+            yield number
+
+    results = ordered_map(lambda n: n, items(), 2, ahead=5)
+    assert next(results) == 0
+    assert len(taken) == 5
+    results.close()  # type: ignore[attr-defined]
+    assert len(taken) == 5
+
+
+def index_of(**frames: int) -> pd.DataFrame:
+    rows = [(video, "Wave", 0, "test", f"{video}.avi", count) for video, count in frames.items()]
+    return pd.DataFrame(rows, columns=["video", "label", "target", "subset", "path", "frames"])
+
+
+def test_window_table() -> None:
+    table = window_table(index_of(b=34, a=17, c=18), Clips())
+    assert table[["video", "start", "stop"]].to_numpy().tolist() == [
+        ["b", 0, 16], ["b", 16, 32], ["b", 32, 34], ["a", 0, 16], ["c", 0, 16], ["c", 16, 18],
+    ]  # fmt: skip
+
+
+def test_window_table_names_videos_that_are_too_short() -> None:
+    with pytest.raises(BookError, match="2 test videos are too short for a window: a, c"):
+        window_table(index_of(a=1, b=16, c=0), Clips())
+
+
+def test_clips_of_all_windows_come_in_the_tables_order(prepared: Any) -> None:
+    windows = window_table(subset(prepared.index, "test"), CLIPS)
+    found = list(clips_of_windows(windows, prepared.store, CLIPS, workers=3))
+    assert [video for video, _ in found] == windows.video.tolist()
+    for (_, clip), row in list(zip(found, windows.to_dict("records"), strict=True))[::5]:
+        indices: np.ndarray = np.resize(np.arange(row["start"], row["stop"]), 8)[::2]
+        with FrameStore(store_path(prepared.store, row["label"], row["video"])) as store:
+            np.testing.assert_array_equal(clip, transform_test_clip(store.read(indices.tolist()), CLIPS))
+
+
+def test_centre_clips_come_in_the_indexs_order(prepared: Any) -> None:
+    index = subset(prepared.index, "train")
+    found = list(centre_clips(index, prepared.store, CLIPS, workers=2))
+    assert [video for video, _ in found] == index.video.tolist()
+    row = index.iloc[-1]
+    with FrameStore(store_path(prepared.store, row.label, row.video)) as store:
+        assert len(store) == row.frames
+        expected = transform_test_clip(store.read(centre_clip(row.frames, 4, 2).tolist()), CLIPS)
+    np.testing.assert_array_equal(found[-1][1], expected)
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(0, []), (3, [3]), (4, [4]), (9, [4, 4, 1])])
+def test_batched_drops_nothing(count: int, sizes: list[int]) -> None:
+    clips = [(f"v{i}", np.full((3, 2, 4, 4), i, np.float32)) for i in range(count)]
+    found = list(batched(clips, 4))
+    assert [len(ids) for ids, _ in found] == [len(batch) for _, batch in found] == sizes
+    assert [video for ids, _ in found for video in ids] == [video for video, _ in clips]
+    assert [float(clip[0, 0, 0, 0]) for _, batch in found for clip in batch] == list(range(count))

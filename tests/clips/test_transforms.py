@@ -1,0 +1,151 @@
+"""Spatial transforms: the authors' pixels at test time, honest crops in training."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actionbook.clips.transforms import Crop, draw_crop, to_pixels, train_clip
+from actionbook.clips.transforms import test_clip as transform_test_clip
+from actionbook.core.recipe import Clips
+
+GOLDEN = json.loads((Path(__file__).parent / "data" / "efficient3d_prep_golden.json").read_text())
+PLAIN = Clips(size=32, mean=(0.0, 0.0, 0.0))
+
+
+def formula_image(width: int, height: int) -> np.ndarray:
+    """The test image that the golden values were made from, uint8 RGB (H, W, 3)."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([(3 * x + 5 * y) % 256, (x * y) % 256, 200 * ((x // 8 + y // 8) % 2) + 20], axis=-1).astype(
+        np.uint8
+    )
+
+
+def noise(width: int, height: int, frames: int = 1, seed: int = 0) -> list[np.ndarray]:
+    return list(np.random.default_rng(seed).integers(0, 256, (frames, height, width, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize("golden", GOLDEN, ids=lambda g: f"{g['w']}x{g['h']}")
+def test_the_test_transform_gives_the_original_programs_pixels(golden: dict[str, Any]) -> None:
+    clip = transform_test_clip([formula_image(golden["w"], golden["h"])], Clips())
+    assert clip.shape == (3, 1, 112, 112)
+    assert clip.dtype == np.float32
+    pixels = to_pixels(clip, Clips())[0].transpose(2, 0, 1)
+    assert hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()[:16] == golden["sha"]
+    assert clip.sum(axis=(1, 2, 3), dtype=np.float64).tolist() == golden["sum"]
+    assert clip[:, 0, 0, 0].tolist() == golden["px"]
+
+
+def test_there_are_golden_values_of_wide_tall_and_square_images() -> None:
+    assert {(g["w"] > g["h"]) - (g["w"] < g["h"]) for g in GOLDEN} == {-1, 0, 1}
+
+
+def test_every_frame_of_a_test_clip_is_transformed_alike() -> None:
+    frames = noise(50, 40, 4)
+    clip = transform_test_clip(frames, PLAIN)
+    assert clip.shape == (3, 4, 32, 32)
+    for t, frame in enumerate(frames):
+        np.testing.assert_array_equal(clip[:, t], transform_test_clip([frame], PLAIN)[:, 0])
+
+
+@pytest.mark.parametrize("transform", ["train", "test"])
+def test_mean_and_std_are_taken_per_colour(transform: str) -> None:
+    clips = Clips(size=32, mean=(10.0, 20.0, 30.0), std=(2.0, 1.0, 0.5))
+    frames = noise(32, 32)
+    clip = (
+        train_clip(frames, Crop(0, 0, 1.0, False), clips)
+        if transform == "train"
+        else transform_test_clip(frames, clips)
+    )
+    expected = (frames[0].transpose(2, 0, 1) - np.array([10, 20, 30]).reshape(3, 1, 1)) / np.array([2, 1, 0.5]).reshape(
+        3, 1, 1
+    )
+    np.testing.assert_allclose(clip[:, 0], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("clips", [Clips(size=32), Clips(size=32, std=(38.7568578, 37.88248729, 40.02898126))])
+def test_to_pixels_undoes_the_normalisation(clips: Clips) -> None:
+    frames = noise(32, 32, 3)
+    np.testing.assert_array_equal(to_pixels(transform_test_clip(frames, clips), clips), np.stack(frames))
+
+
+def test_one_crop_for_all_frames_of_a_clip() -> None:
+    frame = noise(60, 44)[0]
+    rng = np.random.default_rng(1)
+    for _ in range(10):
+        clip = train_clip([frame] * 5, draw_crop(60, 44, PLAIN, rng), PLAIN)
+        np.testing.assert_array_equal(clip, np.repeat(clip[:, :1], 5, axis=1))
+
+
+def test_mirroring_is_left_to_right() -> None:
+    frames = noise(60, 44, 2)
+    straight, mirrored = (train_clip(frames, Crop(0.1, 0.2, 0.7, flip), PLAIN) for flip in (False, True))
+    np.testing.assert_array_equal(mirrored, straight[..., ::-1])
+    assert (mirrored != straight).any()
+
+
+@pytest.mark.parametrize(("flip", "expected"), [(0.0, {False}), (1.0, {True}), (0.5, {False, True})])
+def test_share_of_mirrored_clips(flip: float, expected: set[bool]) -> None:
+    rng = np.random.default_rng(0)
+    found = [draw_crop(64, 48, Clips(flip=flip), rng).flip for _ in range(200)]
+    assert set(found) == expected
+    assert flip not in (0.5,) or 60 < sum(found) < 140
+
+
+@settings(deadline=None)
+@given(
+    width=st.integers(16, 400),
+    height=st.integers(16, 400),
+    crop=st.sampled_from(["random", "corner", "center"]),
+    scale=st.sampled_from([1.0, 0.84089641, 0.70710678, 0.59460355, 0.5, 0.05]),
+    seed=st.integers(0, 2**32),
+)
+def test_crops_lie_inside_the_frame(width: int, height: int, crop: Any, scale: float, seed: int) -> None:
+    drawn = draw_crop(width, height, Clips(crop=crop, scales=(scale,)), np.random.default_rng(seed))
+    side = int(min(width, height) * scale)
+    assert drawn.side == scale
+    assert 0 <= drawn.top * height <= height - side + 1e-9
+    assert 0 <= drawn.left * width <= width - side + 1e-9
+    # The crop fits the frame as libjpeg may have shrunk it, too.
+    for factor in (1, 2):
+        frame = np.full((-(-height // factor), -(-width // factor), 3), 7, np.uint8)
+        with mock.patch.object(cv2, "resize", wraps=cv2.resize) as resize:
+            clip = train_clip([frame], drawn, Clips(size=16, mean=(0.0, 0.0, 0.0)))
+        assert (clip == 7).all()
+        square = resize.call_args.args[0]
+        assert square.shape[0] == square.shape[1] == max(1, round(min(frame.shape[:2]) * scale))
+
+
+def test_corner_and_centre_crops_lie_where_their_names_say() -> None:
+    rng = np.random.default_rng(0)
+    corner = Clips(crop="corner", scales=(0.5,))
+    places = {(round(c.left * 60), round(c.top * 40)) for c in (draw_crop(60, 40, corner, rng) for _ in range(200))}
+    assert places == {(0, 0), (40, 0), (0, 20), (40, 20), (20, 10)}
+    centre = draw_crop(60, 40, Clips(crop="center", scales=(0.5,)), rng)
+    assert (centre.left * 60, centre.top * 40) == pytest.approx((20, 10))
+
+
+def test_random_crops_reach_every_place_and_scale() -> None:
+    rng = np.random.default_rng(0)
+    drawn = [draw_crop(20, 18, Clips(scales=(1.0, 0.5)), rng) for _ in range(600)]
+    assert {c.side for c in drawn} == {1.0, 0.5}
+    assert {round(c.left * 20) for c in drawn if c.side == 0.5} == set(range(12))
+    assert {round(c.top * 18) for c in drawn if c.side == 0.5} == set(range(10))
+    assert {round(c.left * 20) for c in drawn if c.side == 1.0} == {0, 1, 2}
+
+
+def test_the_crop_is_the_part_of_the_picture_that_it_says() -> None:
+    y, x = np.mgrid[:64, :96]
+    frame = np.stack([x, y, 0 * x], axis=-1).astype(np.uint8)
+    clip = train_clip([frame], Crop(top=16 / 64, left=48 / 96, side=0.5, flip=False), PLAIN)
+    np.testing.assert_array_equal(clip[0, 0], np.broadcast_to(np.arange(48, 80), (32, 32)))
+    np.testing.assert_array_equal(clip[1, 0], np.broadcast_to(np.arange(16, 48)[:, None], (32, 32)))

@@ -1,0 +1,96 @@
+"""Writes are whole or not at all; digests hang on content alone."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from actionbook.core.files import (
+    atomic_path,
+    sha256_file,
+    sha256_json,
+    sha256_tree,
+    write_bytes_atomic,
+    write_json_atomic,
+    write_text_atomic,
+)
+
+
+def write_half(path: Path) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+
+
+def test_an_error_leaves_nothing_of_a_new_file(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        write_half(tmp_path / "new.txt")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "kept.txt"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError):
+        write_half(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["kept.txt"]
+    assert path.read_text() == "old"
+
+
+def test_the_old_file_is_seen_until_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "file.zip"
+    path.write_text("old")
+    with atomic_path(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+        assert temporary.parent == path.parent
+        assert temporary.name.startswith(".tmp-")
+        assert temporary.suffix == ".zip"
+    assert path.read_text() == "new"
+    assert [p.name for p in tmp_path.iterdir()] == ["file.zip"]
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o002])
+def test_permissions_are_those_of_any_new_file(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_bytes_atomic(tmp_path / "atomic", b"a")
+        (tmp_path / "plain").write_bytes(b"a")
+        assert os.umask(umask) == umask  # reading the mask must not change it
+    finally:
+        os.umask(before)
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("atomic", "plain")]
+    assert modes[0] == modes[1] == 0o666 & ~umask
+
+
+def test_folders_are_made_and_text_is_not_translated(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "行动 #1.txt"
+    write_text_atomic(path, "ä\r\nb\n")
+    assert path.read_bytes() == b"\xc3\xa4\r\nb\n"
+    write_json_atomic(path, {"b": "ä", "a": [1]})
+    assert path.read_text(encoding="utf-8") == '{\n  "b": "ä",\n  "a": [\n    1\n  ]\n}\n'
+
+
+def test_sha256_of_files_and_values(tmp_path: Path) -> None:
+    path = tmp_path / "abc"
+    path.write_bytes(b"abc")
+    # FIPS 180-2, appendix B.1
+    assert sha256_file(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert sha256_json({"b": 1, "a": [2, "ä"]}) == hashlib.sha256('{"a":[2,"ä"],"b":1}'.encode()).hexdigest()
+    assert sha256_json({"a": 1, "b": 2}) == sha256_json({"b": 2, "a": 1}) != sha256_json({"a": 2, "b": 1})
+
+
+def test_sha256_of_a_tree_hangs_on_names_and_contents(tmp_path: Path) -> None:
+    def digest(root: str, files: dict[str, str]) -> str:
+        for name, text in files.items():
+            write_text_atomic(tmp_path / root / name, text)
+        return sha256_tree(tmp_path / root, [tmp_path / root / name for name in files])
+
+    first = digest("one", {"a.py": "1", "sub/b.py": "2"})
+    assert digest("two", {"sub/b.py": "2", "a.py": "1"}) == first
+    assert digest("three", {"a.py": "2", "sub/b.py": "1"}) != first
+    assert digest("four", {"a.py": "1", "sub_b.py": "2"}) != first

@@ -1,0 +1,140 @@
+"""Manifests: their own counts agree, UCF101's is the published data set, files are checked before use."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actionbook.core.errors import BookError
+from actionbook.core.files import sha256_file
+from actionbook.core.manifest import (
+    DatasetManifest,
+    Source,
+    WeightsManifest,
+    load_dataset,
+    load_weights,
+    verify,
+)
+from actionbook.core.paths import MANIFESTS
+from actionbook.core.schema import load, read_yaml, validate
+
+FILES = sorted(MANIFESTS.glob("*.yaml"))
+GOOD: dict[str, Any] = {
+    "kind": "dataset",
+    "name": "made",
+    "dataset": "ucf101",
+    "title": "Made",
+    "licence": "none",
+    "citation": "none",
+    "layout": {"videos": "UCF-101", "annotations": "lists"},
+    "videos": 3,
+    "splits": {"1": {"train": 2, "test": 1}},
+    "classes": ["A", "B"],
+}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_every_manifest_of_the_book_loads(path: Path) -> None:
+    kind: Any = {"dataset": DatasetManifest, "weights": WeightsManifest}[read_yaml(path)["kind"]]
+    assert load(kind, path).name == path.stem
+
+
+def test_procedural_data_sets_count_what_they_draw() -> None:
+    manifest = load_dataset("mini_ucf101")
+    assert manifest.generator is not None
+    per_class = manifest.generator.groups * manifest.generator.clips_per_group
+    assert manifest.videos == len(manifest.classes) * per_class
+    test = len(manifest.classes) * 7 * manifest.generator.clips_per_group  # seven groups of each split test
+    assert {split.test for split in manifest.splits.values()} == {test}
+
+
+def test_ucf101_has_the_published_counts() -> None:
+    manifest = load_dataset("ucf101")
+    assert manifest.videos == 13_320
+    assert len(manifest.classes) == 101
+    splits = {name: (split.train, split.test) for name, split in manifest.splits.items()}
+    assert splits == {"1": (9_537, 3_783), "2": (9_586, 3_734), "3": (9_624, 3_696)}
+
+
+def test_ucf101_class_list_is_the_published_file() -> None:
+    manifest = load_dataset("ucf101")
+    text = "".join(f"{number} {name}\r\n" for number, name in enumerate(manifest.classes, start=1)).encode()
+    entry = next(source for source in manifest.annotation_files if source.name == "classInd.txt")
+    assert len(text) == entry.bytes == 1_586
+    assert hashlib.sha256(text).hexdigest() == entry.sha256
+    assert entry.sha256 == "d7abbb76074d04e80c62ad8a61529bb8eec32ef978569601b2890edec3af0359"
+    assert {source.name for source in manifest.annotation_files} == {"classInd.txt"} | {
+        f"{subset}list0{split}.txt" for subset in ("train", "test") for split in (1, 2, 3)
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"videos": 4}, r"made\.yaml: .*split 1: 2 \+ 1 videos, but the data set has 4"),
+        ({"splits": {"1": {"train": 2, "test": 1}, "2": {"train": 2, "test": 2}}}, r"split 2: 2 \+ 2 videos"),
+        ({"classes": ["A", "A"]}, "a class is listed twice"),
+        ({"class_groups": {"pairs": [["A", "C"]]}}, "classes that do not exist: C"),
+        ({"dataset": "hmdb"}, "dataset"),
+        ({"generator": {"seed": 1, "groups": 5}}, r"generator\.groups"),
+        ({"sources": [{"name": "a", "status": "verified"}]}, "status 'verified' needs a sha256 or an md5"),
+        ({"sources": [{"name": "a", "status": "single", "sha256": "abc"}]}, r"sources\.0\.sha256"),
+        ({"videos": -1, "splits": {}}, "videos"),
+    ],
+)
+def test_contradictions_are_refused(changes: dict[str, Any], message: str) -> None:
+    assert validate(DatasetManifest, GOOD, "made.yaml").videos == 3
+    with pytest.raises(BookError, match=message):
+        validate(DatasetManifest, {**GOOD, **changes}, "made.yaml")
+
+
+def test_unknown_manifest_lists_those_that_exist() -> None:
+    with pytest.raises(BookError, match=r"data_manifests/nothing\.yaml does not exist; there are: .*ucf101"):
+        load_dataset("nothing")
+
+
+def test_a_manifest_of_another_kind_is_refused() -> None:
+    with pytest.raises(BookError, match="kind"):
+        load_weights("ucf101")
+
+
+def test_weight_files_by_name() -> None:
+    manifest = load_weights("weights_efficient3d")
+    assert manifest.file(manifest.files[-1].name) is manifest.files[-1]
+    with pytest.raises(BookError, match=r"no weight file 'best\.pth'; there are: kinetics_mobilenetv2"):
+        manifest.file("best.pth")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "lists.zip"
+    path.write_bytes(b"abc")
+    return path
+
+
+def test_verify_returns_the_digest(file: Path) -> None:
+    digest = sha256_file(file)
+    assert verify(file, Source(name=file.name, bytes=3, sha256=digest, status="verified")) == digest
+    assert verify(file, Source(name=file.name, status="tofu")) == digest
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"bytes": 4, "sha256": "0" * 64}, r"lists\.zip: 3 bytes, the manifest says 4"),
+        ({"bytes": 3, "sha256": "0" * 64}, r"lists\.zip: sha256 ba7816bf.*, the manifest says 0000"),
+        ({"md5": "0" * 32}, r"lists\.zip: md5 900150983cd24fb0d6963f7d28e17f72, the manifest says 0000"),
+    ],
+)
+def test_verify_refuses_another_file(file: Path, entry: dict[str, Any], message: str) -> None:
+    with pytest.raises(BookError, match=message):
+        verify(file, Source(name=file.name, status="single", **entry))
+
+
+def test_verify_names_the_source_of_a_missing_file(tmp_path: Path) -> None:
+    source = Source(name="a.rar", url="https://example.org/a.rar", sha256="0" * 64, status="single")
+    with pytest.raises(BookError, match=r"a\.rar: is missing; it is published at https://example\.org/a\.rar"):
+        verify(tmp_path / "a.rar", source)

@@ -1,0 +1,128 @@
+"""Strict YAML: every mistake is named with file, key and what is allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from actionbook.core.errors import BookError
+from actionbook.core.paths import ROOT, shown
+from actionbook.core.schema import Strict, load, merge, read_yaml, validate
+
+
+class Inner(Strict):
+    rate: float = 0.5
+    size: int = 1
+
+
+class Outer(Strict):
+    name: str
+    inner: Inner = Inner()
+    maybe: Inner | None = None
+    many: tuple[Inner, ...] = ()
+    flag: bool = False
+
+
+def error_of(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "file.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(BookError) as caught:
+        load(Outer, path)
+    for line in str(caught.value).splitlines()[:1]:
+        assert line.startswith(f"{path}: ")
+    return str(caught.value)
+
+
+def test_a_good_file(tmp_path: Path) -> None:
+    path = tmp_path / "file.yaml"
+    path.write_text("name: x\ninner: {rate: 1, size: 3}\nmany: [{size: 2}]\n")
+    assert load(Outer, path) == Outer(name="x", inner=Inner(rate=1.0, size=3), many=(Inner(size=2),))
+
+
+def test_unknown_key_is_named_with_a_suggestion_and_the_allowed_ones(tmp_path: Path) -> None:
+    message = error_of(tmp_path, "name: x\ninner: {raet: 1.0}\n")
+    assert "unknown key 'inner.raet'; did you mean 'rate'? allowed here: rate, size" in message
+
+
+@pytest.mark.parametrize("place", ["many: [{size: 1}, {zize: 2}]", "maybe: {zize: 2}"])
+def test_unknown_key_inside_lists_and_optionals(tmp_path: Path, place: str) -> None:
+    message = error_of(tmp_path, f"name: x\n{place}\n")
+    assert "zize'; did you mean 'size'? allowed here: rate, size" in message
+
+
+def test_unknown_key_at_the_top_without_a_near_one(tmp_path: Path) -> None:
+    message = error_of(tmp_path, "name: x\nqqq: 1\n")
+    assert "unknown key 'qqq'; allowed here: flag, inner, many, maybe, name" in message
+    assert "did you mean" not in message
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("name: x\ninner: {rate: 1e-3}", ["'inner.rate'", "found '1e-3'", "write 1.0e-3"]),
+        ('name: x\ninner: {size: "8"}', ["'inner.size'", "found '8'", "no quotes around numbers"]),
+        ("name: 5", ["'name'", "valid string", "found 5"]),
+        ("name: x\ninner: {size: 1.5}", ["'inner.size'", "found 1.5"]),
+        ("name: x\nflag: 1", ["'flag'", "valid boolean", "found 1"]),
+        ("name: x\ninner: {size: true}", ["'inner.size'", "found True"]),
+        ("name: x\ninner: 3", ["'inner'", "found 3"]),
+        ("inner: {size: 1}", ["key 'name' is missing"]),
+        ("name: 2020-01-01", ["not plain data", "quote dates"]),
+    ],
+)
+def test_wrong_values(tmp_path: Path, text: str, parts: list[str]) -> None:
+    message = error_of(tmp_path, text)
+    for part in parts:
+        assert part in message
+
+
+def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
+    lines = error_of(tmp_path, "inner: {size: x, rate: y}\nother: 1\n").splitlines()
+    assert len(lines) == 4
+    assert all(line.startswith(str(tmp_path)) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("name: a\nname: b\n", "key 'name' stands twice"),
+        ("name: a\ninner: {size: 1, size: 2}\n", "key 'size' stands twice"),
+        ("1: a\n", "key 1 is not text"),
+        ("name: [a\n", "is not valid YAML"),
+        ("- a\n- b\n", "expected a mapping of keys to values, found list"),
+        ("", "expected a mapping of keys to values, found NoneType"),
+        ("name: !!python/object/apply:os.getcwd []\n", "is not valid YAML"),
+    ],
+)
+def test_files_that_are_no_mapping(tmp_path: Path, text: str, part: str) -> None:
+    assert part in error_of(tmp_path, text)
+
+
+def test_a_key_given_twice_is_named_with_its_line(tmp_path: Path) -> None:
+    assert "line 3" in error_of(tmp_path, "name: a\nflag: true\nname: b\n")
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(BookError, match=r"gone\.yaml: cannot be read \(No such file"):
+        read_yaml(tmp_path / "gone.yaml")
+    (tmp_path / "latin.yaml").write_bytes(b"name: \xe4\n")
+    with pytest.raises(BookError, match=r"latin\.yaml: is not valid YAML"):
+        read_yaml(tmp_path / "latin.yaml")
+
+
+def test_source_leads_the_message() -> None:
+    with pytest.raises(BookError, match=r"^here: key 'name' is missing$"):
+        validate(Outer, {}, "here")
+
+
+def test_merge_goes_into_mappings_and_alters_nothing() -> None:
+    base = {"a": {"b": 1, "c": [1, 2]}, "d": 1}
+    changes = {"a": {"c": [3]}, "d": {"e": 2}}
+    assert merge(base, changes) == {"a": {"b": 1, "c": [3]}, "d": {"e": 2}}
+    assert (base, changes) == ({"a": {"b": 1, "c": [1, 2]}, "d": 1}, {"a": {"c": [3]}, "d": {"e": 2}})
+
+
+def test_paths_are_shown_relative_to_the_checkout(tmp_path: Path) -> None:
+    assert shown(ROOT / "book" / "x.md") == "book/x.md"
+    assert shown(tmp_path) == str(tmp_path)

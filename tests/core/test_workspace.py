@@ -1,0 +1,168 @@
+"""Stages: known parameters only, results only from a stage that ran with the same recipe, a record that stays whole."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actionbook.core import workspace as module
+from actionbook.core.errors import BookError
+from actionbook.core.paths import NOTEBOOKS, ROOT
+from actionbook.core.recipe import Recipe
+from actionbook.core.workspace import PARAMETERS, Stage, Workspace
+
+
+@pytest.fixture
+def parameters(tmp_path: Path) -> dict[str, Any]:
+    values = {"recipe": "mini", "data_root": None, "work_root": str(tmp_path), "device": "auto", "workers": None}
+    return values | {"overrides": None}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real report is tested with the runtime; here a word stands for it."""
+    monkeypatch.setattr(module.runtime, "environment", lambda: {"python": "3.11"})
+
+
+def test_open(parameters: dict[str, Any], tmp_path: Path) -> None:
+    stage = Stage.open("efficient3d", "01_data", parameters)
+    assert stage.name == "01_data"
+    assert stage.recipe == Recipe.load(NOTEBOOKS / "efficient3d" / "recipes" / "mini.yaml")
+    assert stage.folder == tmp_path.resolve() / "efficient3d" / "mini"
+    assert stage.data_root == ROOT / "data" / "mini_ucf101"
+    assert stage.workers == module.runtime.default_workers()
+    assert stage.manifest.name == "mini_ucf101"
+    assert not stage.folder.exists()
+
+
+def test_open_in_a_notebook_sees_only_plain_values(parameters: dict[str, Any]) -> None:
+    def helper() -> None: ...
+
+    names = {"Path": Path, "json": json, "helper": helper, "In": [""], "Out": {}, "_i": "x", "__name__": "__main__"}
+    assert Stage.open("efficient3d", "01_data", parameters | names).recipe.name == "mini"
+
+
+def test_open_with_values_of_ones_own(parameters: dict[str, Any], tmp_path: Path) -> None:
+    mine = {"workers": 3, "data_root": str(tmp_path / "d"), "overrides": "{training: {epochs: 1}}", "device": "CPU"}
+    stage = Stage.open("efficient3d", "03_training", parameters | mine)
+    assert (stage.workers, stage.data_root, stage.device) == (3, tmp_path.resolve() / "d", "CPU")
+    assert stage.recipe.training.epochs == 1
+
+
+def test_work_root_comes_from_the_environment(
+    parameters: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACTIONBOOK_WORK", str(tmp_path / "elsewhere"))
+    stage = Stage.open("efficient3d", "01_data", parameters | {"work_root": None})
+    assert stage.work_root == (tmp_path / "elsewhere").resolve()
+    monkeypatch.setenv("ACTIONBOOK_WORK", "")
+    assert Stage.open("efficient3d", "01_data", parameters | {"work_root": None}).work_root == ROOT / "work"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"recpie": "mini"}, "unknown parameter 'recpie'"),
+        ({"workers": 0.5}, "workers: expected a whole number"),
+        ({"workers": -1}, "workers: expected a whole number"),
+        ({"workers": True}, "workers: expected a whole number"),
+        ({"workers": "2"}, "workers: expected a whole number"),
+        ({"device": "cpu"}, "device 'cpu': expected one of auto, CPU, GPU, Ascend"),
+        ({"recipe": 5}, "recipe: expected a name or the path"),
+        ({"recipe": "maxi"}, r"recipe 'maxi': notebooks/efficient3d/recipes/maxi\.yaml does not exist; .*has: .*mini"),
+        ({"recipe": "/nowhere/mine.yaml"}, r"/nowhere/mine\.yaml: cannot be read"),
+        ({"overrides": "[1]"}, "overrides: expected a mapping"),
+        ({"overrides": "{clips: {sise: 32}}"}, r"unknown key 'clips\.sise'"),
+    ],
+)
+def test_open_refuses(parameters: dict[str, Any], changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(BookError, match=message):
+        Stage.open("efficient3d", "01_data", parameters | changes)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_open_refuses_a_parameter_that_is_not_set(parameters: dict[str, Any], name: str) -> None:
+    del parameters[name]
+    with pytest.raises(BookError, match=f"parameter '{name}' is not set. The parameters are: recipe, data_root"):
+        Stage.open("efficient3d", "01_data", parameters)
+
+
+def test_open_takes_a_recipe_by_path_but_only_of_its_chapter(parameters: dict[str, Any], tmp_path: Path) -> None:
+    text = (NOTEBOOKS / "efficient3d" / "recipes" / "mini.yaml").read_text(encoding="utf-8")
+    path = tmp_path / "mine.yaml"
+    path.write_text(text.replace("name: mini\n", "name: mine\n"), encoding="utf-8")
+    assert Stage.open("efficient3d", "01_data", parameters | {"recipe": str(path)}).folder.name == "mine"
+    path.write_text(text.replace("chapter: efficient3d", "chapter: i3d"), encoding="utf-8")
+    with pytest.raises(BookError, match="belongs to chapter 'i3d', this is 'efficient3d'"):
+        Stage.open("efficient3d", "01_data", parameters | {"recipe": str(path)})
+
+
+def test_a_later_stage_gets_an_earlier_ones_results(parameters: dict[str, Any]) -> None:
+    Stage.open("efficient3d", "01_data", parameters).finish({"videos": 500})
+    later = Stage.open("efficient3d", "03_training", parameters)
+    assert later.require("01_data", "data", "clips") == {"videos": 500}
+
+
+def test_require_names_the_notebook_to_run_first(parameters: dict[str, Any]) -> None:
+    stage = Stage.open("efficient3d", "03_training", parameters)
+    with pytest.raises(BookError, match=r"no result of stage 01_data: run notebooks/efficient3d/01_data\.ipynb first"):
+        stage.require("01_data")
+
+
+def test_require_names_the_section_that_changed(parameters: dict[str, Any]) -> None:
+    Stage.open("efficient3d", "01_data", parameters).finish({"videos": 500})
+    changed = Stage.open("efficient3d", "03_training", parameters | {"overrides": {"clips": {"flip": 0.125}}})
+    with pytest.raises(
+        BookError, match=r"01_data ran with another 'clips' section .*run notebooks/efficient3d/01_data\."
+    ):
+        changed.require("01_data", "data", "clips")
+    assert changed.require("01_data", "data") == {"videos": 500}
+
+
+def test_record_of_a_stage(parameters: dict[str, Any]) -> None:
+    stage = Stage.open("efficient3d", "01_data", parameters)
+    with stage.timed("prepare"):
+        pass
+    stage.finish({"videos": 500})
+    record = json.loads(stage.workspace.record_file.read_text(encoding="utf-8"))
+    assert (record["chapter"], record["recipe"]) == ("efficient3d", "mini")
+    assert record["title"] == stage.recipe.title
+    assert record["recipe_sha256"] == stage.recipe.sha256()
+    entry = record["stages"]["01_data"]
+    assert entry["results"] == {"videos": 500}
+    assert set(entry["timings"]) == {"prepare"}
+    assert entry["seconds"] >= 0
+    assert entry["finished"].endswith("+00:00")
+    assert entry["environment"] == {"python": "3.11"}
+    assert entry["recipe_sections"]["clips"] == stage.recipe.sha256("clips")
+    assert set(entry["recipe_sections"]) == set(stage.recipe.as_dict())
+
+
+def test_stages_stand_side_by_side_in_order(parameters: dict[str, Any]) -> None:
+    for name in ("03_training", "01_data", "03_training"):
+        Stage.open("efficient3d", name, parameters).finish({"of": name})
+    record = Stage.open("efficient3d", "05_accuracy", parameters).workspace.read_record()
+    assert {name: entry["results"]["of"] for name, entry in record["stages"].items()} == {
+        "01_data": "01_data",
+        "03_training": "03_training",
+    }
+    assert list(record["stages"]) == ["01_data", "03_training"]
+
+
+def test_no_record_yet(tmp_path: Path) -> None:
+    assert Workspace(tmp_path).read_record() == {"stages": {}}
+
+
+@pytest.mark.parametrize("content", [b"", b'{"stages": {', b"\xff\xfe", b"[]", b"{}", b'{"stages": []}'])
+def test_a_damaged_record_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
+    space = Workspace(tmp_path)
+    space.record_file.write_bytes(content)
+    for use in (space.read_record, lambda: space.write_stage("01_data", {})):
+        with pytest.raises(
+            BookError, match=r"record\.json: (cannot be read|is not a record).*delete it and run the stages again"
+        ):
+            use()
+    assert space.record_file.read_bytes() == content

@@ -1,0 +1,90 @@
+"""From a manifest to checked files."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from actionbook.core.errors import BookError
+from actionbook.core.files import write_bytes_atomic
+from actionbook.core.manifest import DatasetManifest, Generator, Source, load_dataset
+from actionbook.datasets.obtain import obtain, read_split
+from actionbook.datasets.ucf101 import ucf101_index
+
+LISTS = {"classInd.txt": "1 MoonWalk\r\n2 Walking\r\n", "testlist01.txt": "Walking/v_Walking_g01_c01.avi\r\n"}
+
+
+@pytest.fixture
+def published(tiny: Any) -> DatasetManifest:
+    """A data set that is not drawn, with digests of its lists as published, CR LF."""
+    entries = [
+        Source(name=name, sha256=hashlib.sha256(text.encode()).hexdigest(), status="verified")
+        for name, text in LISTS.items()
+    ]
+    return tiny.manifest.model_copy(update={"annotation_files": tuple(entries)})
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "UCF-101").mkdir()
+    for name, text in LISTS.items():
+        write_bytes_atomic(tmp_path / "ucfTrainTestlist" / name, text.encode())
+    return tmp_path
+
+
+def test_real_data_sets_must_be_there_and_the_error_names_the_sources(tmp_path: Path) -> None:
+    manifest = load_dataset("ucf101")
+    with pytest.raises(BookError) as caught:
+        obtain(manifest, tmp_path)
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path / 'UCF-101'} does not exist")
+    assert "set data_root to the folder that holds UCF-101/ and ucfTrainTestlist/" in message
+    for source in manifest.sources:
+        assert f"{source.name}: {source.url}" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n"])
+def test_published_lists_are_recognised_whatever_their_line_ends(
+    published: DatasetManifest, root: Path, end: str
+) -> None:
+    for name, text in LISTS.items():
+        write_bytes_atomic(root / "ucfTrainTestlist" / name, text.replace("\r\n", end).encode())
+    assert "2 list files verified by sha256" in obtain(published, root)
+
+
+def test_an_altered_list_is_refused(published: DatasetManifest, root: Path) -> None:
+    path = root / "ucfTrainTestlist" / "testlist01.txt"
+    path.write_bytes(path.read_bytes().replace(b"g01", b"g02"))
+    with pytest.raises(BookError, match=r"testlist01\.txt: is not the published list .*fetch the lists again"):
+        obtain(published, root)
+
+
+def test_a_missing_list_is_named(published: DatasetManifest, root: Path) -> None:
+    (root / "ucfTrainTestlist" / "classInd.txt").unlink()
+    with pytest.raises(BookError, match=r"classInd\.txt: cannot be read \(No such file or directory\)"):
+        obtain(published, root)
+
+
+def test_a_generator_draws_once(tiny: Any, tmp_path: Path) -> None:
+    generator = Generator(seed=1, groups=22, clips_per_group=1, min_frames=17, max_frames=17, width=32, height=32)
+    manifest = tiny.manifest.model_copy(
+        update={"generator": generator, "videos": 22, "classes": ("Walking",), "splits": {}}
+    )
+    root = tmp_path / "drawn"
+    assert obtain(manifest, root) == "Twenty small videos: 22 videos drawn from seed 1"
+    videos = sorted(root.glob("UCF-101/Walking/*.avi"))
+    assert len(videos) == 22
+    times = [path.stat().st_mtime_ns for path in videos]
+    obtain(manifest, root)
+    assert [path.stat().st_mtime_ns for path in videos] == times
+
+
+def test_read_split_uses_the_reader_of_the_layout(tiny: Any) -> None:
+    table, missing = read_split(tiny.manifest, tiny.root, 2)
+    pd.testing.assert_frame_equal(table, ucf101_index(tiny.root, tiny.manifest, 2)[0])
+    assert missing == []

@@ -1,0 +1,172 @@
+"""Reading UCF101's layout: everything is checked against the manifest, and errors say what to do."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from actionbook.core.errors import BookError
+from actionbook.core.manifest import DatasetManifest, Layout, Source, Split
+from actionbook.datasets.index import COLUMNS
+from actionbook.datasets.ucf101 import ucf101_index
+
+CLASSES = ("Archery", "HandstandPushups")
+TRAIN = ["Archery/v_Archery_g08_c01.avi 1", "Archery/v_Archery_g09_c01.avi 1",
+         "HandstandPushups/v_HandStandPushups_g08_c01.avi 2"]  # fmt: skip
+TEST = ["Archery/v_Archery_g01_c01.avi", "HandstandPushups/v_HandStandPushups_g01_c01.avi"]
+MANIFEST = DatasetManifest(
+    kind="dataset",
+    name="small",
+    dataset="ucf101",
+    title="Small",
+    licence="none",
+    citation="none",
+    sources=(Source(name="small.rar", url="https://example.org/small.rar", status="tofu"),),
+    layout=Layout(videos="UCF-101", annotations="ucfTrainTestlist"),
+    videos=5,
+    splits={"1": Split(train=3, test=2)},
+    classes=CLASSES,
+)
+
+
+def write_lists(root: Path, end: str = "\r\n", **lists: list[str]) -> None:
+    content = {
+        "classInd": [f"{i} {c}" for i, c in enumerate(CLASSES, start=1)],
+        "trainlist01": TRAIN,
+        "testlist01": TEST,
+    }
+    folder = root / "ucfTrainTestlist"
+    folder.mkdir(exist_ok=True)
+    for name, lines in (content | lists).items():
+        (folder / f"{name}.txt").write_bytes("".join(line + end for line in lines).encode())
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    write_lists(tmp_path)
+    for line in TRAIN + TEST:
+        path = tmp_path / "UCF-101" / line.split()[0]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    return tmp_path
+
+
+def read(root: Path, **options: Any) -> pd.DataFrame:
+    return ucf101_index(root, MANIFEST, 1, **options)[0]
+
+
+def test_index_of_a_split(root: Path) -> None:
+    table, missing = ucf101_index(root, MANIFEST, 1)
+    assert missing == []
+    assert list(table.columns) == list(COLUMNS)
+    assert table.dtypes.map(str).to_dict()["target"] == "int64"
+    assert table.to_numpy().tolist() == [
+        ["v_Archery_g08_c01", "Archery", 0, "train", "UCF-101/Archery/v_Archery_g08_c01.avi", 0],
+        ["v_Archery_g09_c01", "Archery", 0, "train", "UCF-101/Archery/v_Archery_g09_c01.avi", 0],
+        ["v_HandStandPushups_g08_c01", "HandstandPushups", 1, "train",
+         "UCF-101/HandstandPushups/v_HandStandPushups_g08_c01.avi", 0],
+        ["v_Archery_g01_c01", "Archery", 0, "test", "UCF-101/Archery/v_Archery_g01_c01.avi", 0],
+        ["v_HandStandPushups_g01_c01", "HandstandPushups", 1, "test",
+         "UCF-101/HandstandPushups/v_HandStandPushups_g01_c01.avi", 0],
+    ]  # fmt: skip
+
+
+def test_line_ends_make_no_difference(root: Path) -> None:
+    expected = read(root)
+    write_lists(root, end="\n")
+    pd.testing.assert_frame_equal(read(root), expected)
+
+
+def test_files_spelt_like_their_class_are_found_too(root: Path) -> None:
+    for path in (root / "UCF-101" / "HandstandPushups").iterdir():
+        path.rename(path.with_name(path.name.replace("HandStand", "Handstand")))
+    table = read(root)
+    # Results are listed under the official id, the path is the one on disk.
+    assert table.video.iloc[-1] == "v_HandStandPushups_g01_c01"
+    assert table.path.iloc[-1] == "UCF-101/HandstandPushups/v_HandstandPushups_g01_c01.avi"
+
+
+def test_miniature(tiny: Any) -> None:
+    for split, counts in (("1", (6, 14)), ("2", (14, 6)), ("3", (20, 0))):
+        table, missing = ucf101_index(tiny.root, tiny.manifest, int(split))
+        assert not missing
+        assert ((table.subset == "train").sum(), (table.subset == "test").sum()) == counts
+        assert all((tiny.root / path).is_file() for path in table.path)
+
+
+@pytest.mark.parametrize(
+    ("lists", "message"),
+    [
+        ({"trainlist01": TRAIN[:2]}, r"trainlist01\.txt: 2 videos, the manifest says 3; fetch the lists again"),
+        ({"testlist01": [*TEST, TEST[0]]}, r"testlist01\.txt: 3 videos, the manifest says 2"),
+        ({"trainlist01": [*TRAIN[:2], TRAIN[2][:-1] + "1"]}, r"trainlist01\.txt, line 3: class number 1, expected 2"),
+        (
+            {"testlist01": [TEST[0], "Archery/video.avi"]},
+            r"testlist01\.txt, line 2: expected Class/v_Class_g01_c01\.avi",
+        ),
+        ({"testlist01": [TEST[0], "Biking/v_Biking_g01_c01.avi"]}, r"line 2: expected .*found 'Biking/"),
+        ({"testlist01": [TEST[0], "../v_x_g01_c01.avi"]}, r"line 2: expected "),
+        ({"testlist01": [TRAIN[0].split()[0], TEST[1]]}, r"1 videos are listed twice: v_Archery_g08_c01"),
+        ({"classInd": ["1 Archery"]}, r"classInd\.txt: is not the class list of small \(1 classes, 2 expected"),
+        (
+            {"classInd": ["1 HandstandPushups", "2 Archery"]},
+            r"first differences: \['1 HandstandPushups', '2 Archery'\]",
+        ),
+    ],
+)
+def test_lists_that_contradict_the_manifest(root: Path, lists: dict[str, list[str]], message: str) -> None:
+    write_lists(root, "\r\n", **lists)
+    with pytest.raises(BookError, match=message):
+        read(root, allow_missing=True)
+
+
+def test_a_missing_list(root: Path) -> None:
+    (root / "ucfTrainTestlist" / "testlist01.txt").unlink()
+    with pytest.raises(BookError, match=r"testlist01\.txt: cannot be read .*unpack the train/test lists there"):
+        read(root)
+
+
+def test_a_split_that_does_not_exist(root: Path) -> None:
+    with pytest.raises(BookError, match="small: there is no split 2, only 1"):
+        ucf101_index(root, MANIFEST, 2)
+
+
+def test_missing_videos_are_named_with_the_remedy(root: Path) -> None:
+    (root / "UCF-101" / "Archery" / "v_Archery_g09_c01.avi").unlink()
+    with pytest.raises(BookError) as caught:
+        read(root)
+    message = str(caught.value)
+    assert "UCF-101: 1 of the 5 videos of small are missing: v_Archery_g09_c01. " in message
+    assert "published as small.rar from https://example.org/small.rar" in message
+    assert "set data.allow_missing" in message
+
+
+def test_partial_copies_when_allowed(root: Path) -> None:
+    expected = read(root)
+    (root / "UCF-101" / "Archery" / "v_Archery_g09_c01.avi").unlink()
+    (root / "UCF-101" / "HandstandPushups" / "v_HandStandPushups_g01_c01.avi").unlink()
+    table, missing = ucf101_index(root, MANIFEST, 1, allow_missing=True)
+    assert missing == ["v_Archery_g09_c01", "v_HandStandPushups_g01_c01"]
+    pd.testing.assert_frame_equal(table, expected[~expected.video.isin(missing)].reset_index(drop=True))
+
+
+@pytest.mark.parametrize("remove", [shutil.rmtree, lambda folder: [p.unlink() for p in folder.glob("*/*")]])
+def test_no_video_at_all_is_an_error_even_when_missing_ones_are_allowed(
+    root: Path, remove: Callable[[Path], object]
+) -> None:
+    remove(root / "UCF-101")
+    with pytest.raises(BookError, match="5 of the 5 videos of small are missing"):
+        read(root, allow_missing=True)
+
+
+def test_other_files_in_the_folders_are_ignored(root: Path) -> None:
+    expected = read(root)
+    (root / "UCF-101" / "Archery" / "v_Archery_g09_c01.avi.part").write_bytes(b"")
+    (root / "UCF-101" / "Archery" / "v_Archery_g09_c01.txt").write_bytes(b"")
+    (root / "UCF-101" / "Biking").mkdir()
+    pd.testing.assert_frame_equal(read(root), expected)

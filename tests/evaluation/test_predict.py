@@ -1,0 +1,126 @@
+"""From an engine and clips to predictions: every clip once, in order, whatever the batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from mindspore import Tensor, nn
+
+from actionbook.clips.pipeline import test_clips as clips_of_windows
+from actionbook.clips.pipeline import window_table
+from actionbook.core.paths import NOTEBOOKS
+from actionbook.core.recipe import Recipe
+from actionbook.core.runtime import set_device
+from actionbook.datasets.index import subset
+from actionbook.evaluation.predict import (
+    Predictions,
+    centre_validation,
+    expected_truth,
+    group_accuracy,
+    predict,
+    predict_test,
+)
+
+SMALL = {
+    "clips": {"frames": 4, "stride": 1, "window": 8, "size": 16},
+    "export": {"inference_batch": 5},
+    "evaluation": {"pool": "logit_mean"},
+}
+
+
+class Means(nn.Cell):
+    """Logits that are the means of red and green: what a clip gives does not hang on its batch."""
+
+    def construct(self, clip: Tensor) -> Tensor:
+        return clip.mean((2, 3, 4))[:, :2]
+
+
+class Counting:
+    """An engine that gives the first pixel of every clip, and notes the batches it gets."""
+
+    name, sha256, batch_size = "counting", "", None
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        self.sizes.append(len(batch))
+        return batch[:, :2, 0, 0, 0]
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    set_device("CPU")
+    return Recipe.load(NOTEBOOKS / "efficient3d" / "recipes" / "mini.yaml", SMALL)
+
+
+def test_predict_runs_every_clip_once_in_order() -> None:
+    engine = Counting()
+    clips = [(f"v{i // 3}", np.full((3, 2, 4, 4), i, np.float32)) for i in range(7)]
+    videos, logits = predict(engine, clips, 3)
+    assert videos == ["v0", "v0", "v0", "v1", "v1", "v1", "v2"]
+    assert logits.tolist() == [[i, i] for i in range(7)]
+    assert engine.sizes == [3, 3, 1]
+
+
+def test_predict_test_covers_all_windows_of_all_test_videos(prepared: Any, recipe: Recipe) -> None:
+    found = predict_test(Means(), recipe, prepared.index, prepared.store, workers=2)
+    test = subset(prepared.index, "test")
+    windows = window_table(test, recipe.clips)
+    assert found.videos == windows.video.tolist()
+    assert len(found.videos) % 5  # the last batch is not full
+    expected = np.stack([c for _, c in clips_of_windows(windows, prepared.store, recipe.clips)]).mean((2, 3, 4))[:, :2]
+    np.testing.assert_allclose(found.logits, expected, atol=1e-3)
+    pd.testing.assert_series_equal(found.truth, test.set_index("video").target, check_names=False)
+    assert found.scores.index.tolist() == test.video.tolist()
+    pooled = pd.DataFrame(found.logits.astype(np.float64)).groupby(np.array(found.videos), sort=False).mean()
+    np.testing.assert_allclose(found.scores.to_numpy(), pooled.to_numpy())
+    accuracy = found.accuracy()
+    assert (accuracy.evaluated, accuracy.expected) == (14, 14)
+    assert accuracy.correct == (pooled.to_numpy().argmax(1) == test.target.to_numpy()).sum()
+    assert found.accuracy(2).value == 1
+    assert found.accuracy(2, skip_last_video=True).correct == 13
+
+
+def test_validation_is_the_accuracy_of_centre_clips(prepared: Any, recipe: Recipe) -> None:
+    network = Means()
+    validate = centre_validation(prepared.index, prepared.store, workers=2)(recipe)
+    first = validate(network)
+    assert first == validate(network)
+    assert list(first) == ["centre_clip_top1"]
+    # 14 videos, 7 of each class: a network that always says the same is right half of the time.
+    biased = nn.SequentialCell(Means(), _Always())
+    assert validate(biased) == {"centre_clip_top1": 0.5}
+
+
+class _Always(nn.Cell):
+    def construct(self, logits: Tensor) -> Tensor:
+        return logits * 0 + Tensor(np.array([[0.0, 1.0]], np.float32))
+
+
+def test_missing_videos_are_expected_and_always_wrong(prepared: Any) -> None:
+    truth = expected_truth(prepared.index, ["v_gone_g01_c01"])
+    assert len(truth) == 15
+    scores = pd.DataFrame(np.eye(2)[truth.to_numpy()[:14]], index=truth.index[:14])
+    found = Predictions(list(scores.index), scores.to_numpy(), truth, "logit_mean").accuracy()
+    assert (found.correct, found.evaluated, found.expected) == (14, 14, 15)
+    assert found.missing_sha256 is not None
+
+
+def test_group_accuracy_asks_only_between_the_classes_of_a_group() -> None:
+    truth = pd.Series([0, 1, 2, 3, 1], index=list("abcde"))
+    scores = pd.DataFrame(
+        [[0.2, 0.1, 0.9, 0.0],  # class 0 beats class 1: right, though class 2 has most
+         [0.3, 0.2, 0.1, 0.4],  # wrong
+         [0.9, 0.8, 0.2, 0.1],  # class 2 beats class 3: right
+         [0.0, 0.0, 0.6, 0.4]],  # wrong
+        index=list("abcd"),
+    )  # fmt: skip
+    found = group_accuracy(scores, truth, [(0, 1), (2, 3)])
+    assert (found.correct, found.evaluated, found.expected) == (2, 4, 5)
+    only = group_accuracy(scores, truth, [(2, 3)])
+    assert (only.correct, only.evaluated, only.expected) == (1, 2, 2)
+    assert group_accuracy(scores, truth, [(1, 0)]).correct == 1

@@ -1,0 +1,128 @@
+"""The pages of results, with and without records."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from actionbook.results.markdown import cell, escape, table
+from actionbook.results.pages import PLANNED, main, scoreboard_page, status_page
+from actionbook.results.records import Record, read_records
+
+MakeRecord = Callable[..., Record]
+
+
+def check_markdown(text: str) -> None:
+    """Tables are rectangular, fences are closed, and nothing is shown that a program would print for nothing."""
+    assert re.findall(r"\b(?:None|nan|NaN|inf|True|False)\b", text) == []
+    assert text.count("::::") % 2 == 0
+    width = None
+    for line in text.splitlines():
+        columns = len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else None
+        assert width is None or columns in (None, width), line
+        width = columns
+
+
+def section(text: str, title: str) -> str:
+    return text.split(f"### {title}\n", 1)[1].split("\n### ", 1)[0].split("::::", 1)[0]
+
+
+def test_pages_without_any_record() -> None:
+    scoreboard, status = scoreboard_page([]), status_page([])
+    check_markdown(scoreboard)
+    check_markdown(status)
+    beside = section(scoreboard, "Published and ours")
+    assert beside.count("not run here") == 4
+    assert "0.81126 = 3069/3783" in beside
+    assert "miniature" not in scoreboard
+    assert status.count("**not run here**") == 5
+    assert all(f"| {name} | not written yet |" in status for name in PLANNED)
+
+
+def test_pages_with_every_kind_of_record(make_record: MakeRecord, real_run: MakeRecord) -> None:
+    records = [make_record(), make_record("half", stage_04=None, stage_05=None), real_run(3069)]
+    records.append(make_record("x_y", chapter="new_one", stage_01=None))
+    for text in (scoreboard_page(records), status_page(records)):
+        check_markdown(text)
+        assert "new\\_one" in text
+
+
+def test_miniature_stands_apart_from_the_published_figures(make_record: MakeRecord) -> None:
+    text = scoreboard_page([make_record()])
+    assert "0.9000 = 36/40" not in section(text, "Published and ours")
+    mini = section(text, "On the miniature")
+    assert "0.9000 = 36/40" in mini
+    assert "must not be compared" in mini
+    assert "| clip | 2 | 85.0% ± 7.1 | 40 / 40 | 85.0% ± 7.1 |" in mini
+    assert "| frame | 1 | 50.0% | 40 / 40 | – |" in mini  # noqa: RUF001
+    assert "3783" not in mini
+
+
+@pytest.mark.parametrize(
+    ("correct", "evaluated", "status"), [(3069, 3783, "reproduced"), (3069, 3700, "partial"), (2900, 3783, "failed")]
+)
+def test_real_runs_stand_beside_what_they_aim_at(
+    real_run: MakeRecord, correct: int, evaluated: int, status: str
+) -> None:
+    beside = section(scoreboard_page([real_run(correct, evaluated)]), "Published and ours")
+    (row,) = (line for line in beside.splitlines() if "0.81126 = 3069/3783" in line and "OM" in line)
+    assert f"= {correct}/3783 (OM, 2) | {evaluated} / 3783 |" in row
+    assert row.endswith(f"| {status} |")
+    assert "\n2. This book, recipe ucf101: ucf101 split 1. A Processor\\|v2, MindSpore 2.10.0" in beside
+
+
+def test_status_tells_when_where_and_with_what(make_record: MakeRecord) -> None:
+    text = status_page([make_record(day=5)])
+    assert "| 03_training | 2026-01-05 10:00:00+00:00 | 12 | CPU | `abababababab` |" in text
+    assert "- Stages 01, 02, 03, 04, 05: A Processor\\|v2; Python 3.11.9, MindSpore 2.10.0, NumPy 1.26.4" in text
+    assert "CANN none" in text
+
+
+def test_command_writes_both_pages_the_same_each_time(tmp_path: Path, make_record: MakeRecord) -> None:
+    make_record()
+    arguments = ["--out", str(tmp_path / "out"), "--work", str(tmp_path / "work")]
+    main(arguments)
+    first = {path.name: path.read_text() for path in (tmp_path / "out").iterdir()}
+    main(arguments)
+    assert {path.name: path.read_text() for path in (tmp_path / "out").iterdir()} == first
+    assert set(first) == {"scoreboard.md", "status.md"}
+    assert "The recipe mini" in first["status.md"]
+
+
+def test_a_damaged_record_ends_the_command_with_its_name(tmp_path: Path, make_record: MakeRecord) -> None:
+    make_record()
+    (tmp_path / "work" / "efficient3d" / "mini" / "record.json").write_text("{")
+    with pytest.raises(SystemExit, match=r"mini/record\.json"):
+        main(["--out", str(tmp_path / "out"), "--work", str(tmp_path / "work")])
+    assert not (tmp_path / "out").exists()
+
+
+def test_order_of_records_on_disk_does_not_matter(tmp_path: Path, make_record: MakeRecord) -> None:
+    made = [make_record("b"), make_record("a")]
+    found = read_records(tmp_path / "work", tmp_path / "none")
+    assert [record.recipe for record in found] == ["a", "b"]
+    assert {record.recipe for record in made} == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"),  # noqa: RUF001
+        (1234567, "1,234,567"),
+        (0.5, "0.5"),
+        (float("nan"), "not finite"),
+        ("a|b\nc", "a\\|b c"),
+        (escape("a|b"), "a\\|b"),
+        (True, "yes"),
+    ],
+)
+def test_cells(value: object, text: str) -> None:
+    assert cell(value) == text
+
+
+def test_table_and_escaping() -> None:
+    assert table(["a", "b"], [[1, "x_y"]], right=[0]) == "| a | b |\n| ---: | --- |\n| 1 | x_y |\n"
+    assert escape("v_YoYo [x] {y} $1") == "v\\_YoYo \\[x\\] \\{y\\} \\$1"

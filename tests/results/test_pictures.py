@@ -1,0 +1,143 @@
+"""Pictures show what they are given."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from actionbook.results import pictures
+from actionbook.results.ladder import ladder
+from actionbook.results.ladder import table as rungs
+
+
+@pytest.fixture(autouse=True)
+def _no_window() -> Iterator[None]:
+    plt.switch_backend("agg")
+    yield
+    plt.close("all")
+
+
+def size(figure: Figure) -> int:
+    """Bytes of the figure as a notebook stores it."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", bbox_inches="tight", dpi=figure.dpi)
+    return buffer.tell()
+
+
+def texts(figure: Figure) -> str:
+    found = [text.get_text() for ax in figure.axes for text in [*ax.texts, ax.title, *ax.get_xticklabels()]]
+    found += [ax.get_title(loc="left") for ax in figure.axes]
+    return "\n".join(found)
+
+
+def test_film_strip_shows_first_and_last_frame() -> None:
+    frames = np.zeros((30, 24, 32, 3), np.uint8) + np.arange(30, dtype=np.uint8)[:, None, None, None] * 8
+    figure = pictures.film_strip([("long", frames), ("short", frames[:3])], max_frames=6)
+    long, short = (ax.images[0].get_array() for ax in figure.axes)
+    assert long is not None
+    assert short is not None
+    assert (long[5, 5, 0], long[5, -5, 0]) == (0, 29 * 8)
+    assert long.shape == short.shape
+    assert (short[5, -5] == 255).all()  # three frames leave room at the right
+    assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["0", "6", "12", "17", "23", "29"]
+
+
+def test_film_strip_of_many_noisy_frames_stays_small() -> None:
+    noise = np.random.default_rng(0).normal(0, 3, (6, 8, 120, 160, 3))
+    slope = np.linspace(40, 200, 160)[:, None] + noise  # a gradient with the noise of a camera
+    strip = [(str(row), slope[row].clip(0, 255).astype(np.uint8)) for row in range(6)]
+    assert size(pictures.film_strip(strip)) < 200_000
+
+
+@pytest.mark.parametrize(
+    "frames", [np.zeros((2, 4, 4, 3)), np.zeros((4, 4, 3), np.uint8), np.zeros((0, 4, 4, 3), np.uint8)]
+)
+def test_film_strip_takes_only_frames(frames: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="'x'"):
+        pictures.film_strip([("x", frames)])
+
+
+def test_training_curves_of_several_seeds_share_a_colour() -> None:
+    log = pd.DataFrame({"epoch": [1, 2], "lr": [0.1, 0.1], "loss": [2.0, 1.0], "seconds": [1, 1], "top1": [0.2, 0.6]})
+    figure = pictures.training_curves({"clip, seed 1": log, "clip, seed 2": log, "frame, seed 1": log})
+    loss, score = figure.axes
+    colours = [line.get_color() for line in loss.lines]
+    assert colours[0] == colours[1] != colours[2]
+    assert len(score.lines) == 3
+    legend = score.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["clip", "frame"]
+    assert len(pictures.training_curves({"width 0.45": log[["epoch", "loss"]]}).axes) == 1
+
+
+def test_seeds_plot_writes_mean_and_spread() -> None:
+    values = pd.DataFrame({"run": ["a", "a", "b", "c"], "seed": [1, 2, 1, 1], "value": [0.8, 0.9, 0.5, None]})
+    found = texts(pictures.seeds_plot(values, chance=0.125))
+    assert "c" not in found.split()
+    assert "85.0% ± 7.1\n2 seeds" in found
+    assert "50.0%\n1 seed" in found
+    assert "chance 12.5%" in found
+
+
+def test_accuracy_against_cost_takes_one_value_or_a_list() -> None:
+    data = pd.DataFrame({"label": ["1.0x", "0.45x"], "macs": [518.4e6, 158e6], "accuracy": [0.8, [0.6, 0.7]]})
+    figure = pictures.accuracy_against_cost(data)
+    points = {ax.get_label() for ax in figure.axes[0].containers}
+    assert len(points) == 2
+    assert figure.axes[0].get_xscale() == "log"
+    assert "200 M" in texts(figure)
+
+
+def test_confusion_picture_shades_shares_of_the_row() -> None:
+    figure = pictures.confusion_picture(np.array([[3, 1], [0, 0]]), ["a", "b"])
+    shades = figure.axes[0].images[0].get_array()
+    assert shades is not None
+    assert shades.tolist() == [[0.75, 0.25], [0.0, 0.0]]
+    assert {"3", "1", "·"} == {text.get_text() for text in figure.axes[0].texts}
+    with pytest.raises(ValueError, match="does not fit"):
+        pictures.confusion_picture(np.zeros((2, 3)), ["a", "b"])
+    many = pictures.confusion_picture(np.eye(101, dtype=int), [str(i) for i in range(101)])
+    assert len(many.axes[0].texts) == 0
+
+
+def test_throughput_plot_has_a_bar_for_each_row() -> None:
+    rows = [("A", 1, 10.0, 9.0, 11.0), ("A", 8, 40.0, 39.0, 41.0), ("B", 8, 80.0, 70.0, 90.0)]
+    table = pd.DataFrame(rows, columns=["engine", "batch", "clips_per_second", "low", "high"])
+    bars = pictures.throughput_plot(table).axes[0].patches
+    assert sorted(bar.get_height() for bar in bars if isinstance(bar, Rectangle)) == [10.0, 40.0, 80.0]
+
+
+def test_ladder_picture_takes_the_table_of_the_ladder() -> None:
+    found = texts(pictures.ladder_picture(rungs(ladder("efficient3d", []))))
+    assert found.count("not run here") == 5
+    assert "Reproduced" in found
+
+
+def test_differences_plot_handles_exact_absent_and_infinite() -> None:
+    rows: list[dict[str, object]] = [
+        {"format": "MINDIR", "relative_difference": 0.0, "passed": True},
+        {"format": "OM", "relative_difference": None, "passed": False},
+        {"format": "ONNX", "relative_difference": 2e-6, "passed": True},
+        {"format": "raw", "relative_difference": float("inf"), "passed": False},
+    ]
+    figure = pictures.differences_plot(rows)
+    found = texts(figure)
+    assert "exact" in found
+    assert "2.0e-06" in found
+    assert "not finite, failed" in found
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["raw", "ONNX", "MINDIR"]
+
+
+def test_pictures_leave_the_settings_of_matplotlib_alone() -> None:
+    before = plt.rcParams["axes.grid"], plt.rcParams["font.size"], plt.rcParams["figure.dpi"]
+    figure = pictures.seeds_plot(pd.DataFrame({"run": ["a"], "seed": [1], "value": [0.5]}))
+    assert (plt.rcParams["axes.grid"], plt.rcParams["font.size"], plt.rcParams["figure.dpi"]) == before
+    assert figure.get_facecolor() == (1.0, 1.0, 1.0, 1.0)  # dark pages show it on white
+    assert figure.number in plt.get_fignums()  # plt.show() finds it

@@ -1,0 +1,223 @@
+"""Training: it learns, it repeats bit for bit, it goes on where it stopped, and it says when it breaks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+import pandas as pd
+import pytest
+from mindspore import Tensor, nn
+
+from actionbook.clips.pipeline import TrainingSource
+from actionbook.core.errors import BookError
+from actionbook.core.files import sha256_file
+from actionbook.core.recipe import Training
+from actionbook.training.checkpoint import load_checkpoint
+from actionbook.training.loop import read_log, train
+
+Make = Callable[..., Any]
+
+
+def values(network: nn.Cell) -> dict[str, np.ndarray]:
+    return {p.name: p.asnumpy().copy() for p in network.get_parameters()}
+
+
+def assert_same(found: nn.Cell, expected: nn.Cell) -> None:
+    for name, value in values(expected).items():
+        np.testing.assert_array_equal(dict(values(found))[name], value, err_msg=name)
+
+
+def test_a_training(tiny_network: Make, source: Make, settings: Make, tmp_path: Path) -> None:
+    network, modes = tiny_network(), []
+
+    def validate(cell: nn.Cell) -> dict[str, float]:
+        modes.append(cell.training)
+        return {"top1": 0.5}
+
+    before = values(network)
+    log = train(network, source(), settings(), tmp_path / "run", validate)
+    assert log.epoch.tolist() == [1, 2, 3, 4]
+    assert log.lr.tolist() == pytest.approx([0.02, 0.02, 0.002, 0.002])
+    assert log.top1.tolist() == [0.5] * 4
+    assert log.loss.between(0.2, 3).all()
+    assert log.data_wait.between(0, 1).all()
+    assert (log.seconds > 0).all()
+    assert modes == [False] * 4
+    assert not network.training
+    # Every parameter moved, running statistics too.
+    assert all((values(network)[name] != value).any() for name, value in before.items())
+    names = sorted(path.name for path in (tmp_path / "run").iterdir())
+    assert names == ["done.json", "log.jsonl", "network.ckpt"]
+    done = json.loads((tmp_path / "run" / "done.json").read_text())
+    assert done == {"epochs": 4, "sha256": sha256_file(tmp_path / "run" / "network.ckpt")}
+    fresh = tiny_network(seed=9)
+    load_checkpoint(fresh, tmp_path / "run" / "network.ckpt")
+    assert_same(fresh, network)
+
+
+def test_the_loss_falls(tiny_network: Make, source: Make, settings: Make, tmp_path: Path) -> None:
+    made = source()
+    one = made.index.assign(target=np.arange(14) % 2)
+
+    class Bright(TrainingSource):
+        """The two classes of these clips differ in brightness, which two layers can learn."""
+
+        def _clip(self, epoch: int, number: int) -> np.ndarray:
+            return super()._clip(epoch, number) + 2 * (int(self.index.target.iloc[number % len(self.index)]) - 0.5)
+
+    bright = Bright(one, made.store, made.clips, made.batch_size, made.seed)
+    log = train(tiny_network(), bright, settings(epochs=8, lr=0.5, lr_steps=()), tmp_path)
+    assert log.loss.iloc[-1] < 0.5 * log.loss.iloc[0]
+
+
+def test_same_seed_same_weights_bit_for_bit(tiny_network: Make, source: Make, settings: Make, tmp_path: Path) -> None:
+    def trained(name: str, dropout: float = 0.5, seed: int = 1, order: int = 1) -> nn.Cell:
+        network = tiny_network(dropout=dropout, seed=seed)
+        train(network, source(order), settings(epochs=2), tmp_path / name)
+        return network
+
+    first = trained("first")
+    assert_same(trained("again"), first)
+    head = values(first)["classifier.1.weight"]
+    for other in (
+        trained("other weights", seed=2),
+        trained("other clips", order=2),
+        trained("no dropout", dropout=0.0),
+    ):
+        assert (values(other)["classifier.1.weight"] != head).any()
+
+
+class Stopped(Exception):
+    """What kills a training in these tests."""
+
+
+def stop_after(epochs: int) -> Callable[[nn.Cell], dict[str, float]]:
+    seen = []
+
+    def validate(_: nn.Cell) -> dict[str, float]:
+        seen.append(1)
+        if len(seen) == epochs:
+            raise Stopped
+        return {"top1": 0.5}
+
+    return validate
+
+
+@pytest.mark.parametrize("case", [(1, 3, 2), (2, 4, 2), (3, 3, 0)])
+def test_an_interrupted_training_goes_on_to_the_same_end(
+    tiny_network: Make, source: Make, settings: Make, tmp_path: Path, case: tuple[int, int, int]
+) -> None:
+    every, stopped_in, kept = case  # checkpoints every so many epochs; stopped at the end of one; epochs not lost
+    training: Training = settings(checkpoint_epochs=every)
+    whole = tiny_network()
+    expected = train(whole, source(), training, tmp_path / "whole", lambda _: {"top1": 0.5})
+    with pytest.raises(Stopped):
+        train(tiny_network(), source(), training, tmp_path / "cut", stop_after(stopped_in))
+    assert (tmp_path / "cut" / "state.ckpt").exists() == (kept > 0)
+    assert not (tmp_path / "cut" / "done.json").exists()
+    if kept:
+        assert len(read_log(tmp_path / "cut")) == kept
+    resumed = tiny_network(seed=9)  # its own values must not matter after a checkpoint
+    if not kept:
+        resumed = tiny_network()
+    epochs = []
+
+    def validate(_: nn.Cell) -> dict[str, float]:
+        epochs.append(1)
+        return {"top1": 0.5}
+
+    log = train(resumed, source(), training, tmp_path / "cut", validate)
+    assert len(epochs) == 4 - kept
+    columns = ["epoch", "lr", "loss", "top1"]
+    pd.testing.assert_frame_equal(log[columns], expected[columns])
+    assert_same(resumed, whole)
+    assert not (tmp_path / "cut" / "state.ckpt").exists()
+
+
+def test_a_log_that_is_ahead_of_its_state_is_cut_back(
+    tiny_network: Make, source: Make, settings: Make, tmp_path: Path
+) -> None:
+    with pytest.raises(Stopped):
+        train(tiny_network(), source(), settings(), tmp_path, stop_after(3))
+    log = tmp_path / "log.jsonl"  # killed between the log and the checkpoint of epoch 3
+    ahead = json.loads(log.read_text().splitlines()[-1]) | {"epoch": 3, "loss": 99.0}
+    log.write_text(log.read_text() + json.dumps(ahead) + "\n")
+    found = train(tiny_network(), source(), settings(), tmp_path)
+    assert found.epoch.tolist() == [1, 2, 3, 4]
+    assert found.loss.max() < 9
+
+
+def test_a_finished_training_is_loaded_not_repeated(
+    tiny_network: Make, source: Make, settings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = tiny_network()
+    first = train(trained, source(), settings(epochs=1), tmp_path)
+    monkeypatch.setattr(TrainingSource, "__iter__", None)
+    again = tiny_network(seed=9)
+    second = train(again, source(), settings(epochs=1), tmp_path)
+    pd.testing.assert_frame_equal(first, second)
+    assert_same(again, trained)
+
+
+def test_no_epochs_keep_the_initial_weights(tiny_network: Make, source: Make, settings: Make, tmp_path: Path) -> None:
+    network, untouched = tiny_network(), tiny_network()
+    log = train(network, source(), settings(epochs=0), tmp_path)
+    assert len(log) == 0
+    assert {"epoch", "lr", "loss"} <= set(log.columns)
+    assert_same(network, untouched)
+    assert (tmp_path / "network.ckpt").is_file()
+
+
+class Broken(nn.Cell):
+    """Logits that are no numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = nn.Dense(3, 2)
+
+    def construct(self, clip: Tensor) -> Tensor:
+        return self.dense(clip.mean((2, 3, 4))) * float("nan")
+
+
+def test_a_loss_that_is_no_number_stops_the_training(source: Make, settings: Make, tmp_path: Path) -> None:
+    with pytest.raises(BookError, match=r"loss became nan in epoch 1, step 1: lower training\.lr \(0\.02\), check"):
+        train(Broken(), source(), settings(), tmp_path)
+    assert not (tmp_path / "done.json").exists()
+    assert not (tmp_path / "network.ckpt").exists()
+
+
+def test_a_damaged_log_is_named(tiny_network: Make, source: Make, settings: Make, tmp_path: Path) -> None:
+    train(tiny_network(), source(), settings(epochs=1), tmp_path)
+    (tmp_path / "log.jsonl").write_text('{"epoch": 1')
+    with pytest.raises(BookError, match=r"log\.jsonl: cannot be read .*delete .* and train again"):
+        read_log(tmp_path)
+
+
+def test_clips_reach_the_step_as_they_are(source: Make, settings: Make, tmp_path: Path) -> None:
+    """One step of a network without hidden layers, computed by hand from the source's own first batch."""
+
+    class Mean(nn.Cell):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = nn.Dense(3, 2, weight_init="zeros", bias_init="zeros")
+
+        def construct(self, clip: Tensor) -> Tensor:
+            return self.dense(clip.mean((2, 3, 4)))
+
+    network = Mean()
+    training = settings(epochs=1, lr=0.5, lr_steps=(), weight_decay=0.0)
+    made = source()
+    made.batch_size = 14
+    log = train(network, made, training, tmp_path)
+    assert log.loss.iloc[0] == pytest.approx(np.log(2), abs=1e-5)
+    (clips, targets), *rest = list(TrainingSource(made.index, made.store, made.clips, 14, made.seed))
+    assert not rest
+    means = clips.mean(axis=(2, 3, 4))
+    error = 0.5 - np.eye(2)[targets]
+    np.testing.assert_allclose(network.dense.weight.asnumpy(), -0.5 * error.T @ means / 14, atol=1e-5)
+    assert ms.get_context("mode") == ms.GRAPH_MODE

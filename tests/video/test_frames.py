@@ -1,0 +1,156 @@
+"""Frames to JPEGs: sizes, and colours that survive whatever the video's format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import simplejpeg
+from av.video.reformatter import Colorspace
+
+from actionbook.video import frames as module
+from actionbook.video.decode import VideoError, iterate
+from actionbook.video.frames import jpegs, scaled_size
+
+Encode = Callable[..., Path]
+Picture = Callable[[int, int, int], np.ndarray]
+
+
+def decoded(path: Path, height: int, quality: int = 95) -> np.ndarray:
+    return np.stack([simplejpeg.decode_jpeg(jpeg) for jpeg in jpegs(path, height, quality)]).astype(int)
+
+
+@pytest.mark.parametrize(
+    ("old", "height", "new"),
+    [
+        ((320, 240), 240, (320, 240)),
+        ((320, 240), 120, (160, 120)),
+        ((720, 576), 240, (300, 240)),
+        ((1280, 720), 240, (427, 240)),  # 426.67
+        ((341, 256), 240, (320, 240)),  # 319.69
+        ((640, 272), 240, (565, 240)),  # 564.71
+        ((5, 4), 2, (3, 2)),  # 2.5 goes up
+        ((1, 1000), 240, (1, 240)),
+        ((240, 320), 240, (180, 240)),
+    ],
+)
+def test_scaled_size(old: tuple[int, int], height: int, new: tuple[int, int]) -> None:
+    assert scaled_size(*old, height) == new
+
+
+@pytest.mark.parametrize("height", [48, 24, 96])
+def test_planes_and_rgb_agree(encode: Encode, height: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = encode("yuv420p")
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_encode_rgb", None)  # calling it would be an error
+        planes = decoded(path, height)
+    monkeypatch.setattr(module, "_encode_planes", module._encode_rgb)
+    rgb = decoded(path, height)
+    assert planes.shape == rgb.shape == (3, height, height * 4 // 3, 3)
+    # FFmpeg's conversion to RGB cuts fractions off, so the way through RGB is darker by a level or two.
+    assert np.abs(planes - rgb).mean() < 2.5
+    assert np.abs(planes - rgb).max() <= 16
+    assert np.abs(planes.mean(axis=(0, 1, 2)) - rgb.mean(axis=(0, 1, 2))).max() < 2
+
+
+@pytest.mark.parametrize(
+    ("pixel_format", "codec"),
+    [
+        ("yuv420p", "ffv1"),
+        ("yuvj420p", "mjpeg"),
+        ("yuv422p", "ffv1"),
+        ("yuv420p10le", "ffv1"),
+        ("gray", "ffv1"),
+        ("bgr0", "ffv1"),
+    ],
+)
+def test_colours_survive(encode: Encode, picture: Picture, pixel_format: str, codec: str) -> None:
+    found = decoded(encode(pixel_format, codec=codec), 48)
+    expected = picture(3, 64, 48).astype(float)
+    if pixel_format == "gray":
+        expected = np.repeat((expected @ [0.299, 0.587, 0.114])[..., None], 3, axis=-1)
+    errors = np.abs(found - expected)
+    assert errors.mean() < 3.5
+    assert np.abs((found - expected).mean(axis=(0, 1, 2))).max() < 2
+
+
+@pytest.mark.parametrize(("pixel_format", "codec"), [("yuv420p", "ffv1"), ("yuvj420p", "mjpeg")])
+def test_black_and_white_fill_the_whole_range(tmp_path: Path, pixel_format: str, codec: str) -> None:
+    path = tmp_path / "levels.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, pixel_format
+        for level in (0, 255):
+            pixels = np.full((32, 32, 3), level, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode(None))
+    black, white = decoded(path, 32)
+    assert black.max() <= 2
+    assert white.min() >= 253
+
+
+def test_only_420_in_bt601_takes_the_short_way(encode: Encode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[str] = []
+
+    def noting(name: str) -> Callable[..., bytes]:
+        def encode_nothing(*_: object) -> bytes:
+            taken.append(name)
+            return b""
+
+        return encode_nothing
+
+    for name in ("_encode_planes", "_encode_rgb"):
+        monkeypatch.setattr(module, name, noting(name))
+    hd = tmp_path / "hd.mkv"
+    with av.open(str(hd), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.colorspace = Colorspace.ITU709.value
+        frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24").reformat(format="yuv420p")
+        frame.colorspace = Colorspace.ITU709.value
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    assert next(iterate(hd)).colorspace == Colorspace.ITU709.value
+    cases = [
+        (encode("yuv420p", frames=1), 48, "_encode_planes"),
+        (encode("yuvj420p", codec="mjpeg", frames=1), 24, "_encode_planes"),
+        (encode("yuv420p", frames=1, width=66), 24, "_encode_rgb"),  # 33 x 24
+        (encode("yuv420p", frames=1), 47, "_encode_rgb"),
+        (encode("yuv422p", frames=1), 48, "_encode_rgb"),
+        (encode("yuv420p10le", frames=1), 48, "_encode_rgb"),
+        (hd, 48, "_encode_rgb"),
+    ]
+    for path, height, _ in cases:
+        assert list(jpegs(path, height, 95)) == [b""]
+    assert taken == [expected for _, _, expected in cases]
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "new"),
+    [(65, 49, 49), (65, 49, 48), (66, 48, 24), (64, 48, 47), (63, 48, 48), (64, 48, 31)],
+)
+def test_odd_sizes_are_whole_and_repeat(encode: Encode, picture: Picture, width: int, height: int, new: int) -> None:
+    path = encode("yuv420p", width=width, height=height)
+    first, second = (list(jpegs(path, new, 90)) for _ in range(2))
+    assert first == second
+    found = decoded(path, new, 90)
+    assert found.shape == (3, new, scaled_size(width, height, new)[0], 3)
+    corner = picture(3, width, height).astype(int)[:, 0, -1]  # no foreign pixel at the ends of rows
+    assert np.abs(found[:, 0, -1] - corner).max() < 30
+
+
+def test_quality_decides_the_size(avi: Path) -> None:
+    sizes = [sum(map(len, jpegs(avi, 48, quality))) for quality in (50, 80, 95)]
+    assert sizes[0] < sizes[1] < sizes[2]
+
+
+def test_a_broken_video_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "text.avi"
+    path.write_text("no video")
+    with pytest.raises(VideoError, match=r"text\.avi"):
+        list(jpegs(path, 48, 95))
