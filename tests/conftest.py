@@ -70,7 +70,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 def prepared(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     """All 20 videos as frame store files; tests must not write to them."""
     store, frames = tmp_path_factory.mktemp("tiny_store"), Frames(height=32)
-    index, _ = ucf101_index(tiny.root, tiny.manifest, 1)
+    index = ucf101_index(tiny.root, tiny.manifest, 1)
     counts = []
     for video, label, path in zip(index.video, index.label, index.path, strict=True):
         result = prepare_video(Job(video, tiny.root / path, store_path(store, label, video)), frames)

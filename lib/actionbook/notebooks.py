@@ -48,6 +48,7 @@ def kernel_environment() -> dict[str, str]:
     inherited = [str(Path(part).resolve()) for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
     return {
         "GLOG_v": "3",
+        "TQDM_DISABLE": "1",
         "JUPYTER_PREFER_ENV_PATH": "1",
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",

@@ -37,7 +37,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
 def _scratch(session: Session) -> Iterator[None]:
     session.scratch.mkdir(exist_ok=True)
     yield
-    for name in ("jpegs", "ours", "ffmpeg"):
+    for name in ("jpegs-32", "jpegs-64", "ours", "ffmpeg"):
         shutil.rmtree(session.scratch / name, ignore_errors=True)
 
 
@@ -60,10 +60,11 @@ def test_export_row(session: Session) -> None:
 
 
 def test_clips_row(session: Session) -> None:
-    (result,) = run_row("clips", session)
-    assert result.state == "measured", result.note
-    assert result.rounds == 1
-    assert "same frames, crops and flips" in result.note
+    results = run_row("clips", session)
+    assert ["4 x 32 x 32" in results[0].what, "4 x 64 x 64" in results[1].what] == [True, True], results[0].note
+    for result in results:
+        assert result.rounds == 1
+        assert "same frames, crops and flips" in result.note
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not on the search path")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,14 @@ def test_contradictions_are_refused(changes: dict[str, Any], message: str) -> No
 def test_unknown_manifest_lists_those_that_exist() -> None:
     with pytest.raises(BookError, match=r"data_manifests/nothing\.yaml does not exist; there are: .*ucf101"):
         load_dataset("nothing")
+
+
+def test_a_manifest_of_ones_own_by_path(tmp_path: Path) -> None:
+    path = tmp_path / "made.yaml"
+    path.write_text(json.dumps(GOOD), encoding="utf-8")
+    assert load_dataset(str(path)).classes == ("A", "B")
+    with pytest.raises(BookError, match=r"gone\.yaml: cannot be read"):
+        load_dataset(str(tmp_path / "gone.yaml"))
 
 
 def test_a_manifest_of_another_kind_is_refused() -> None:

@@ -100,6 +100,24 @@ def test_open_takes_a_recipe_by_path_but_only_of_its_chapter(parameters: dict[st
         Stage.open("efficient3d", "01_data", parameters | {"recipe": str(path)})
 
 
+def test_recipes_that_want_the_same_frames_share_a_store(parameters: dict[str, Any], tmp_path: Path) -> None:
+    first = Stage.open("efficient3d", "01_data", parameters)
+    assert first.frame_store == tmp_path.resolve() / "frames" / "mini_ucf101-h120-q95"
+    assert first.index_file == first.folder / "index.csv"
+
+    def store(**data: Any) -> Path:
+        return Stage.open("efficient3d", "01_data", parameters | {"overrides": {"data": data}}).frame_store
+
+    assert store(split=2) == first.frame_store
+    assert len({first.frame_store, store(frames={"height": 64}), store(frames={"quality": 80})}) == 3
+
+
+def test_a_notebook_may_have_parameters_of_its_own(parameters: dict[str, Any]) -> None:
+    assert Stage.open("efficient3d", "01_data", parameters | {"video": None}, ("video",)).recipe.name == "mini"
+    with pytest.raises(BookError, match=r"parameter 'video' is not set\. The parameters are: .*, video$"):
+        Stage.open("efficient3d", "01_data", parameters, ("video",))
+
+
 def test_a_later_stage_gets_an_earlier_ones_results(parameters: dict[str, Any]) -> None:
     Stage.open("efficient3d", "01_data", parameters).finish({"videos": 500})
     later = Stage.open("efficient3d", "03_training", parameters)

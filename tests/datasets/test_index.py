@@ -76,6 +76,11 @@ def test_a_missing_index(tmp_path: Path) -> None:
         read_index(tmp_path / "index.csv")
 
 
+def test_subsets_hold_prepared_videos_only() -> None:
+    table = make_index([row("a"), row("b", frames=0, path=""), row("c", frames=0), row("d", frames=1)])
+    assert subset(table, "train").video.tolist() == ["a", "d"]
+
+
 @pytest.mark.parametrize("change", [{"target": 1}, {"frames": 41}, {"subset": "test"}, {"label": "x"}, {"video": "b"}])
 def test_digest_changes_with_any_column(change: dict[str, Any]) -> None:
     first = index_sha256(make_index([row("a"), row("c")]))

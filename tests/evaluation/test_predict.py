@@ -14,9 +14,8 @@ from actionbook.clips.pipeline import window_table
 from actionbook.core.paths import NOTEBOOKS
 from actionbook.core.recipe import Recipe
 from actionbook.core.runtime import set_device
-from actionbook.datasets.index import subset
+from actionbook.datasets.index import missing_sha256, subset
 from actionbook.evaluation.predict import (
-    Predictions,
     centre_validation,
     expected_truth,
     group_accuracy,
@@ -101,13 +100,17 @@ class _Always(nn.Cell):
         return logits * 0 + Tensor(np.array([[0.0, 1.0]], np.float32))
 
 
-def test_missing_videos_are_expected_and_always_wrong(prepared: Any) -> None:
-    truth = expected_truth(prepared.index, ["v_gone_g01_c01"])
-    assert len(truth) == 15
-    scores = pd.DataFrame(np.eye(2)[truth.to_numpy()[:14]], index=truth.index[:14])
-    found = Predictions(list(scores.index), scores.to_numpy(), truth, "logit_mean").accuracy()
-    assert (found.correct, found.evaluated, found.expected) == (14, 14, 15)
-    assert found.missing_sha256 is not None
+def test_missing_videos_are_expected_and_never_right(prepared: Any, recipe: Recipe) -> None:
+    gone = subset(prepared.index, "test").video.iloc[3]
+    index = prepared.index.copy()
+    index.loc[index.video == gone, ["path", "frames"]] = ["", 0]
+    truth = expected_truth(index)
+    pd.testing.assert_series_equal(truth, expected_truth(prepared.index))
+    found = predict_test(Means(), recipe, index, prepared.store)
+    assert gone not in found.videos
+    accuracy = found.accuracy(2)  # of two classes, one of the two best is always right
+    assert (accuracy.correct, accuracy.evaluated, accuracy.expected) == (13, 13, 14)
+    assert accuracy.missing_sha256 == missing_sha256([gone])
 
 
 def test_group_accuracy_asks_only_between_the_classes_of_a_group() -> None:

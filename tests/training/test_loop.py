@@ -164,6 +164,14 @@ def test_a_finished_training_is_loaded_not_repeated(
     assert_same(again, trained)
 
 
+def test_validation_runs_every_so_many_epochs_and_at_the_end(
+    tiny_network: Make, source: Make, settings: Make, tmp_path: Path
+) -> None:
+    log = train(tiny_network(), source(), settings(epochs=5, validate_epochs=2), tmp_path, lambda _: {"top1": 0.5})
+    assert log.epoch[log.top1 == 0.5].tolist() == [2, 4, 5]
+    assert log.top1.isna().sum() == 2
+
+
 def test_no_epochs_keep_the_initial_weights(tiny_network: Make, source: Make, settings: Make, tmp_path: Path) -> None:
     network, untouched = tiny_network(), tiny_network()
     log = train(network, source(), settings(epochs=0), tmp_path)
@@ -185,7 +193,7 @@ class Broken(nn.Cell):
 
 
 def test_a_loss_that_is_no_number_stops_the_training(source: Make, settings: Make, tmp_path: Path) -> None:
-    with pytest.raises(BookError, match=r"loss became nan in epoch 1, step 1: lower training\.lr \(0\.02\), check"):
+    with pytest.raises(BookError, match=r"loss became nan in step 1 of epoch 1: lower training\.lr \(0\.02\), check"):
         train(Broken(), source(), settings(), tmp_path)
     assert not (tmp_path / "done.json").exists()
     assert not (tmp_path / "network.ckpt").exists()

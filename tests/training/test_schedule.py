@@ -23,3 +23,8 @@ def test_rates_of_all_steps() -> None:
     assert step_rates(training, 2) == [1.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25]
     assert step_rates(training.model_copy(update={"epochs": 0}), 2) == []
     assert set(step_rates(Training(epochs=3, batch_size=1, lr=0.1), 5)) == {0.1}
+
+
+def test_warming_up_rises_to_the_planned_rate() -> None:
+    training = Training(epochs=3, batch_size=1, lr=0.8, lr_steps=(2,), warmup_epochs=1)
+    assert step_rates(training, 4) == pytest.approx([0.2, 0.4, 0.6, 0.8, 0.8, 0.8, 0.8, 0.8, 0.08, 0.08, 0.08, 0.08])

@@ -101,6 +101,8 @@ class Training(Strict):
     lr_steps: tuple[Positive, ...] = ()
     """Epochs after which the rate is multiplied by lr_factor."""
     lr_factor: Rate = 0.1
+    warmup_epochs: Annotated[int, Field(ge=0)] = 0
+    """Epochs in which the rate rises in equal steps from near 0 (the original has none; small batches like it)."""
     clips_per_video: Positive = 1
     """Training clips drawn from each video in one epoch."""
     amp_level: Literal["O0", "O1", "O2", "O3"] = "O0"

@@ -31,7 +31,7 @@ from actionbook.datasets.figures.backgrounds import OUTDOORS, PLACES
 from actionbook.datasets.figures.canvas import Image
 from actionbook.datasets.figures.props import KINDS_INDOORS, KINDS_OUTDOORS
 
-GENERATOR_VERSION = 4
+GENERATOR_VERSION = 5
 """Raised whenever equal specs give other videos than before."""
 
 MARK = "miniature.json"
@@ -100,7 +100,7 @@ def ucf101_scene(class_name: str, group: int, clip: int, spec: MiniSpec) -> Scen
         x=pan + view * (0.5 + rng.uniform(-0.05, 0.05)),
         y=stand + rng.uniform(-3.0, 3.0),
         height=height * rng.uniform(0.94, 1.06),
-        facing=1 if rng.integers(2) else -1,
+        facing=1,  # so that the direction of travel alone tells a walk from its reverse, also in few pixels
         phase=float(rng.uniform()),
         period=tempo * rng.uniform(0.92, 1.08),
         length=length,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,12 @@ class Predictions:
         return topk_accuracy(self.scores, self.truth, k, skip_last_video=skip_last_video)
 
 
+@lru_cache(maxsize=1)
+def _engine(network: nn.Cell, batch: int) -> NetworkEngine:
+    """One compilation for all validations and the test of a network; weights are read afresh at every call."""
+    return NetworkEngine(network, batch)
+
+
 def predict(engine: Engine, clips: Iterable[tuple[str, np.ndarray]], batch_size: int) -> tuple[list[str], np.ndarray]:
     """Run clips (video, float32 (3, T, H, W)) through an engine: (video of every clip, logits (clips, classes))."""
     videos: list[str] = []
@@ -60,7 +67,7 @@ def predict_test(network: nn.Cell, recipe: Recipe, index: pd.DataFrame, store: P
     windows = window_table(subset(index, "test"), recipe.clips)
     batch = recipe.export.inference_batch
     clips = test_clips(windows, store, recipe.clips, workers)
-    videos, logits = predict(NetworkEngine(network, batch), clips, batch)
+    videos, logits = predict(_engine(network, batch), clips, batch)
     return Predictions(videos, logits, expected_truth(index), recipe.evaluation.pool)
 
 
@@ -76,12 +83,10 @@ def centre_validation(
     def for_recipe(recipe: Recipe) -> Callable[[nn.Cell], dict[str, float]]:
         test = subset(index, "test")
         batch = recipe.export.inference_batch
-        engines: dict[int, NetworkEngine] = {}  # one network, one compilation
 
         def validate(network: nn.Cell) -> dict[str, float]:
-            engine = engines.get(id(network)) or engines.setdefault(id(network), NetworkEngine(network, batch))
             clips = centre_clips(test, store, recipe.clips, workers)
-            _, logits = predict(engine, clips, batch)
+            _, logits = predict(_engine(network, batch), clips, batch)
             return {"centre_clip_top1": round(float((logits.argmax(axis=1) == test.target.to_numpy()).mean()), 6)}
 
         return validate

@@ -106,11 +106,16 @@ class NetworkEngine:
     def __init__(self, network: nn.Cell, batch_size: int | None = None) -> None:
         self.batch_size = batch_size
         self._forward = ForwardCell(network).set_train(False)
+        self._network = network
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the parameters as they are now, names, shapes and types included."""
         digest = hashlib.sha256()
-        for name, parameter in sorted(network.parameters_and_names(), key=lambda item: item[0]):
+        for name, parameter in sorted(self._network.parameters_and_names(), key=lambda item: item[0]):
             digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}\0".encode())
             digest.update(parameter.asnumpy().tobytes())
-        self.sha256 = digest.hexdigest()
+        return digest.hexdigest()
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """See `Engine.run`. Leaves the network in evaluation mode."""

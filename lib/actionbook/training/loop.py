@@ -21,7 +21,7 @@ from actionbook.core.paths import shown
 from actionbook.core.progress import progress_bar
 from actionbook.core.recipe import Training
 from actionbook.training.checkpoint import load_checkpoint, save_checkpoint
-from actionbook.training.schedule import step_rate, step_rates
+from actionbook.training.schedule import step_rates
 
 Validate = Callable[[nn.Cell], dict[str, float]]
 
@@ -33,6 +33,7 @@ class Epoch:
     epoch: int
     """From 1: epochs finished."""
     lr: float
+    """Learning rate of the epoch's last step."""
     loss: float
     """Mean cross-entropy of the epoch's training clips, in nats."""
     seconds: float
@@ -59,6 +60,7 @@ def train(
     source.epoch = len(log)
     batches = _forever(source, training.epochs - len(log))
     total = training.epochs * len(source)
+    rates = step_rates(training, len(source))
     remedy = f"lower training.lr ({training.lr:g})"
     with progress_bar(total, f"training {folder.name}", "steps", initial=len(log) * len(source)) as bar:
         for epoch in range(len(log), training.epochs):
@@ -68,7 +70,9 @@ def train(
             network.set_train(False)
             found = validate(network) if validate and (last or (epoch + 1) % training.validate_epochs == 0) else {}
             wait = round(waited / seconds, 4)
-            log.append(Epoch(epoch + 1, step_rate(training, epoch), round(loss, 6), round(seconds, 3), wait, found))
+            log.append(
+                Epoch(epoch + 1, rates[(epoch + 1) * len(source) - 1], round(loss, 6), round(seconds, 3), wait, found)
+            )
             bar.set_postfix({"loss": f"{loss:.3f}", **{k: f"{v:.3f}" for k, v in found.items()}}, refresh=False)
             if (epoch + 1) % training.checkpoint_epochs == 0 and not last:
                 _write_state(step, folder, log)

@@ -14,5 +14,9 @@ def step_rate(training: Training, epoch: int) -> float:
 
 
 def step_rates(training: Training, steps_per_epoch: int) -> list[float]:
-    """The rate of every step of the training, in order."""
-    return [step_rate(training, epoch) for epoch in range(training.epochs) for _ in range(steps_per_epoch)]
+    """The rate of every step of the training, in order: `step_rate`, scaled by a line from 0 to 1 while warming up."""
+    warmup = training.warmup_epochs * steps_per_epoch
+    return [
+        step_rate(training, step // steps_per_epoch) * min(1.0, (step + 1) / max(warmup, 1))
+        for step in range(training.epochs * steps_per_epoch)
+    ]

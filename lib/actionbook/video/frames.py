@@ -28,14 +28,12 @@ def jpegs(path: Path | str, height: int, quality: int) -> Iterator[bytes]:
     """Every frame of a video as JPEG (4:2:0) of `height` pixels; the aspect ratio is kept.
 
     8-bit 4:2:0 video in BT.601 colours, which is nearly all of it, goes from plane to plane: each is scaled, brought
-    to full range and compressed, never converted to RGB and back. Other formats go through RGB, as do odd sizes:
-    libjpeg-turbo reads one pixel beyond the rows of a luma plane of odd width.
+    to full range and compressed, never converted to RGB and back. Other formats and odd heights go through RGB.
     Raises VideoError where decoding breaks.
     """
     for frame in iterate(path):
         size = scaled_size(frame.width, frame.height, height)
-        even = size[0] % 2 == size[1] % 2 == 0
-        if even and frame.format.name in {"yuv420p", "yuvj420p"} and frame.colorspace in _BT601:
+        if size[1] % 2 == 0 and frame.format.name in {"yuv420p", "yuvj420p"} and frame.colorspace in _BT601:
             yield _encode_planes(frame, size, quality)
         else:
             yield _encode_rgb(frame, size, quality)
@@ -43,15 +41,16 @@ def jpegs(path: Path | str, height: int, quality: int) -> Iterator[bytes]:
 
 def _encode_planes(frame: av.VideoFrame, size: tuple[int, int], quality: int) -> bytes:
     full_range = frame.format.name == "yuvj420p" or frame.color_range == ColorRange.JPEG.value
-    half = (size[0] // 2, size[1] // 2)
+    half = ((size[0] + 1) // 2, size[1] // 2)
     planes = []
     for plane, new, table in zip(frame.planes, (size, half, half), (_LUMA, _CHROMA, _CHROMA), strict=True):
-        pixels: np.ndarray = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[
-            :, : plane.width
-        ]
+        rows: np.ndarray = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+        pixels = rows[:, : plane.width]
         if (plane.width, plane.height) != new:
             pixels = cv2.resize(pixels, new, interpolation=_method(plane.height, new[1]))
         planes.append(np.ascontiguousarray(pixels) if full_range else cv2.LUT(pixels, table))
+    if size[0] % 2:  # libjpeg-turbo reads an odd row of luma to an even length: give it a pixel there, always the same
+        planes[0] = np.pad(planes[0], ((0, 0), (0, 1)), mode="edge")[:, :-1]
     return bytes(simplejpeg.encode_jpeg_yuv_planes(*planes, quality=quality))
 
 

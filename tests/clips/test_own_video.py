@@ -1,0 +1,41 @@
+"""Clips straight from a file are those that the test set would have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from actionbook.clips.own_video import video_clips
+from actionbook.clips.sampling import test_windows as windows_of
+from actionbook.clips.sampling import window_clip
+from actionbook.clips.transforms import test_clip as transform_test_clip
+from actionbook.core.recipe import Clips
+from actionbook.datasets.figures import write_avi
+from actionbook.video.decode import VideoError, read_frames
+
+CLIPS = Clips(frames=4, stride=2, window=8, size=16)
+
+
+def video_of(folder: Path, frames: int) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 256, (frames, 32, 48, 3), dtype=np.uint8)
+    write_avi(folder / "own.avi", pixels, width=48, height=32)
+    return folder / "own.avi"
+
+
+@pytest.mark.parametrize("frames", [2, 7, 8, 9, 10, 16, 17, 18, 20])
+def test_windows_and_clips_are_those_of_the_test_set(tmp_path: Path, frames: int) -> None:
+    path = video_of(tmp_path, frames)
+    found = list(video_clips(path, CLIPS))
+    expected = windows_of(frames, CLIPS.window)
+    assert [window for window, _, _ in found] == expected
+    for (_, pixels, clip), window in zip(found, expected, strict=True):
+        original = read_frames(path, window_clip(window, CLIPS.frames, CLIPS.stride).tolist())
+        np.testing.assert_array_equal(pixels, original)
+        np.testing.assert_array_equal(clip, transform_test_clip(list(original), CLIPS))
+
+
+def test_a_video_of_one_frame_is_too_short(tmp_path: Path) -> None:
+    with pytest.raises(VideoError, match=r"own\.avi: has 1 frames, at least two are needed"):
+        list(video_clips(video_of(tmp_path, 1), CLIPS))
