@@ -102,7 +102,7 @@ def test_open_takes_a_recipe_by_path_but_only_of_its_chapter(parameters: dict[st
 
 def test_recipes_that_want_the_same_frames_share_a_store(parameters: dict[str, Any], tmp_path: Path) -> None:
     first = Stage.open("efficient3d", "01_data", parameters)
-    assert first.frame_store == tmp_path.resolve() / "frames" / "mini_ucf101-h120-q95"
+    assert first.frame_store == tmp_path.resolve() / "frames" / "mini_ucf101-h72-q95"
     assert first.index_file == first.folder / "index.csv"
 
     def store(**data: Any) -> Path:

@@ -35,7 +35,7 @@ def test_pages_without_any_record() -> None:
     check_markdown(scoreboard)
     check_markdown(status)
     beside = section(scoreboard, "Published and ours")
-    assert beside.count("not run here") == 4
+    assert beside.count("not run here") == 5
     assert "0.81126 = 3069/3783" in beside
     assert "miniature" not in scoreboard
     assert status.count("**not run here**") == 5

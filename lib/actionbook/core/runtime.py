@@ -36,7 +36,9 @@ def set_device(device: str = "auto") -> str:
     ms.set_context(mode=ms.GRAPH_MODE)
     wanted = ("Ascend" if has_npu() else "CPU") if device == "auto" else device
     try:
-        ms.set_device(wanted)
+        # MindSpore refuses a second call once something has run, even for the same device: a cell may be run again.
+        if ms.get_context("device_target") != wanted:
+            ms.set_device(wanted)
     except (RuntimeError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
         raise BookError(

@@ -12,7 +12,7 @@ from PIL import Image
 
 from actionbook.results.style import DPI, QUIET, WIDTH, style
 
-COLOURS = 96
+COLOURS = 80
 """Colours of a strip. Photographs do not compress as PNG; with fewer colours they take half."""
 
 _MARGIN, _TITLE, _NUMBERS = 0.1, 0.26, 0.2  # inches: around all, above and below each strip
