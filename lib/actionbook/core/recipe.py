@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, model_validator
 
 from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_json
 from actionbook.core.paths import shown
-from actionbook.core.schema import Strict, merge, read_yaml, validate
+from actionbook.core.schema import Strict, merge, parse_yaml, read_yaml, validate
 
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -202,10 +201,7 @@ def parse_overrides(overrides: dict[str, Any] | str | None) -> dict[str, Any]:
     if not overrides:
         return {}
     if isinstance(overrides, str):
-        try:
-            overrides = yaml.safe_load(overrides)
-        except yaml.YAMLError as error:
-            raise BookError(f"overrides: is not valid YAML: {error}") from error
+        return parse_yaml(overrides, "overrides")
     if not isinstance(overrides, dict):
         raise BookError(f"overrides: expected a mapping such as {{training: {{epochs: 2}}}}, found {overrides!r}")
     return overrides

@@ -19,7 +19,7 @@ from actionbook.core.paths import shown
 class Strict(BaseModel):
     """Base of all schemas: immutable, no unknown keys, no silent conversion (the text "8" is not the number 8)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 Schema = TypeVar("Schema", bound=Strict)
@@ -44,13 +44,22 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
     """Read a YAML file that holds one mapping. Raises BookError naming the file, and the line where it can."""
     path = Path(path)
     try:
-        data = _Loader(path.read_text(encoding="utf-8")).get_single_data()
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise BookError(f"{shown(path)}: cannot be read ({error.strerror}); check the name") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise BookError(f"{shown(path)}: is not valid YAML: {error}") from error
+    return parse_yaml(text, shown(path))
+
+
+def parse_yaml(text: str, source: str) -> dict[str, Any]:
+    """One mapping from YAML text. Raises BookError that begins with `source`, and names the line where it can."""
+    try:
+        data = _Loader(text).get_single_data()
+    except yaml.YAMLError as error:
+        raise BookError(f"{source}: is not valid YAML: {error}") from error
     if not isinstance(data, dict):
-        raise BookError(f"{shown(path)}: expected a mapping of keys to values, found {type(data).__name__}")
+        raise BookError(f"{source}: expected a mapping of keys to values, found {data!r}")
     return data
 
 

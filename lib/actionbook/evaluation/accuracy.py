@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from actionbook.core.manifest import load_dataset
 from actionbook.core.recipe import Recipe
 from actionbook.datasets.index import missing_sha256
 
@@ -93,7 +94,7 @@ def protocol(recipe: Recipe, split: int | None = None) -> str:
     clips, evaluation = recipe.clips, recipe.evaluation
     pooled = {"softmax_mean": "mean of softmax", "logit_mean": "mean of logits"}[evaluation.pool]
     return (
-        f"{recipe.data.manifest} split {split or recipe.data.split}, video level, clips of {clips.frames} frames "
+        f"{load_dataset(recipe.data.manifest).name} split {split or recipe.data.split}, video level, clips of {clips.frames} frames "
         f"(stride {clips.stride}) at every {clips.window}-frame window, 1 centre crop, short side {clips.size}, "
         f"crop {clips.size}, {pooled}" + (", last video not scored" if evaluation.skip_last_video else "")
     )

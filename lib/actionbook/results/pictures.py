@@ -54,7 +54,9 @@ def training_curves(log: Mapping[str, pd.DataFrame]) -> Figure:
             for which, score in enumerate(s for s in scores if s in table):
                 dashes = ("-", "--", ":", "-.")[which % 4]
                 what = (f"{group}, {score}" if len(scores) > 1 else group) if fresh else None
-                axes[0, 1].plot(table["epoch"], table[score], dashes, color=colour(number), alpha=0.85, label=what)
+                points = table[["epoch", score]].dropna()  # not every epoch is validated
+                options = {"color": colour(number), "alpha": 0.85, "marker": ".", "label": what}
+                axes[0, 1].plot(points["epoch"], points[score], dashes, **options)
         axes[0, 0].set(title="Training loss", xlabel="epoch", ylabel="cross-entropy, nats")
         axes[0, 0].set_ylim(bottom=0)
         if scores:

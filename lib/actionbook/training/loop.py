@@ -43,45 +43,56 @@ class Epoch:
 
 
 def train(
-    network: nn.Cell, source: TrainingSource, training: Training, folder: Path, validate: Validate | None = None
+    network: nn.Cell,
+    source: TrainingSource | None,
+    training: Training,
+    folder: Path,
+    validate: Validate | None = None,
 ) -> pd.DataFrame:
     """Train `network` in place and return the log, one row per epoch.
 
     `folder` receives ``log.jsonl``, ``state.ckpt`` (weights, optimiser, epoch; resumed from if present) and, at the
     end, ``network.ckpt`` and ``done.json``. A finished folder is loaded, not trained again. `validate` is called
-    after every epoch with the network in evaluation mode; what it returns is logged.
+    after every epoch with the network in evaluation mode; what it returns is logged. Without a `source` nothing is
+    trained and the network is stored as it is (a recipe of 0 epochs).
     Raises BookError if the loss stops being a finite number.
     """
     if (folder / "done.json").exists():
         load_checkpoint(network, folder / "network.ckpt")
         return read_log(folder)
-    step = train_step(network, training, len(source))
-    log = _resume(step, folder)
-    source.epoch = len(log)
-    batches = _forever(source, training.epochs - len(log))
-    total = training.epochs * len(source)
-    rates = step_rates(training, len(source))
-    remedy = f"lower training.lr ({training.lr:g})"
-    with progress_bar(total, f"training {folder.name}", "steps", initial=len(log) * len(source)) as bar:
-        for epoch in range(len(log), training.epochs):
-            last = epoch + 1 == training.epochs
-            network.set_train(True)
-            loss, seconds, waited = _one_epoch(step, batches, len(source), bar, f"epoch {epoch + 1}: {remedy}")
-            network.set_train(False)
-            found = validate(network) if validate and (last or (epoch + 1) % training.validate_epochs == 0) else {}
-            wait = round(waited / seconds, 4)
-            log.append(
-                Epoch(epoch + 1, rates[(epoch + 1) * len(source) - 1], round(loss, 6), round(seconds, 3), wait, found)
-            )
-            bar.set_postfix({"loss": f"{loss:.3f}", **{k: f"{v:.3f}" for k, v in found.items()}}, refresh=False)
-            if (epoch + 1) % training.checkpoint_epochs == 0 and not last:
-                _write_state(step, folder, log)
+    log = _train_epochs(network, source, training, folder, validate) if source else []
     network.set_train(False)
     _write_log(folder, log)
     save_checkpoint(network, folder / "network.ckpt")
-    write_json_atomic(folder / "done.json", {"epochs": training.epochs, "sha256": sha256_file(folder / "network.ckpt")})
+    write_json_atomic(folder / "done.json", {"epochs": len(log), "sha256": sha256_file(folder / "network.ckpt")})
     (folder / "state.ckpt").unlink(missing_ok=True)
     return read_log(folder)
+
+
+def _train_epochs(
+    network: nn.Cell, source: TrainingSource, training: Training, folder: Path, validate: Validate | None
+) -> list[Epoch]:
+    """Train from the folder's last state, if there is one, to the last epoch; returns the whole log."""
+    steps = len(source)
+    step = train_step(network, training, steps)
+    log = _resume(step, folder)
+    source.epoch = len(log)
+    batches = _forever(source, training.epochs - len(log))
+    rates = step_rates(training, steps)
+    remedy = f"lower training.lr ({training.lr:g})"
+    with progress_bar(training.epochs * steps, f"training {folder.name}", "steps", initial=len(log) * steps) as bar:
+        for epoch in range(len(log) + 1, training.epochs + 1):
+            network.set_train(True)
+            loss, seconds, waited = _one_epoch(step, batches, steps, bar, f"epoch {epoch}: {remedy}")
+            network.set_train(False)
+            last = epoch == training.epochs
+            found = validate(network) if validate and (last or epoch % training.validate_epochs == 0) else {}
+            wait = round(waited / seconds, 4)
+            log.append(Epoch(epoch, rates[epoch * steps - 1], round(loss, 6), round(seconds, 3), wait, found))
+            bar.set_postfix({"loss": f"{loss:.3f}", **{k: f"{v:.3f}" for k, v in found.items()}}, refresh=False)
+            if epoch % training.checkpoint_epochs == 0 and not last:
+                _write_state(step, folder, log)
+    return log
 
 
 def _one_epoch(

@@ -54,17 +54,22 @@ def train_runs(
             folder = run_folder(stage, recipe, index, seed)
             runtime.seed_everything(seed)
             network = initial_network(stage, recipe, seed)
-            source = TrainingSource(
-                subset(index, "train"),
-                stage.frame_store,
-                recipe.clips,
-                recipe.training.batch_size,
-                seed,
-                recipe.training.clips_per_video,
-                stage.workers,
-            )
+            source = _source(stage, recipe, index, seed) if recipe.training.epochs else None
             log = train(network, source, recipe.training, folder, validate(recipe) if validate else None)
             yield TrainedRun(recipe, run.name, seed, folder, network, log)
+
+
+def _source(stage: Stage, recipe: Recipe, index: pd.DataFrame, seed: int) -> TrainingSource:
+    training = recipe.training
+    return TrainingSource(
+        subset(index, "train"),
+        stage.frame_store,
+        recipe.clips,
+        training.batch_size,
+        seed,
+        training.clips_per_video,
+        stage.workers,
+    )
 
 
 def initial_network(stage: Stage, recipe: Recipe, seed: int) -> nn.Cell:
