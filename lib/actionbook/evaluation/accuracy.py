@@ -93,8 +93,14 @@ def protocol(recipe: Recipe, split: int | None = None) -> str:
     """One line that says how an accuracy was measured; stands beside every number."""
     clips, evaluation = recipe.clips, recipe.evaluation
     pooled = {"softmax_mean": "mean of softmax", "logit_mean": "mean of logits"}[evaluation.pool]
-    return (
-        f"{load_dataset(recipe.data.manifest).name} split {split or recipe.data.split}, video level, clips of {clips.frames} frames "
-        f"(stride {clips.stride}) at every {clips.window}-frame window, 1 centre crop, short side {clips.size}, "
-        f"crop {clips.size}, {pooled}" + (", last video not scored" if evaluation.skip_last_video else "")
-    )
+    name = load_dataset(recipe.data.manifest).name
+    parts = [
+        f"{name} split {split or recipe.data.split}",
+        "video level",
+        f"clips of {clips.frames} frames (stride {clips.stride}) at every {clips.window}-frame window",
+        "1 centre crop",
+        f"short side {clips.size}",
+        f"crop {clips.size}",
+        pooled,
+    ]
+    return ", ".join([*parts, "last video not scored"] if evaluation.skip_last_video else parts)
