@@ -59,7 +59,9 @@ def parse_yaml(text: str, source: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise BookError(f"{source}: is not valid YAML: {error}") from error
     if not isinstance(data, dict):
-        raise BookError(f"{source}: expected a mapping of keys to values, found {data!r}")
+        raise BookError(
+            f"{source}: expected a mapping of keys to values, found {type(data).__name__}: {str(data)[:80]}"
+        )
     return data
 
 
