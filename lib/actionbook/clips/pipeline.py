@@ -57,7 +57,8 @@ def read_train_clip(store: FrameStore, clips: Clips, rng: np.random.Generator) -
     """Draw one training clip of a video: float32 (3, T, size, size). All draws come from `rng`."""
     indices = random_clip(len(store), clips.frames, clips.stride, rng)
     crop = draw_crop(*store.frame_size, clips, rng)
-    return train_clip(store.read(indices.tolist(), min_size=math.ceil(clips.size / crop.side)), crop, clips)
+    frames = store.frames(indices.tolist(), min_size=math.ceil(clips.size / crop.side), fast=True)
+    return train_clip(frames, crop, clips)
 
 
 def read_test_clip(store: FrameStore, indices: np.ndarray, clips: Clips) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -44,10 +44,15 @@ def draw_crop(width: int, height: int, clips: Clips, rng: np.random.Generator) -
     return Crop(float(top / height), float(left / width), scale, bool(rng.random() < clips.flip))
 
 
-def train_clip(frames: Sequence[np.ndarray], crop: Crop, clips: Clips) -> np.ndarray:
-    """Crop, mirror, resize and normalise: (T) frames -> float32 (3, T, size, size)."""
+def train_clip(frames: Iterable[np.ndarray], crop: Crop, clips: Clips) -> np.ndarray:
+    """Crop, mirror, resize and normalise: (T) frames -> float32 (3, T, size, size).
+
+    Each frame is finished before the next is asked for, so an iterator, of ``clips.frames`` frames, may give all of
+    them in one buffer.
+    """
     size = clips.size
-    out = np.empty((3, len(frames), size, size), np.float32)
+    length = len(frames) if isinstance(frames, Sequence) else clips.frames
+    out = np.empty((3, length, size, size), np.float32)
     for t, frame in enumerate(frames):
         height, width = frame.shape[:2]
         side = max(1, round(min(width, height) * crop.side))
