@@ -23,13 +23,12 @@ def layer_table(network: nn.Cell, clip_shape: tuple[int, int, int, int] = (3, 16
 
     def note(name: str, cell: nn.Cell, output: Any) -> None:
         shape = tuple(output.shape[1:])
-        own = cell.trainable_params()
         rows.append(
             {
                 "name": name,
                 "kind": _kind(cell),
                 "output": shape,
-                "parameters": sum(int(np.prod(p.shape)) for p in own),
+                "parameters": count_parameters(cell),
                 "macs": _macs(cell, shape),
             }
         )
