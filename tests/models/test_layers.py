@@ -9,12 +9,12 @@ from mindspore import Tensor, nn, ops
 
 from actionbook.core.runtime import set_device
 from actionbook.models.layers import (
-    DEPTHWISE_FORMS,
-    DepthwiseConv3d,
+    GROUPED_FORMS,
+    GroupedConv3d,
     Dropout,
     conv3d,
     init_fan_out,
-    set_depthwise_form,
+    set_grouped_form,
 )
 
 
@@ -36,7 +36,7 @@ def textbook(x: np.ndarray, weight: np.ndarray, stride: int) -> np.ndarray:
 
 def results(form: str, x: np.ndarray, weight: np.ndarray, stride: int, toward: np.ndarray) -> list[np.ndarray]:
     """Output of a fresh cell, and the gradients of its inner product with `toward`: by input, by weight."""
-    cell = DepthwiseConv3d(x.shape[1], stride, form)
+    cell = GroupedConv3d(x.shape[1], stride, form)
     cell.weight.set_data(Tensor(weight))
 
     def product(clip: Tensor) -> tuple[Tensor, Tensor]:
@@ -56,7 +56,7 @@ def test_both_depthwise_forms_are_the_textbook_convolution(frames: int, stride: 
     weight = rng.standard_normal((4, 1, 3, 3, 3)).astype(np.float32)
     expected = textbook(x, weight, stride)
     toward = rng.standard_normal(expected.shape).astype(np.float32)
-    banded, grouped = (results(form, x, weight, stride, toward) for form in DEPTHWISE_FORMS)
+    banded, grouped = (results(form, x, weight, stride, toward) for form in GROUPED_FORMS)
     for found in (banded[0], grouped[0]):
         assert found.shape == expected.shape
         np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -70,13 +70,13 @@ def test_both_depthwise_forms_are_the_textbook_convolution(frames: int, stride: 
 
 def test_unknown_depthwise_forms() -> None:
     with pytest.raises(ValueError, match="depthwise form 'fast': expected one of banded, grouped"):
-        DepthwiseConv3d(2, form="fast")
+        GroupedConv3d(2, form="fast")
 
 
 def test_the_form_is_set_throughout_a_network() -> None:
-    network = nn.SequentialCell(DepthwiseConv3d(2), nn.SequentialCell(nn.ReLU(), DepthwiseConv3d(2, 2)))
-    set_depthwise_form(network, "grouped")
-    forms = [cell.form for _, cell in network.cells_and_names() if isinstance(cell, DepthwiseConv3d)]
+    network = nn.SequentialCell(GroupedConv3d(2), nn.SequentialCell(nn.ReLU(), GroupedConv3d(2, 2)))
+    set_grouped_form(network, "grouped")
+    forms = [cell.form for _, cell in network.cells_and_names() if isinstance(cell, GroupedConv3d)]
     assert forms == ["grouped", "grouped"]
 
 
@@ -117,7 +117,7 @@ def test_dropout_is_the_identity_in_evaluation_and_at_rate_zero() -> None:
 
 
 def test_initial_weights_have_the_stated_spread() -> None:
-    network = nn.SequentialCell(conv3d(16, 64, 3), nn.BatchNorm3d(64), DepthwiseConv3d(64), nn.Dense(64, 500))
+    network = nn.SequentialCell(conv3d(16, 64, 3), nn.BatchNorm3d(64), GroupedConv3d(64), nn.Dense(64, 500))
     init_fan_out(network, seed=1)
     values = {p.name: p.asnumpy() for p in network.get_parameters()}
     spread = {name: value.std() for name, value in values.items() if name.endswith("weight")}

@@ -19,7 +19,7 @@ from actionbook.conversion.msexport import ClipShape, export_raw, with_suffix
 from actionbook.conversion.names import tidy_names
 from actionbook.conversion.repair import make_pads_explicit, permute_conv_pads, unwrap_batch_norm
 from actionbook.core.files import atomic_path, sha256_file
-from actionbook.models.layers import DEPTHWISE_FORMS
+from actionbook.models.layers import GROUPED_FORMS
 
 OPSETS = (11,)  # what MindSpore's exporter writes, and every CANN release accepts
 
@@ -64,8 +64,8 @@ def export_onnx(
     network's. Raises ConversionError, and leaves no file, where they differ by more than 1e-4 of the logits' standard
     deviation, where the exporter's faults cannot be undone, or for an unknown form, operator set or suffix.
     """
-    if depthwise not in DEPTHWISE_FORMS:
-        raise ConversionError(f"depthwise form {depthwise!r}: expected one of {', '.join(DEPTHWISE_FORMS)}")
+    if depthwise not in GROUPED_FORMS:
+        raise ConversionError(f"depthwise form {depthwise!r}: expected one of {', '.join(GROUPED_FORMS)}")
     if opset not in OPSETS:
         raise ConversionError(f"opset {opset}: expected 11, which MindSpore writes and every CANN release reads")
     path = with_suffix(path, ".onnx")

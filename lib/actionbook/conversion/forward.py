@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import mindspore as ms
 from mindspore import Tensor, nn
 
-from actionbook.models.layers import DepthwiseConv3d, set_depthwise_form
+from actionbook.models.layers import GroupedConv3d, set_grouped_form
 
 
 class ForwardCell(nn.Cell):
@@ -46,12 +46,12 @@ def forward_only(network: nn.Cell, depthwise: str | None = None) -> Iterator[nn.
     """
     cells = [cell for _, cell in network.cells_and_names()]
     training = [cell.training for cell in cells]
-    forms = [(cell, cell.form) for cell in cells if isinstance(cell, DepthwiseConv3d)]
+    forms = [(cell, cell.form) for cell in cells if isinstance(cell, GroupedConv3d)]
     phase = network.phase
     try:
         network.set_train(False)
         if depthwise is not None:
-            set_depthwise_form(network, depthwise)
+            set_grouped_form(network, depthwise)
         with graph_mode():
             yield ForwardCell(network).set_train(False)
     finally:

@@ -23,6 +23,7 @@ from actionbook.inference.errors import InferenceError
 
 DTYPE = np.dtype("<f4")
 INFO_NAME, MANIFEST_NAME = "batches.info", "batches.json"
+TEMPORARY = ".tmp-"  # how the names of files begin that are being written; a killed process leaves them
 
 
 @dataclass(frozen=True)
@@ -127,16 +128,38 @@ def read_batches(folder: Path | str) -> BatchSet:
             f"{info}: {len(result)} batches, {result.clips} clips; {MANIFEST_NAME} says {manifest.batches}, "
             f"{manifest.clips}. Write the batches again"
         )
-    for number, names in enumerate(ids):
-        full = len(names) == result.batch_size or (number == len(ids) - 1 and 0 < len(names) < result.batch_size)
-        if not full:
-            raise InferenceError(f"{info}, line {number + 1}: {len(names)} ids, expected {result.batch_size}")
-        _check_size(result.path(number), result.batch_size, result.clip_shape)
-    expected = {f"{number}.bin" for number in range(len(result))}
-    extra = sorted(path.name for path in folder.glob("*.bin") if path.name not in expected)
-    if extra:
-        raise InferenceError(f"{folder / extra[0]}: not one of the {len(result)} batches of this folder. Remove it")
+    check_files(result, info)
     return result
+
+
+def check_files(batches: BatchSet, info: Path) -> None:
+    """Raise InferenceError unless the folder has exactly the files of `batches`, each full but perhaps the last.
+
+    `info` names the file of ids in messages.
+    """
+    for number, names in enumerate(batches.ids):
+        last = number == len(batches) - 1
+        if len(names) != batches.batch_size and not (last and 0 < len(names) < batches.batch_size):
+            raise InferenceError(f"{info}, line {number + 1}: {len(names)} ids, expected {batches.batch_size}")
+        _check_size(batches.path(number), batches.batch_size, batches.clip_shape)
+    expected = {f"{number}.bin" for number in range(len(batches))}
+    found = {path.name for path in batches.folder.glob("*.bin") if not path.name.startswith(TEMPORARY)}
+    extra = sorted(found - expected)
+    if extra:
+        raise InferenceError(
+            f"{batches.folder / extra[0]}: not one of the {len(batches)} batches of this folder. Remove it"
+        )
+
+
+def link(source: Path, target: Path) -> None:
+    """Make `target` the same file as `source`, without copying it.
+
+    A hard link where the file system allows it, since some tools refuse symbolic ones; else a symbolic one.
+    """
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        target.symlink_to(source.absolute())
 
 
 def parse_info(text: str) -> tuple[tuple[str, ...], ...]:
@@ -196,6 +219,6 @@ def _clear(folder: Path) -> None:
     (folder / MANIFEST_NAME).unlink(missing_ok=True)
     (folder / INFO_NAME).unlink(missing_ok=True)
     for path in folder.glob("*.bin"):
-        if not path.stem.isdecimal():
+        if not path.stem.isdecimal() and not path.name.startswith(TEMPORARY):
             raise InferenceError(f"{path}: a file that no batch writer made; choose an empty folder")
         path.unlink()

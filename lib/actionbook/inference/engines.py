@@ -1,12 +1,9 @@
-"""Things that turn batches of clips into logits, all used alike."""
+"""The engines that run in this process: ONNX Runtime, MINDIR in MindSpore, and the network itself."""
 
 from __future__ import annotations
 
 import hashlib
-import shlex
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import mindspore as ms
 import numpy as np
@@ -19,29 +16,7 @@ from actionbook.conversion.forward import ForwardCell, graph_mode
 from actionbook.conversion.msexport import INPUT_NAME, OUTPUT_NAME
 from actionbook.core.files import sha256_file
 from actionbook.inference.errors import InferenceError
-
-
-@runtime_checkable
-class Engine(Protocol):
-    """Runs batches: float32 (b, C, T, H, W), 1 <= b <= batch_size -> float32 logits (b, num_classes).
-
-    A smaller batch is filled up with zeros where the engine needs its full size, and the result is cut.
-    """
-
-    @property
-    def name(self) -> str:
-        """What runs, for tables: "network", "MINDIR", "ONNX Runtime"."""
-
-    @property
-    def batch_size(self) -> int | None:
-        """The batch that the model was exported for; None: any."""
-
-    @property
-    def sha256(self) -> str:
-        """Digest of the model, by which results are told apart."""
-
-    def run(self, batch: np.ndarray) -> np.ndarray:
-        """Logits of a batch. Raises InferenceError for another shape or dtype than the model takes."""
+from actionbook.inference.interface import existing, fitting
 
 
 class OnnxEngine:
@@ -56,7 +31,7 @@ class OnnxEngine:
             options.intra_op_num_threads = threads
         try:
             self._session = onnxruntime.InferenceSession(
-                str(_existing(self.path)), options, providers=["CPUExecutionProvider"]
+                str(existing(self.path)), options, providers=["CPUExecutionProvider"]
             )
         except InferenceError:
             raise
@@ -72,7 +47,7 @@ class OnnxEngine:
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """See `Engine.run`."""
-        full = _fitting(batch, self.batch_size, self.clip_shape, self.path)
+        full = fitting(batch, self.batch_size, self.clip_shape, self.path)
         return self._session.run([OUTPUT_NAME], {INPUT_NAME: full})[0][: len(batch)]
 
 
@@ -83,7 +58,7 @@ class MindirEngine:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        shape = _mindir_input(_existing(self.path))
+        shape = _mindir_input(existing(self.path))
         self.batch_size: int | None = shape[0] if shape[0] > 0 else None
         self.clip_shape = tuple(shape[1:])
         try:
@@ -94,7 +69,7 @@ class MindirEngine:
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """See `Engine.run`."""
-        full = _fitting(batch, self.batch_size, self.clip_shape, self.path)
+        full = fitting(batch, self.batch_size, self.clip_shape, self.path)
         return self._graph(Tensor(full)).asnumpy()[: len(batch)]
 
 
@@ -119,66 +94,10 @@ class NetworkEngine:
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         """See `Engine.run`. Leaves the network in evaluation mode."""
-        full = _fitting(batch, self.batch_size, None, "network")
+        full = fitting(batch, self.batch_size, None, "network")
         with graph_mode():
             self._forward.set_train(False)
             return self._forward(Tensor(full)).asnumpy()[: len(batch)]
-
-
-def open_engine(path: Path | str, *, threads: int | None = None) -> Engine:
-    """The engine for a model file, by its suffix: ``.onnx`` or ``.mindir``.
-
-    `threads` is for ONNX Runtime. Raises InferenceError for a missing file, for another suffix, and for ``.om``, which
-    runs on Ascend only; the message then says with which command.
-    """
-    path = Path(path)
-    if path.suffix == ".onnx":
-        return OnnxEngine(path, threads)
-    if path.suffix == ".mindir":
-        return MindirEngine(path)
-    if path.suffix == ".om":
-        raise InferenceError(
-            f"{path}: an OM file runs on a machine with an Ascend card and CANN. There: "
-            f"{shlex.join(ais_bench_command(path, 'BATCHES', 'RESULTS'))} ; then read RESULTS with read_results"
-        )
-    raise InferenceError(f"{path}: not a kind of model that is known here; expected .onnx, .mindir or .om")
-
-
-def ais_bench_command(model: Path | str, batches: Path | str, results: Path | str) -> list[str]:
-    """The `ais_bench` call that runs an OM over a folder of batches, into ``<results>/logits/<k>_0.bin``."""
-    return [
-        "python3",
-        "-m",
-        "ais_bench",
-        f"--model={model}",
-        f"--input={batches}",
-        f"--output={results}",
-        "--output_dirname=logits",
-        "--outfmt=BIN",
-    ]
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise InferenceError(f"{path} does not exist. Export the network first")
-    return path
-
-
-def _fitting(
-    batch: np.ndarray, batch_size: int | None, clip_shape: Sequence[int] | None, model: Path | str
-) -> np.ndarray:
-    """The batch as the model takes it: checked, contiguous, filled up with zeros to `batch_size`."""
-    if batch.dtype != np.float32:
-        raise InferenceError(f"{model}: batch of {batch.dtype}, expected float32")
-    if batch.ndim < 2 or len(batch) < 1 or (clip_shape is not None and batch.shape[1:] != tuple(clip_shape)):
-        raise InferenceError(f"{model}: batch {batch.shape}, expected (b, C, T, H, W) with clips {clip_shape}")
-    if batch_size is None or len(batch) == batch_size:
-        return np.ascontiguousarray(batch)
-    if len(batch) > batch_size:
-        raise InferenceError(f"{model}: batch of {len(batch)} clips, expected at most {batch_size}")
-    full = np.zeros((batch_size, *batch.shape[1:]), np.float32)
-    full[: len(batch)] = batch
-    return full
 
 
 def _mindir_input(path: Path) -> list[int]:

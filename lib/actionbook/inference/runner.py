@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-import re
+import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from actionbook.core.files import atomic_path, write_json_atomic
+from actionbook.core.files import atomic_path, write_json_atomic, write_text_atomic
 from actionbook.core.progress import tracked
-from actionbook.inference.batches import DTYPE, BatchSet
-from actionbook.inference.engines import Engine
+from actionbook.inference.batches import DTYPE, TEMPORARY, BatchSet, link
 from actionbook.inference.errors import InferenceError
+from actionbook.inference.interface import IN_NAME, Engine, FolderEngine
+from actionbook.inference.om import RESULT_NAME
+from actionbook.inference.summaries import CONSOLE_NAME, SUMMARY_NAME
 
 RECORD_NAME = "results.json"
-# <k>_0.bin is ais_bench's name for output 0 of input <k>.bin, and ours; <k>_output_0.bin is msame's.
-RESULT_NAME = re.compile(r"(0|[1-9]\d*)(?:_output)?_0\.bin")
+_WORK = f"{TEMPORARY}run-"
 
 
 def run_batches(engine: Engine, batches: BatchSet, folder: Path | str, *, progress: bool = True) -> Path:
@@ -24,20 +26,27 @@ def run_batches(engine: Engine, batches: BatchSet, folder: Path | str, *, progre
 
     The files are laid out as ais_bench's: whole batches, padding rows included (`read_results` leaves them out). A
     folder that holds results of the same model on the same batches is carried on: files of the right size stay. Results
-    of another model or other batches are removed first. Raises InferenceError where the engine takes another batch size
-    than the batches have.
+    of another model or other batches are removed first; results that no run here has written are left alone, with an
+    error. An OM engine's tool is called once for all batches; what it prints is kept as ``console.log``, and
+    ais_bench's times as ``summary.json``. One run at a time may write to a folder. Raises InferenceError where the
+    engine takes another batch size than the batches have, and where a tool fails.
     """
     folder = Path(folder)
-    if engine.batch_size is not None and engine.batch_size < batches.batch_size:
+    if isinstance(engine, FolderEngine):
+        engine.check_files(batches.batch_size)
+    elif engine.batch_size is not None and engine.batch_size < batches.batch_size:
         raise InferenceError(
             f"{engine.name} takes batches of {engine.batch_size} clips, {batches.folder} has {batches.batch_size}. "
             "Export the network for this batch size, or write the batches for the engine's"
         )
     done = _completed(engine, batches, folder)
+    todo = [number for number in range(len(batches)) if number not in done]
+    if isinstance(engine, FolderEngine):
+        if todo:
+            _run_at_once(engine, batches, todo, folder, progress)
+        return folder
     classes: int | None = None
-    for number in tracked(range(len(batches)), engine.name, "batches", progress=progress):
-        if number in done:
-            continue
+    for number in tracked(todo, engine.name, "batches", progress=progress):
         logits = engine.run(batches.load(number))
         if (
             logits.ndim != 2
@@ -66,24 +75,17 @@ def read_results(
     folder = Path(folder)
     found = _result_files(folder)
     if not found:
-        raise InferenceError(f"{folder}: no results; expected 0_0.bin to {len(batches) - 1}_0.bin")
+        other = next((path for pattern in ("*_0.txt", "*_0.npy") for path in sorted(folder.glob(pattern))), None)
+        hint = "" if other is None else f", not {other.name}: run the tool with the output format BIN"
+        raise InferenceError(f"{folder}: no results; expected 0_0.bin to {len(batches) - 1}_0.bin{hint}")
     missing = [number for number in range(len(batches)) if number not in found]
     if missing:
-        raise InferenceError(
-            f"{folder / f'{missing[0]}_0.bin'} is missing, as are {len(missing) - 1} others. Run again"
-        )
+        others = f" ({len(missing)} of {len(batches)} are)" if len(missing) > 1 else ""
+        raise InferenceError(f"{folder / f'{missing[0]}_0.bin'} is missing{others}. Run again")
     extra = sorted(set(found) - set(range(len(batches))))
     if extra:
         raise InferenceError(f"{found[extra[0]]}: there are only {len(batches)} batches in {batches.folder}")
-    sizes = {number: path.stat().st_size for number, path in found.items()}
-    row = batches.batch_size * DTYPE.itemsize
-    usual = max(sizes.values()) if num_classes is None else row * num_classes
-    for number, size in sorted(sizes.items()):
-        if size != usual or size == 0 or size % row:
-            raise InferenceError(
-                f"{found[number]}: {size} bytes, expected {usual}, a multiple of {row} "
-                f"(float32 logits of {batches.batch_size} clips, as in the other files). Run this batch again"
-            )
+    _check_sizes(found, batches.batch_size, num_classes)
     rows = []
     for number, ids in enumerate(batches.ids):
         logits = np.fromfile(found[number], DTYPE).reshape(batches.batch_size, -1)[: len(ids)]
@@ -93,10 +95,32 @@ def read_results(
     return batches.flat_ids, np.concatenate(rows).astype(np.float32, copy=False)
 
 
+def _check_sizes(found: dict[int, Path], clips: int, classes: int | None) -> None:
+    sizes = {number: path.stat().st_size for number, path in found.items()}
+    row = clips * DTYPE.itemsize
+    usual = max(sizes.values()) if classes is None else row * classes
+    for number, size in sorted(sizes.items()):
+        if size == usual and size and size % row == 0:
+            continue
+        remedy = "Run this batch again"
+        if size * 2 == usual or (size == usual and size and size % (row // 2) == 0):
+            remedy = "float16? Compile the OM with --output_type=FP32 and run again"
+        elif size == usual * 2:
+            remedy = "float64, or twice the clips? Export float32 logits and run again"
+        elif len(set(sizes.values())) == 1:
+            remedy = "All files have this size: results of another network, or of batches of another size?"
+        raise InferenceError(
+            f"{found[number]}: {size} bytes, expected {usual}, a multiple of {row} "
+            f"(float32 logits of {clips} clips{'' if classes is None else f' and {classes} classes'}). {remedy}"
+        )
+
+
 def _result_files(folder: Path) -> dict[int, Path]:
     """Batch number -> result file. Files that are not ``.bin`` (the tools' summaries) are passed over."""
     found: dict[int, Path] = {}
     for path in sorted(folder.glob("*.bin")):
+        if path.name.startswith(TEMPORARY):
+            continue
         match = RESULT_NAME.fullmatch(path.name)
         if match is None:
             raise InferenceError(f"{path}: expected names like 12_0.bin (ais_bench) or 12_output_0.bin (msame)")
@@ -108,7 +132,7 @@ def _result_files(folder: Path) -> dict[int, Path]:
 
 
 def _completed(engine: Engine, batches: BatchSet, folder: Path) -> set[int]:
-    """Numbers of batches whose results in `folder` can stay; everything else there is removed."""
+    """Numbers of batches whose results in `folder` can stay; everything else there that a run made is removed."""
     folder.mkdir(parents=True, exist_ok=True)
     record = {
         "engine": engine.name,
@@ -122,12 +146,47 @@ def _completed(engine: Engine, batches: BatchSet, folder: Path) -> set[int]:
         same = json.loads(path.read_text(encoding="utf-8")) == record
     except (OSError, ValueError):
         same = False
-    found = _result_files(folder)
+    if found := _result_files(folder):
+        if not path.is_file():
+            raise InferenceError(
+                f"{folder}: results that were not written here ({next(iter(found.values())).name}; no {RECORD_NAME}). "
+                "Read them with read_results, or choose another folder"
+            )
+        if not same:
+            for result in found.values():
+                result.unlink()
+    for work in folder.glob(f"{_WORK}*"):  # of a run that was killed
+        if same and isinstance(engine, FolderEngine):
+            _keep(engine.finished(work), folder)
+        shutil.rmtree(work)
     if same:  # a file cut off by something else than this library is run again
+        found = _result_files(folder)
         usual = max((result.stat().st_size for result in found.values()), default=0)
         return {number for number, result in found.items() if 0 < result.stat().st_size == usual}
-    path.unlink(missing_ok=True)
-    for result in found.values():
-        result.unlink()
+    for name in (CONSOLE_NAME, SUMMARY_NAME):
+        (folder / name).unlink(missing_ok=True)
     write_json_atomic(path, record)
     return set()
+
+
+def _run_at_once(engine: FolderEngine, batches: BatchSet, todo: list[int], folder: Path, progress: bool) -> None:
+    with tempfile.TemporaryDirectory(prefix=_WORK, dir=folder) as name:
+        work = Path(name)
+        (work / IN_NAME).mkdir()
+        for number in todo:
+            batches.load(number)  # checks its size
+            link(batches.path(number), work / IN_NAME / f"{number}.bin")
+        try:
+            done = engine.run_folder(work, progress=progress)
+        except BaseException:
+            _keep(engine.finished(work), folder)
+            raise
+        write_text_atomic(folder / CONSOLE_NAME, done.console)
+        if done.summary is not None:
+            done.summary.replace(folder / SUMMARY_NAME)
+        _keep(done.results, folder)
+
+
+def _keep(results: dict[int, Path], folder: Path) -> None:
+    for number, path in results.items():
+        path.replace(folder / f"{number}_0.bin")

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from mindspore import nn
 
 from actionbook.core.errors import BookError
+from actionbook.models.mobilenet_3d import MobileNet
 from actionbook.models.mobilenetv2_3d import MobileNetV2
+from actionbook.models.resnet_3d import resnet18, resnet50, resnet101, resnext101
+from actionbook.models.shufflenet_3d import ShuffleNet
+from actionbook.models.shufflenetv2_3d import ShuffleNetV2
+from actionbook.models.squeezenet_3d import SqueezeNet
 
-MODELS = {"mobilenetv2_3d": MobileNetV2}
+MODELS: dict[str, Callable[..., nn.Cell]] = {
+    "mobilenet_3d": MobileNet,
+    "mobilenetv2_3d": MobileNetV2,
+    "resnet18_3d": resnet18,
+    "resnet50_3d": resnet50,
+    "resnet101_3d": resnet101,
+    "resnext101_3d": resnext101,
+    "shufflenet_3d": ShuffleNet,
+    "shufflenetv2_3d": ShuffleNetV2,
+    "squeezenet_3d": SqueezeNet,
+}
 
 
 def list_models() -> list[str]:
@@ -21,12 +37,13 @@ def create_model(name: str, *, num_classes: int, **options: Any) -> nn.Cell:
     """Build a network, in evaluation mode, with freshly initialised weights.
 
     It takes float32 clips (N, C, T, H, W) and returns logits (N, num_classes). `options` are those of the network's
-    class (`mobilenetv2_3d`: width, dropout, seed). Raises BookError for a name or an option that does not exist.
+    class or function. Raises BookError for a name or an option that does not exist, or a value that an option
+    does not take.
     """
     if name not in MODELS:
         raise BookError(f"model {name!r} is not known; there are: {', '.join(list_models())}")
     try:
         network = MODELS[name](num_classes, **options)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise BookError(f"model {name!r} does not take these options: {error}") from error
     return network.set_train(False)

@@ -1,80 +1,152 @@
-"""Layers that several 3-D networks share, in the form that compiles and runs fast in MindSpore.
+"""Layers that several 3-D networks share, in the form that compiles, runs and exports well in MindSpore.
 
 All tensors are float32 ``(N, C, T, H, W)``: clips, channels, frames, rows, columns.
 """
 
 from __future__ import annotations
 
-import mindspore as ms
+from collections.abc import Callable
+
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import initializer
 
-DEPTHWISE_FORMS = ("banded", "grouped")
+GROUPED_FORMS = ("banded", "grouped")
+
+Triple = tuple[int, int, int]
 
 
-def conv3d(in_channels: int, out_channels: int, kernel: int, stride: int | tuple[int, int, int] = 1) -> nn.Conv3d:
-    """Dense 3-D convolution without bias, padded by ``kernel // 2`` on every side of T, H and W."""
-    return nn.Conv3d(in_channels, out_channels, kernel, stride, pad_mode="pad", padding=kernel // 2, has_bias=False)
+def conv3d(
+    in_channels: int, out_channels: int, kernel: int, stride: int | Triple = 1, groups: int = 1, bias: bool = False
+) -> nn.Cell:
+    """3-D convolution padded by ``kernel // 2`` on every side of T, H and W. Weight (C_out, C_in / groups, k, k, k)."""
+    if groups > 1:
+        return GroupedConv3d(in_channels, out_channels, kernel, stride, groups)
+    return nn.Conv3d(in_channels, out_channels, kernel, stride, pad_mode="pad", padding=kernel // 2, has_bias=bias)
 
 
 @ops.constexpr
-def _band(frames: int, stride: int) -> Tensor:
-    """The 0/1 matrix (3, T_out * T_in): which tap k of a filter of three links input frame i to output frame o.
+def _band(frames: int, stride: int, taps: int) -> Tensor:
+    """The 0/1 matrix (taps, T_out * T_in): which tap k of a filter links input frame i to output frame o.
 
-    Output frame o is centred on input frame ``o * stride``; tap k reads frame ``o * stride + k - 1``, if it exists
-    (beyond the ends lies the zero padding).
+    Output frame o is centred on input frame ``o * stride``; tap k reads frame ``o * stride + k - taps // 2``, if it
+    exists (beyond the ends lies the zero padding).
     """
     out_frames = (frames - 1) // stride + 1
-    band = np.zeros((3, out_frames, frames), np.float32)
+    band = np.zeros((taps, out_frames, frames), np.float32)
     for o in range(out_frames):
-        for k in range(3):
-            i = o * stride + k - 1
+        for k in range(taps):
+            i = o * stride + k - taps // 2
             if 0 <= i < frames:
                 band[k, o, i] = 1
-    return Tensor(band.reshape(3, -1))
+    return Tensor(band.reshape(taps, -1))
 
 
-class DepthwiseConv3d(nn.Cell):
-    """Depthwise 3x3x3 convolution, padding 1, the same stride in T, H and W, no bias. Weight (C, 1, 3, 3, 3).
+class GroupedConv3d(nn.Cell):
+    """Grouped 3-D convolution with an odd, cubic kernel, padding ``kernel // 2``, no bias.
 
-    MindSpore's ``nn.Conv3d(group=C)`` is a Python loop over C convolutions that hardly compiles and exports as C
+    With as many groups as channels it is the depthwise convolution. Weight (C_out, C_in / groups, k, k, k).
+
+    MindSpore's ``nn.Conv3d(group=G)`` is a Python loop over G convolutions that hardly compiles and exports as G
     nodes. Two forms with the same weight and the same result (to float rounding) replace it:
 
     ``banded``
-        Frames are folded into channels, ``(N, C*T, H, W)``, and one 2-D convolution with C groups does the work;
-        its weights (C*T_out, T, 3, 3) are the 3-D weights spread along a band. It multiplies by T/3 times more
-        numbers, most of them zeros, and is still the faster one on a CPU, because 2-D kernels are well optimised.
-        It needs no grouped Conv3D, which Ascend's operator library does not promise.
+        Frames are folded into channels, ``(N, C*T, H, W)``, and one 2-D convolution with as many groups does the work;
+        its weights (C_out*T_out, C_in/groups*T, k, k) are the 3-D weights spread along a band. It multiplies by T/k
+        times as many numbers, most of them zeros, and is still the faster one on a CPU for depthwise convolutions,
+        because 2-D kernels are well optimised. It needs no grouped Conv3D, which Ascend's operator library does not
+        promise. A kernel of 1 needs no band: frames are folded into rows.
     ``grouped``
-        One Conv3D primitive with ``group=C``: what ONNX calls a depthwise convolution; used for export.
+        One Conv3D primitive with ``group=G``: what ONNX calls a grouped convolution; used for export.
     """
 
-    def __init__(self, channels: int, stride: int = 1, form: str = "banded") -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        stride: int | Triple = 1,
+        groups: int = 1,
+        form: str = "banded",
+    ) -> None:
         super().__init__()
-        self.channels = channels
-        self.stride = stride
-        self.weight = Parameter(initializer("HeNormal", (channels, 1, 3, 3, 3)), name="weight")
-        self.grouped = ops.Conv3D(channels, 3, mode=1, pad_mode="pad", pad=1, stride=stride, group=channels)
+        if kernel % 2 == 0 or in_channels % groups or out_channels % groups:
+            raise ValueError(
+                f"kernel {kernel}, channels {in_channels} -> {out_channels}, {groups} groups: expected an odd kernel "
+                "and channels that are multiples of the groups"
+            )
+        self.channels, self.kernel, self.groups = (in_channels, out_channels), kernel, groups
+        self.stride: Triple = (stride, stride, stride) if isinstance(stride, int) else stride
+        shape = (out_channels, in_channels // groups, kernel, kernel, kernel)
+        self.weight = Parameter(initializer("HeNormal", shape), name="weight")
+        self.conv = ops.Conv3D(
+            out_channels, kernel, mode=1, pad_mode="pad", pad=kernel // 2, stride=self.stride, group=groups
+        )
         self.set_form(form)
 
     def set_form(self, form: str) -> None:
         """Choose how the convolution is computed; the parameter stays the same. Raises ValueError for other names."""
-        if form not in DEPTHWISE_FORMS:
-            raise ValueError(f"depthwise form {form!r}: expected one of {', '.join(DEPTHWISE_FORMS)}")
+        if form not in GROUPED_FORMS:
+            raise ValueError(f"form of grouped convolutions {form!r}: expected one of {', '.join(GROUPED_FORMS)}")
         self.form = form
 
     def construct(self, x: Tensor) -> Tensor:
-        """(N, C, T, H, W) -> (N, C, T_out, H_out, W_out), sizes rounded up on division by the stride."""
+        """(N, C_in, T, H, W) -> (N, C_out, T_out, H_out, W_out), sizes rounded up on division by the stride."""
         if self.form == "grouped":
-            return self.grouped(x, self.weight)
+            return self.conv(x, self.weight)
         n, c, t, h, w = x.shape
-        t_out = (t - 1) // self.stride + 1
-        taps = self.weight.reshape(c, 3, 9).transpose(0, 2, 1)
-        spread = ops.matmul(taps, _band(t, self.stride).astype(x.dtype))
-        kernel = spread.reshape(c, 9, t_out * t).transpose(0, 2, 1).reshape(c * t_out, t, 3, 3)
-        y = ops.conv2d(x.reshape(n, c * t, h, w), kernel, None, self.stride, "pad", 1, 1, c)
-        return y.reshape(n, c, t_out, y.shape[2], y.shape[3])
+        out, k = self.channels[1], self.kernel
+        if k == 1 and self.stride == (1, 1, 1):
+            rows = ops.conv2d(x.reshape(n, c, t * h, w), self.weight.reshape(out, -1, 1, 1), None, 1, "valid", 0, 1, self.groups)
+            return rows.reshape(n, out, t, h, w)
+        t_out = (t - 1) // self.stride[0] + 1
+        taps = self.weight.reshape(-1, k, k * k).transpose(0, 2, 1)
+        spread = ops.matmul(taps, _band(t, self.stride[0], k).astype(x.dtype))
+        spread = spread.reshape(out, c // self.groups, k * k, t_out, t).transpose(0, 3, 1, 4, 2)
+        kernel = spread.reshape(out * t_out, c // self.groups * t, k, k)
+        y = ops.conv2d(x.reshape(n, c * t, h, w), kernel, None, self.stride[1:], "pad", k // 2, 1, self.groups)
+        return y.reshape(n, out, t_out, y.shape[2], y.shape[3])
+
+
+class MaxPool3d(nn.Cell):
+    """Largest value of every 3x3x3 neighbourhood, stride 2, padding 1, as all networks of this family pool."""
+
+    def __init__(self, kernel: int = 3, stride: int = 2) -> None:
+        super().__init__()
+        self.pool = ops.MaxPool3D(kernel, stride, "pad", (kernel // 2,) * 6)
+
+    def construct(self, x: Tensor) -> Tensor:
+        """(N, C, T, H, W) -> (N, C, ceil(T/2), ceil(H/2), ceil(W/2))."""
+        return self.pool(x)
+
+
+class AvgPool3d(nn.Cell):
+    """Mean over a window, zeros of the padding counted in, as a depthwise convolution with equal weights.
+
+    MindSpore exports no 3-D average pooling, and Ascend's library lists it for its newest chips only.
+    """
+
+    def __init__(self, channels: int, kernel: Triple, stride: int, padding: Triple) -> None:
+        super().__init__()
+        pads = tuple(p for p in padding for _ in range(2))
+        self.weight = Tensor(np.full((channels, 1, *kernel), 1 / np.prod(kernel), np.float32))
+        self.conv = ops.Conv3D(channels, kernel, mode=1, pad_mode="pad", pad=pads, stride=stride, group=channels)
+
+    def construct(self, x: Tensor) -> Tensor:
+        """(N, C, T, H, W) -> (N, C, T_out, H_out, W_out), sizes (size + 2 * padding - kernel) // stride + 1."""
+        return self.conv(x, self.weight.astype(x.dtype))
+
+
+class ChannelShuffle(nn.Cell):
+    """Deal the channels of `groups` groups out again: one from each in turn, as reshape-transpose-reshape would."""
+
+    def __init__(self, channels: int, groups: int) -> None:
+        super().__init__()
+        self.order = Tensor(np.arange(channels, dtype=np.int32).reshape(groups, -1).T.ravel())
+
+    def construct(self, x: Tensor) -> Tensor:
+        """(N, C, T, H, W) -> the same shape."""
+        return ops.gather(x, self.order, 1)
 
 
 class Dropout(nn.Cell):
@@ -98,28 +170,51 @@ class Dropout(nn.Cell):
         return x
 
 
-def set_depthwise_form(network: nn.Cell, form: str) -> None:
-    """Set the form of every depthwise convolution in `network` ('banded' to run, 'grouped' to export)."""
+def set_grouped_form(network: nn.Cell, form: str) -> None:
+    """Set the form of every grouped convolution in `network` ('banded' to run, 'grouped' to export)."""
     for _, cell in network.cells_and_names():
-        if isinstance(cell, DepthwiseConv3d):
+        if isinstance(cell, GroupedConv3d):
             cell.set_form(form)
 
 
-def init_fan_out(network: nn.Cell, seed: int, linear_std: float = 0.01) -> None:
-    """Initialise as MobileNet and ResNet code of the field does, from NumPy's generator so that any version agrees.
+def init_fan_out(network: nn.Cell, seed: int, linear_std: float | None = None) -> None:
+    """Initialise as the field's MobileNetV2, SqueezeNet and ResNet code does, from NumPy's generator.
 
-    Convolutions ~ N(0, sqrt(2 / (kT * kH * kW * C_out))), dense layers ~ N(0, linear_std) with zero bias,
-    batch norm scale 1 and shift 0 (okankop/Efficient-3DCNNs, models/mobilenetv2.py).
+    Convolutions ~ N(0, sqrt(2 / (kT * kH * kW * C_out))) with zero bias, batch norm scale 1 and shift 0; dense layers
+    ~ N(0, linear_std) with zero bias, or PyTorch's default where `linear_std` is None
+    (okankop/Efficient-3DCNNs, models/mobilenetv2.py, squeezenet.py, resnet.py).
     """
     rng = np.random.default_rng(seed)
+
+    def draw(shape: tuple[int, ...]) -> np.ndarray:
+        if len(shape) == 5:
+            return rng.normal(0, np.sqrt(2 / (np.prod(shape[2:]) * shape[0])), shape)
+        if len(shape) == 2 and linear_std is not None:
+            return rng.normal(0, linear_std, shape)
+        return _default(rng, shape) if len(shape) == 2 else np.zeros(shape)
+
+    _initialise(network, draw)
+
+
+def init_uniform(network: nn.Cell, seed: int) -> None:
+    """Initialise as PyTorch does by default, from NumPy's generator; batch norm scale 1 and shift 0.
+
+    Weights ~ U(-b, b) with b = 1 / sqrt(fan_in), biases zero (okankop/Efficient-3DCNNs, models/mobilenet.py and
+    shufflenet*.py, leave it at the default).
+    """
+    rng = np.random.default_rng(seed)
+    _initialise(network, lambda shape: _default(rng, shape) if len(shape) > 1 else np.zeros(shape))
+
+
+def _default(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    bound = 1 / np.sqrt(np.prod(shape[1:]))
+    return rng.uniform(-bound, bound, shape)
+
+
+def _initialise(network: nn.Cell, draw: Callable[[tuple[int, ...]], np.ndarray]) -> None:
+    """Give every parameter what `draw` makes of its shape; scales and variances of batch norm become 1."""
     for name, parameter in network.parameters_and_names():
         shape = tuple(parameter.shape)
-        if name.endswith("weight") and len(shape) == 5:
-            value = rng.normal(0, np.sqrt(2 / (np.prod(shape[2:]) * shape[0])), shape)
-        elif name.endswith("weight"):
-            value = rng.normal(0, linear_std, shape)
-        elif name.endswith(("gamma", "moving_variance")):
-            value = np.ones(shape)
-        else:
-            value = np.zeros(shape)
-        parameter.set_data(Tensor(value.astype(np.float32), ms.float32))
+        ones = name.endswith(("gamma", "moving_variance"))
+        value = np.ones(shape) if ones else draw(shape)
+        parameter.set_data(Tensor(value.astype(np.float32)))

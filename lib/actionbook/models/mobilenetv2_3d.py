@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from mindspore import Tensor, nn
 
-from actionbook.models.layers import DepthwiseConv3d, Dropout, conv3d, init_fan_out
+from actionbook.models.layers import Dropout, conv3d, init_fan_out
 
 # (expansion t, output channels c, repeats n, stride s of the first repeat, in T, H and W alike)
 STAGES = (
@@ -35,7 +35,7 @@ class InvertedResidual(nn.Cell):
         expand = [conv3d(in_channels, hidden, 1), nn.BatchNorm3d(hidden), nn.ReLU6()] if expansion != 1 else []
         self.conv = nn.SequentialCell(
             *expand,
-            DepthwiseConv3d(hidden, stride),
+            conv3d(hidden, hidden, 3, stride, groups=hidden),
             nn.BatchNorm3d(hidden),
             nn.ReLU6(),
             conv3d(hidden, out_channels, 1),
@@ -71,7 +71,7 @@ class MobileNetV2(nn.Cell):
         features.append(nn.SequentialCell(conv3d(channels, last, 1), nn.BatchNorm3d(last), nn.ReLU6()))
         self.features = nn.SequentialCell(*features)
         self.classifier = nn.SequentialCell(Dropout(dropout, seed), nn.Dense(last, num_classes))
-        init_fan_out(self, seed)
+        init_fan_out(self, seed, linear_std=0.01)
 
     def construct(self, x: Tensor) -> Tensor:
         """Clips (N, 3, T, H, W) -> logits (N, num_classes); the head averages over T, H and W."""

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from mindspore import Tensor, nn
 
-from actionbook.models.layers import DepthwiseConv3d
+from actionbook.models.layers import GroupedConv3d
 
 
 def layer_table(network: nn.Cell, clip_shape: tuple[int, int, int, int] = (3, 16, 112, 112)) -> pd.DataFrame:
@@ -54,12 +54,12 @@ def count_parameters(network: nn.Cell) -> int:
 
 
 def _is_layer(cell: nn.Cell) -> bool:
-    return isinstance(cell, nn.Conv3d | nn.Conv2d | nn.Dense | nn.BatchNorm3d | DepthwiseConv3d)
+    return isinstance(cell, nn.Conv3d | nn.Conv2d | nn.Dense | nn.BatchNorm3d | GroupedConv3d)
 
 
 def _kind(cell: nn.Cell) -> str:
-    if isinstance(cell, DepthwiseConv3d):
-        return "depthwise convolution"
+    if isinstance(cell, GroupedConv3d):
+        return "depthwise convolution" if cell.groups == cell.channels[0] else "grouped convolution"
     if isinstance(cell, nn.Conv3d | nn.Conv2d):
         return "pointwise convolution" if set(cell.kernel_size) == {1} else "convolution"
     return "batch norm" if isinstance(cell, nn.BatchNorm3d) else "dense"

@@ -66,9 +66,15 @@ def torch_name(name: str) -> str:
     return f"{module}{dot}{leaf}"
 
 
+
+def okankop_name(name: str) -> str:
+    """The name in a checkpoint of Efficient-3DCNNs, whose ShuffleNetV2 spells its branches ``banch1``, ``banch2``."""
+    return re.sub(r"\bbranch([12])\b", r"banch\1", torch_name(name))
+
+
 # Layouts by name. `okankop`: Efficient-3DCNNs; training wraps the network in DataParallel, some released files do not.
 LAYOUTS: Final[Mapping[str, Layout]] = {
-    "okankop": Layout("okankop", torch_name, prefixes=("module.",), ignored=r"(.*\.)?num_batches_tracked"),
+    "okankop": Layout("okankop", okankop_name, prefixes=("module.",), ignored=r"(.*\.)?num_batches_tracked"),
 }
 
 

@@ -1,0 +1,254 @@
+"""Run one of Ascend's converters: no shell, console into a log, and a result that is in place only when it is whole."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from actionbook.conversion.errors import ConversionError
+from actionbook.core.files import sha256_file
+from actionbook.core.paths import shown
+
+KEPT_LINES = 5000  # of the console, for the search for error codes; the log file has all
+TAIL_LINES = 40
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Tool:
+    """What is to be known of a converter; options are written ``--name=value``."""
+
+    name: str
+    model_option: str
+    output_option: str
+    suffix: str
+    failure: str
+    """Text on its console that means failure, whatever the exit status is."""
+    success: str | None = None
+    """Text that must stand on its console."""
+    paths: tuple[str, ...] = ()
+    """Further options whose value is a path."""
+    other_names: str = ""
+    """Regular expression of what may stand between the name asked for and the suffix."""
+    companion: str | None = None
+    """Folder beside the result, by its ending, that the result needs: "_variables"."""
+
+
+@dataclass(frozen=True)
+class ToolResult:
+    """What a converter made."""
+
+    path: Path
+    """The file, under the name that the tool gave it."""
+    command: tuple[str, ...]
+    seconds: float
+    console: str
+    """Last lines of the console output."""
+    log: Path
+    """The whole console output."""
+    bytes: int
+    sha256: str
+
+
+class ToolError(ConversionError):
+    """A converter failed; `returncode` is None if it could not be started."""
+
+    def __init__(self, message: str, *, returncode: int | None, console: str, log: Path) -> None:
+        super().__init__(message)
+        self.returncode, self.console, self.log = returncode, console, log
+
+    @property
+    def killed(self) -> bool:
+        """Whether the system stopped it (SIGKILL), seen directly or through the script that wraps it."""
+        return self.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class _Run:
+    returncode: int
+    lines: deque[str]
+    seconds: float
+    timed_out: bool
+
+
+def run_tool(
+    tool: Tool,
+    command: Sequence[str],
+    *,
+    timeout: float | None = None,
+    on_line: Callable[[str], None] | None = None,
+) -> ToolResult:
+    """Run a converter in an empty folder beside its output, and move the result into place if all is well.
+
+    All is well if the exit status is 0, no failure is on the console, and the file is there and not empty. Else nothing
+    is moved, a file of an earlier run stays as it was, and ToolError is raised. The console goes line by line to
+    ``<output>.<tool>.log``, to the logger of this module (level INFO) and to `on_line`. After `timeout` seconds, or
+    when interrupted, the tool is stopped with all that it has started.
+    """
+    stem = Path(_value(command, tool.output_option))
+    model = Path(_value(command, tool.model_option))
+    if not model.is_file():
+        raise ConversionError(f"{shown(model)}: no such model file. Export the network first")
+    log = stem.with_name(f"{stem.name}.{tool.name}.log")
+    with _scratch(stem.parent) as folder:
+        inner = _from_inside(tool, command, folder)
+        run = _stream(tool, command, inner, folder, log, timeout, on_line)
+        console = "\n".join(run.lines)
+        made = _made(tool, folder, stem.name)
+        if why := _failure(tool, run, made, timeout):
+            raise ToolError(f"{tool.name} failed: {why}", returncode=run.returncode, console=console, log=log)
+        path = _into_place(tool, folder, made[0], stem)
+    tail = "\n".join(list(run.lines)[-TAIL_LINES:])
+    return ToolResult(path, tuple(command), run.seconds, tail, log, path.stat().st_size, sha256_file(path))
+
+
+def command_text(command: Sequence[str]) -> str:
+    """A command as it would be typed; arguments that a shell would read as more than text are quoted."""
+    return shlex.join(command)
+
+
+def _value(command: Sequence[str], option: str) -> str:
+    values = [argument.removeprefix(f"{option}=") for argument in command if argument.startswith(f"{option}=")]
+    if len(values) != 1 or not values[0]:
+        raise ConversionError(f"expected {option}=… once in the command: {command_text(command)}")
+    return values[0]
+
+
+@contextlib.contextmanager
+def _scratch(parent: Path) -> Iterator[Path]:
+    """A folder on the file system of the result, so that the result can be renamed in one step."""
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(prefix=f".tmp-{os.getpid()}-", dir=parent, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise ConversionError(f"{shown(parent)}: no file can be written there ({error.strerror})") from error
+    with folder as name:
+        yield Path(name)
+
+
+def _from_inside(tool: Tool, command: Sequence[str], folder: Path) -> list[str]:
+    """The command as it must read in `folder`: there the tools may leave what they write beside their results.
+
+    Paths are relative, so that the characters that the tools refuse may stand in the folders above.
+    """
+    inner = []
+    for argument in command:
+        name, _, value = argument.partition("=")
+        if name == tool.output_option:
+            inner.append(f"{name}={Path(value).name}")
+        elif name == tool.model_option or name in tool.paths:
+            inner.append(f"{name}={os.path.relpath(os.path.realpath(value), os.path.realpath(folder))}")
+        else:
+            inner.append(argument)
+    return inner
+
+
+def _stream(
+    tool: Tool,
+    command: Sequence[str],
+    inner: Sequence[str],
+    folder: Path,
+    log: Path,
+    timeout: float | None,
+    on_line: Callable[[str], None] | None,
+) -> _Run:
+    lines: deque[str] = deque(maxlen=KEPT_LINES)
+    timed_out = threading.Event()
+    started = time.perf_counter()
+    with log.open("w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(f"$ {command_text(command)}\n")
+        file.flush()
+        try:
+            # A session of its own: the tools start compilers, which must end with them.
+            process = subprocess.Popen(
+                inner,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ToolError(f"{tool.name} cannot be started: {error}", returncode=None, console="", log=log) from error
+
+        def stop() -> None:
+            timed_out.set()
+            _stop(process)
+
+        timer = threading.Timer(timeout, stop) if timeout is not None else None
+        with process:
+            try:
+                if timer is not None:
+                    timer.start()
+                for line in process.stdout or ():
+                    file.write(line)
+                    file.flush()
+                    text = line.rstrip()
+                    lines.append(text)
+                    logger.info("%s: %s", tool.name, text)
+                    if on_line is not None:
+                        on_line(text)
+                process.wait()
+            finally:
+                if timer is not None:
+                    timer.cancel()
+                if process.poll() is None:
+                    _stop(process)
+    return _Run(process.returncode, lines, time.perf_counter() - started, timed_out.is_set())
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _made(tool: Tool, folder: Path, stem: str) -> list[Path]:
+    """The results in `folder`, the one with the name asked for first."""
+    pattern = re.compile(rf"{re.escape(stem)}({tool.other_names})?{re.escape(tool.suffix)}")
+    found = [path for path in sorted(folder.iterdir()) if path.is_file() and pattern.fullmatch(path.name)]
+    return sorted(found, key=lambda path: path.name != f"{stem}{tool.suffix}")
+
+
+def _failure(tool: Tool, run: _Run, made: list[Path], timeout: float | None) -> str | None:
+    """Why this run is no success, None if it is one."""
+    console = "\n".join(run.lines)
+    if run.timed_out:
+        return f"it did not end within {timeout:g} s and was stopped"
+    if run.returncode < 0:
+        return f"it was stopped by {signal.Signals(-run.returncode).name}"
+    if run.returncode != 0:
+        return f"exit status {run.returncode}"
+    if tool.failure in console:
+        return f"exit status 0, but its console says {tool.failure!r}"
+    if tool.success is not None and tool.success not in console:
+        return f"exit status 0, but its console does not say {tool.success!r}"
+    if not made:
+        return f"exit status 0, but it wrote no {tool.suffix} file"
+    if made[0].stat().st_size == 0:
+        return f"exit status 0, but {made[0].name} is empty"
+    return None
+
+
+def _into_place(tool: Tool, folder: Path, made: Path, stem: Path) -> Path:
+    if tool.companion is not None and (beside := folder / f"{stem.name}{tool.companion}").is_dir():
+        target = stem.with_name(beside.name)
+        if target.is_dir():
+            shutil.rmtree(target)
+        beside.replace(target)
+    return made.replace(stem.with_name(made.name))

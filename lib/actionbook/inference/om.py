@@ -1,0 +1,276 @@
+"""OM files on an Ascend card, through the tools ais_bench and msame, which run a folder of raw batches at a time.
+
+Their habits, from their sources (Ascend/tools, folders ais-bench_workload/tool/ais_bench and msame):
+
+========================  ===========================================  ==========================================
+\\                         ais_bench                                    msame
+========================  ===========================================  ==========================================
+takes from the folder     ``.bin`` and ``.npy``, 2.bin before 10.bin   every file not hidden, 10.bin before 2.bin
+files in an inference     as many as fill the OM's batch               one
+last inference            filled up with its first file, not saved     the same as any
+logits of ``12.bin``      ``<output>/<dirname>/12_0.bin``              ``<output>/<time>/12_output_0.bin``
+a comma in a path         separates model inputs                       separates model inputs
+failure                   exit status 1                                often exit status 0
+========================  ===========================================  ==========================================
+
+So the tools run in a folder of their own, with links to the batches and relative paths, and success is what they have
+written, not what they say.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from abc import ABC, abstractmethod
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from actionbook.core.files import sha256_file
+from actionbook.core.progress import progress_bar
+from actionbook.inference.batches import DTYPE
+from actionbook.inference.errors import InferenceError
+from actionbook.inference.interface import IN_NAME, FolderRun, existing, fitting
+from actionbook.inference.summaries import Summary, parse_ais_bench_summary, parse_msame_console
+from actionbook.inference.throughput import Throughput
+from actionbook.inference.tools import explained, run_tool
+
+OUT_NAME, DIR_NAME, LOG_NAME = "out", "logits", "tool.log"
+# Output 0 of <k>.bin: <k>_0.bin of ais_bench, <k>_output_0.bin of msame.
+RESULT_NAME = re.compile(r"(0|[1-9]\d*)(?:_output)?_0\.bin")
+
+
+class OmEngine(ABC):
+    """What both tools have in common.
+
+    `batch_size` and `clip_shape` (C, T, H, W) are what the OM was compiled for (atc's --input_shape); they cannot be
+    read from the file here. `device` is the number of the card. The outputs must be float32: compile with
+    --output_type=FP32 if the network does not end so.
+    """
+
+    name = "OM"
+
+    def __init__(
+        self, path: Path | str, *, batch_size: int, clip_shape: tuple[int, ...], device: int = 0
+    ) -> None:
+        self.path = existing(Path(path)).absolute()  # the tool runs in another folder
+        if batch_size < 1 or len(clip_shape) < 1 or min(clip_shape) < 1:
+            raise InferenceError(f"{path}: batch size {batch_size}, clips {clip_shape}: expected 1 or more")
+        self.batch_size: int | None = batch_size
+        self.clip_shape = tuple(clip_shape)
+        self.device = device
+        self.sha256 = sha256_file(self.path)
+        self._batch = batch_size
+        self._summary: Summary | None = None
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        """See `Engine.run`. Starts the tool and loads the model for this one batch: slow; see `run_batches`."""
+        full = fitting(batch, self._batch, self.clip_shape, self.path)
+        with tempfile.TemporaryDirectory(prefix="actionbook-om-") as name:
+            inputs = Path(name) / IN_NAME
+            inputs.mkdir()
+            full.tofile(inputs / "0.bin")
+            done = self.run_folder(Path(name), progress=False)
+            return np.fromfile(done.results[0], DTYPE).reshape(self._batch, -1)[: len(batch)]
+
+    def throughput(self) -> Throughput:
+        """Of the last call of the tool: NPU compute time only. Raises InferenceError where there was none."""
+        if self._summary is None:
+            raise InferenceError(f"{self.path}: nothing has been run yet; call run_batches or measure first")
+        stated = self._summary.batch
+        if stated is not None and stated != self._batch:
+            raise InferenceError(
+                f"{self.path}: {self.name} counts {stated} clips in an inference, the engine was told {self._batch}. "
+                "Open it with the batch size of atc's --input_shape"
+            )
+        return self._summary.throughput(self.name, self._batch, self.clip_shape)
+
+    @abstractmethod
+    def check_files(self, clips: int) -> None:
+        """See `FolderEngine.check_files`."""
+
+    def run_folder(self, work: Path, *, progress: bool = True) -> FolderRun:
+        """See `FolderEngine.run_folder`."""
+        inputs = {int(path.stem): path for path in (work / IN_NAME).iterdir()}
+        clips = self._clips_per_file(inputs)
+        self.check_files(clips)
+        (work / OUT_NAME).mkdir()
+        command, log = self._command(), work / LOG_NAME
+        with ExitStack() as stack:
+            bar = stack.enter_context(progress_bar(len(inputs), self.name, "batches")) if progress else None
+
+            def tick() -> None:
+                if bar is not None:
+                    bar.update(len(self._found(work)) - bar.n)
+
+            status = run_tool(command, work, log, tick)
+            tick()
+        console = log.read_text(encoding="utf-8", errors="replace")
+        found = self._found(work)
+        missing = sorted(set(inputs) - set(found))
+        if status or missing:
+            raise InferenceError(
+                f"{self.path}: {len(inputs) - len(missing)} of {len(inputs)} batches have results"
+                f"{f', {missing[0]}.bin has none' if missing else ''}; "
+                + explained(command, status, console, self._batch * self._clip_bytes)
+            )
+        self._check_results(work, found, clips)
+        self._summary, path = self._read_times(work, console)
+        return FolderRun({number: found[number] for number in inputs}, console, path)
+
+    def finished(self, work: Path) -> dict[int, Path]:
+        """See `FolderEngine.finished`. The last one written may be cut off, and is not among them."""
+        times = {number: path.stat().st_mtime_ns for number, path in self._found(work).items()}
+        whole = sorted(times, key=lambda number: times[number])[:-1]
+        found = {number: path for number, path in self._found(work).items() if number in whole}
+        usual = max((path.stat().st_size for path in found.values()), default=0)
+        return {number: path for number, path in found.items() if 0 < path.stat().st_size == usual}
+
+    @property
+    def _clip_bytes(self) -> int:
+        return int(np.prod(self.clip_shape)) * DTYPE.itemsize
+
+    def _clips_per_file(self, inputs: dict[int, Path]) -> int:
+        sizes = {path.stat().st_size for path in inputs.values()}
+        if len(sizes) != 1 or sizes == {0} or min(sizes) % self._clip_bytes:
+            raise InferenceError(
+                f"{self.path}: batches of {sorted(sizes)} bytes, expected one size, a multiple of {self._clip_bytes} "
+                f"(a float32 clip {self.clip_shape}). Write the batches for the OM's clip shape"
+            )
+        return min(sizes) // self._clip_bytes
+
+    def _check_results(self, work: Path, found: dict[int, Path], clips: int) -> None:
+        others = sorted(path.name for path in set((work / OUT_NAME).glob("*/*.bin")) - set(found.values()))
+        if others:
+            raise InferenceError(f"{self.path}: {self.name} wrote {others[0]} as well; expected one output, the logits")
+        row = clips * DTYPE.itemsize
+        usual = max(path.stat().st_size for path in found.values())
+        for number, path in sorted(found.items()):
+            size = path.stat().st_size
+            if size == 0 or size != usual or size % row:
+                hint = "; float16? export with output_type FP32" if size and size == usual else ""
+                raise InferenceError(
+                    f"{self.path}: {self.name} wrote {size} bytes for {number}.bin, expected a multiple of {row} "
+                    f"(float32 logits of {clips} clips), the same for every file{hint}"
+                )
+
+    def _found(self, work: Path) -> dict[int, Path]:
+        """Number -> result, as far as the tool has got."""
+        matches = ((RESULT_NAME.fullmatch(path.name), path) for path in (work / OUT_NAME).glob("*/*.bin"))
+        return {int(match[1]): path for match, path in matches if match}
+
+    @abstractmethod
+    def _command(self) -> list[str]:
+        """The tool's command line, run in the folder that has ``in`` and ``out``."""
+
+    @abstractmethod
+    def _read_times(self, work: Path, console: str) -> tuple[Summary, Path | None]:
+        """What the tool said of its times, and the file it said it in."""
+
+
+class AisBenchEngine(OmEngine):
+    """An OM file in ais_bench (also called ais_infer), as ``python -m ais_bench`` of the Python given.
+
+    Files of fewer clips than the OM's batch are combined into full batches, where their number divides it.
+    """
+
+    name = "OM, ais_bench"
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        batch_size: int,
+        clip_shape: tuple[int, ...],
+        device: int = 0,
+        python: str = "python3",
+    ) -> None:
+        super().__init__(path, batch_size=batch_size, clip_shape=clip_shape, device=device)
+        self._python = python
+
+    def check_files(self, clips: int) -> None:
+        """Files must hold a number of clips that divides the OM's batch."""
+        if self._batch % clips:
+            raise InferenceError(
+                f"{self.path}: takes batches of {self._batch} clips, made up of files of {clips}; {self._batch} is no "
+                f"multiple of {clips}. Write batches of {self._batch}, or of a number that divides it"
+            )
+
+    def _command(self) -> list[str]:
+        return ais_bench_command(self.path, IN_NAME, OUT_NAME, device=self.device, python=self._python)
+
+    def _read_times(self, work: Path, console: str) -> tuple[Summary, Path | None]:
+        for name in (f"{DIR_NAME}_summary.json", f"{DIR_NAME}/sumary.json"):  # the second in old versions
+            if (work / OUT_NAME / name).is_file():
+                return parse_ais_bench_summary(work / OUT_NAME / name), work / OUT_NAME / name
+        raise InferenceError(f"{self.path}: ais_bench wrote no summary; end of its output:\n{console[-1000:]}")
+
+
+class MsameEngine(OmEngine):
+    """An OM file in msame, the older tool, from the PATH. It runs every file by itself, so files hold full batches."""
+
+    name = "OM, msame"
+
+    def check_files(self, clips: int) -> None:
+        """Files must hold exactly the OM's batch."""
+        if clips != self._batch:
+            raise InferenceError(
+                f"{self.path}: takes batches of {self._batch} clips, the files have {clips}, and msame does not "
+                f"combine files. Write batches of {self._batch}, or use ais_bench"
+            )
+
+    def _command(self) -> list[str]:
+        return msame_command(self.path, IN_NAME, OUT_NAME, device=self.device)
+
+    def _read_times(self, work: Path, console: str) -> tuple[Summary, Path | None]:
+        return parse_msame_console(console, f"{self.path}, console of msame"), None
+
+
+def ais_bench_command(
+    model: Path | str, batches: Path | str, results: Path | str, *, device: int | None = None, python: str = "python3"
+) -> list[str]:
+    """The `ais_bench` call that runs an OM over a folder of batches, into ``<results>/logits/<k>_0.bin``."""
+    return [
+        python,
+        "-m",
+        "ais_bench",
+        f"--model={model}",
+        f"--input={batches}",
+        f"--output={results}",
+        f"--output_dirname={DIR_NAME}",
+        "--outfmt=BIN",
+        *([] if device is None else [f"--device={device}"]),
+    ]
+
+
+def msit_command(
+    model: Path | str, batches: Path | str, results: Path | str, *, device: int | None = None
+) -> list[str]:
+    """The same call through msit, ais_bench's newer front end; the results are laid out alike."""
+    command = ais_bench_command(model, batches, results, device=device)[3:]
+    names = {"--model": "--om-model", "--output_dirname": "--output-dirname"}
+    parts = (part.split("=", 1) for part in command)
+    return ["msit", "benchmark", *(word for name, value in parts for word in (names.get(name, name), value))]
+
+
+def msame_command(
+    model: Path | str, batches: Path | str, results: Path | str, *, device: int | None = None
+) -> list[str]:
+    """The `msame` call that runs an OM over a folder of batches, into ``<results>/<time>/<k>_output_0.bin``.
+
+    The folder must hold the batches only: msame runs every file that is not hidden, ``batches.info`` too.
+    """
+    options = ["--model", f"{model}", "--input", f"{batches}", "--output", f"{results}", "--outfmt", "BIN"]
+    return ["msame", *options, *([] if device is None else ["--device", f"{device}"])]
+
+
+def has_ais_bench(python: str = "python3") -> bool:
+    """Whether the interpreter `python` (a name on the PATH, or a path) has ais_bench."""
+    program = shutil.which(python)
+    if program is None:
+        return False
+    test = "import importlib.util, sys; sys.exit(importlib.util.find_spec('ais_bench') is None)"
+    return subprocess.run([program, "-c", test], check=False, capture_output=True).returncode == 0

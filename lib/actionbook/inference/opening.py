@@ -1,0 +1,52 @@
+"""From a model file to the engine that runs it."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from pathlib import Path
+
+from actionbook.inference.engines import MindirEngine, OnnxEngine
+from actionbook.inference.errors import InferenceError
+from actionbook.inference.interface import Engine
+from actionbook.inference.om import AisBenchEngine, MsameEngine, ais_bench_command, has_ais_bench
+
+
+def open_engine(
+    path: Path | str,
+    *,
+    threads: int | None = None,
+    batch_size: int | None = None,
+    clip_shape: tuple[int, ...] | None = None,
+    device: int = 0,
+    python: str = "python3",
+) -> Engine:
+    """The engine for a model file, by its suffix: ``.onnx``, ``.mindir`` or ``.om``.
+
+    `threads` is for ONNX Runtime. The rest is for ``.om``, which runs on Ascend only: the batch and clip shape
+    (C, T, H, W) it was compiled for, which this library cannot read from the file, the number of the card, and the
+    Python that ais_bench is installed in. ais_bench is taken where it is installed, else msame. Raises InferenceError
+    for a missing file, another suffix, or an OM file where there is no tool; the message then gives the command.
+    """
+    path = Path(path)
+    if path.suffix == ".onnx":
+        return OnnxEngine(path, threads)
+    if path.suffix == ".mindir":
+        return MindirEngine(path)
+    if path.suffix != ".om":
+        raise InferenceError(f"{path}: not a kind of model that is known here; expected .onnx, .mindir or .om")
+    ais_bench = has_ais_bench(python)
+    if not ais_bench and shutil.which("msame") is None:
+        raise InferenceError(
+            f"{path}: an OM file runs on a machine with an Ascend card, CANN, and ais_bench or msame; here is neither "
+            f"tool. There: {shlex.join(ais_bench_command(path, 'BATCHES', 'RESULTS'))} ; then read RESULTS/logits with "
+            "read_results"
+        )
+    if batch_size is None or clip_shape is None:
+        raise InferenceError(
+            f"{path}: say what it was compiled for, the shape in atc's --input_shape: "
+            "open_engine(path, batch_size=..., clip_shape=(C, T, H, W))"
+        )
+    if ais_bench:
+        return AisBenchEngine(path, batch_size=batch_size, clip_shape=clip_shape, device=device, python=python)
+    return MsameEngine(path, batch_size=batch_size, clip_shape=clip_shape, device=device)

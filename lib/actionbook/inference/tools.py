@@ -1,0 +1,96 @@
+"""Running an Ascend tool, and what its failures mean."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from actionbook.inference.errors import InferenceError
+
+TAIL = 15  # lines of the console that an error message quotes
+
+_REMEDIES = (
+    (
+        r"507033|open device.{0,40}fail",
+        "the card cannot be opened: another process holds it (see `npu-smi info`), or this user may not use it "
+        "(must be in the group HwHiAiUser: `id`)",
+    ),
+    (
+        r"No module named '?(?:ais_bench|aclruntime)",
+        "install the two wheels ais_bench and aclruntime of the CANN in use into this Python, or name another one",
+    ),
+    (
+        r"libascendcl\.so|cannot open shared object file",
+        "the CANN environment is not set: source its set_env.sh in the shell that starts this",
+    ),
+    (
+        r"numpy\.core\.multiarray failed to import|compiled using NumPy 1\.x",
+        "the tool's wheels are of before NumPy 2: install numpy<2 in the tool's Python",
+    ),
+    (
+        r"load model from file fail|acl.{0,20}load.{0,40}fail",
+        "the OM file cannot be loaded: it may be of another chip (atc --soc_version) or a newer CANN than is here",
+    ),
+    (
+        r"model execute fail",
+        "the card refused a batch: most often the OM was compiled for another batch size or clip shape than stated",
+    ),
+)
+_SIZES = re.compile(r"tensorsize:\s*(\d+)\s+filesize:\s*(\d+)\s+not match")
+
+
+def run_tool(command: Sequence[str], folder: Path, log: Path, tick: Callable[[], None]) -> int:
+    """Run `command` in `folder`, everything it prints going to `log`; returns its exit status.
+
+    `tick` is called a few times a second. An exception, Ctrl-C among them, ends the tool too. Raises InferenceError
+    where there is no such program.
+    """
+    with log.open("wb") as file:
+        try:
+            process = subprocess.Popen(
+                list(command), cwd=folder, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT
+            )
+        except OSError as error:
+            raise InferenceError(
+                f"{command[0]}: cannot be started ({error}). On a machine with an Ascend card, put it on the PATH"
+            ) from error
+        try:
+            while True:
+                try:
+                    return process.wait(timeout=0.2)
+                except subprocess.TimeoutExpired:
+                    tick()
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+
+def explained(command: Sequence[str], status: int, console: str, expected_bytes: int) -> str:
+    """Why a tool failed, in words, from its exit status and console; `expected_bytes` is what a full batch must have.
+
+    A message of several lines: the cause and its remedy where it is known, the command, the end of the console.
+    """
+    causes = [remedy for pattern, remedy in _REMEDIES if re.search(pattern, console, re.IGNORECASE)]
+    sizes = _SIZES.search(console)
+    if sizes:
+        causes.insert(
+            0,
+            f"the OM's input takes {sizes[1]} bytes, a file of batches has {sizes[2]}, and one must be a whole multiple "
+            f"of the other; the batch size and clip shape stated here make {expected_bytes}. State those of atc's "
+            "--input_shape, or write the batches for them",
+        )
+    if status in (-9, 137):
+        causes.append("it was killed, often for want of memory")
+    ending = f"exit status {status}" if status else "exit status 0, but results are missing"
+    tail = "\n".join(console.strip().splitlines()[-TAIL:]) or "(nothing)"
+    return "\n".join(
+        [
+            f"{ending}: {'; '.join(causes) or 'cause not known; see the output below'}",
+            f"command: {shlex.join(command)}",
+            f"end of its output:\n{tail}",
+        ]
+    )
