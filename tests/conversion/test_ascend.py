@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 import pytest
+from mindspore import nn
 
-from actionbook.conversion import ConversionError, atc_command, converter_lite_command
+from actionbook.conversion import ConversionError, atc_command, converter_lite_command, msexport
+from actionbook.conversion.msexport import export_air
 
 CLIP = (3, 16, 112, 112)
 
@@ -20,6 +23,55 @@ def test_atc_command_in_full():
         "--input_shape=image:8,3,16,112,112 --soc_version=Ascend310P3"
     )
     assert atc(precision_mode="must_keep_origin_dtype")[-1] == "--precision_mode=must_keep_origin_dtype"
+
+
+def test_options_in_full():
+    command = atc(
+        batch=None,
+        dynamic_batch=(1, 4, 8),
+        precision_mode_v2="mixed_float16",
+        output_type="FP32",
+        log="error",
+        extra={"op_select_implmode": "high_precision", "optypelist_for_implmode": "Sigmoid"},
+    )
+    assert command[4:] == [
+        "--input_format=NCDHW",
+        "--input_shape=image:-1,3,16,112,112",
+        "--dynamic_batch_size=1,4,8",
+        "--soc_version=Ascend310P3",
+        "--precision_mode_v2=mixed_float16",
+        "--output_type=FP32",
+        "--log=error",
+        "--op_select_implmode=high_precision",
+        "--optypelist_for_implmode=Sigmoid",
+    ]
+
+
+def test_air_has_its_shape_inside():
+    command = atc_command("net.air", batch=8, clip_shape=CLIP, soc_version="Ascend910B3", output="net")
+    assert shlex.join(command) == "atc --framework=1 --model=net.air --output=net --soc_version=Ascend910B3"
+
+
+@pytest.mark.parametrize(
+    ("model", "changes", "message"),
+    [
+        ("net.mindir", {}, r"does not read MINDIR.*export_onnx.*converter_lite_command"),
+        ("net.pb", {}, r"ends in \.onnx or \.air"),
+        ("net.air", {"batch": None, "dynamic_batch": (1, 2)}, "dynamic_batch needs ONNX"),
+        ("net.air", {"extra": {"out_nodes": "class:0"}}, "ATC ignores it for AIR"),
+    ],
+)
+def test_models_that_atc_refuses(model, changes, message):
+    values = {"batch": 8, "clip_shape": CLIP, "soc_version": "Ascend310P3", "output": "out/net", **changes}
+    with pytest.raises(ConversionError, match=message):
+        atc_command(model, **values)
+
+
+def test_ambiguous_chips_are_remarked_upon(caplog):
+    atc(soc_version="Ascend910B")
+    atc(soc_version="Ascend910B3")
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "first-generation" in caplog.text
 
 
 def test_six_axes_are_nd():
@@ -42,11 +94,43 @@ def test_soc_versions_that_atc_knows(name):
         ({"precision_mode": "fp16"}, "precision_mode 'fp16'"),
         ({"batch": 0}, "batch 0"),
         ({"clip_shape": (3, 112, 112)}, "expected a batch"),
+        ({"output": "out/"}, "add a file name"),
+        ({"batch": None}, "either `batch`"),
+        ({"dynamic_batch": (1, 2)}, "either `batch`"),
+        ({"batch": None, "dynamic_batch": (1,)}, "2 to 100 different"),
+        ({"batch": None, "dynamic_batch": tuple(range(1, 102))}, "2 to 100 different"),
+        ({"batch": None, "dynamic_batch": (1, 4, 4)}, "2 to 100 different"),
+        ({"batch": None, "dynamic_batch": (0, 4)}, "2 to 100 different"),
+        ({"precision_mode": "force_fp32", "precision_mode_v2": "origin"}, "E10056"),
+        ({"precision_mode_v2": "force_fp16"}, "precision_mode_v2 'force_fp16'"),
+        ({"log": "verbose"}, "log 'verbose'"),
+        ({"output_type": "FP64"}, "output_type 'FP64'"),
+        ({"output_type": "node:0:FP16;"}, "output_type"),
+        ({"output_type": "node:FP16"}, "output_type"),
+        ({"extra": {"op_select_implmod": "high_precision"}}, "did you mean 'op_select_implmode'"),
+        ({"extra": {"--log": "info"}}, "is not known"),
+        ({"extra": {"soc_version": "Ascend310"}}, "is not known"),
+        ({"extra": {"debug_dir": ""}}, "E10004"),
+        ({"extra": {"insert_op_conf": "aipp.cfg"}}, "images of four axes"),
+        ({"extra": {"dynamic_dims": "1;8"}}, "give `dynamic_batch`"),
+        ({"batch": None, "dynamic_batch": (1, 2), "extra": {"dynamic_dims": "1;2"}}, "E10009"),
+        ({"extra": {"op_precision_mode": "a.ini", "op_select_implmode": "high_precision"}}, "E10056"),
     ],
 )
 def test_values_that_atc_refuses(changes, message):
     with pytest.raises(ConversionError, match=message):
         atc(**changes)
+
+
+@pytest.mark.parametrize("value", ["FP32", "INT8", "node:0:FP16", "a/b:0:FP16;c:12:UINT8"])
+def test_output_types(value):
+    assert atc(output_type=value)[-1] == f"--output_type={value}"
+
+
+@pytest.mark.parametrize("count", [2, 100])
+def test_numbers_of_batch_sizes(count):
+    sizes = tuple(range(1, count + 1))
+    assert f"--dynamic_batch_size={','.join(map(str, sizes))}" in atc(batch=None, dynamic_batch=sizes)
 
 
 def test_converter_lite_command_in_full():
@@ -58,3 +142,52 @@ def test_converter_lite_command_in_full():
     )
     with pytest.raises(ConversionError, match="optimize 'fast'"):
         converter_lite_command("net.mindir", batch=1, clip_shape=CLIP, output="x", optimize="fast")
+
+
+@pytest.fixture
+def network():
+    return nn.ReLU()
+
+
+@pytest.fixture
+def on_ascend(monkeypatch):
+    """Make export_air believe that the device is an Ascend card."""
+    get = msexport.ms.get_context
+    monkeypatch.setattr(msexport.ms, "get_context", lambda key: "Ascend" if key == "device_target" else get(key))
+
+
+def test_air_is_for_ascend_only(network, tmp_path):
+    with pytest.raises(ConversionError, match=r"on Ascend only, and the device is CPU.*deprecated.*export_onnx"):
+        export_air(network, tmp_path / "net.air", (3, 8, 48, 48), batch=1)
+    with pytest.raises(ConversionError, match=r"ends in \.air"):
+        export_air(network, tmp_path / "net.onnx", (3, 8, 48, 48), batch=1)
+    with pytest.raises(ConversionError, match="batch 0"):
+        export_air(network, tmp_path / "net.air", (3, 8, 48, 48), batch=0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_mindspore_s_own_refusal_of_air(network, on_ascend, tmp_path):
+    with pytest.raises(ConversionError, match=r"cannot export this network as AIR: Only support export file in 'AIR'"):
+        export_air(network, tmp_path / "net.air", (3, 8, 48, 48), batch=1)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_air_that_was_written(network, on_ascend, tmp_path, monkeypatch, large):
+    seen = {}
+
+    def export(forward, example, *, file_name, file_format):
+        seen.update(shape=example.shape, format=file_format, training=forward.training)
+        Path(file_name).write_bytes(b"air")
+        if large:
+            Path(file_name).with_name("network_weights").mkdir()
+
+    monkeypatch.setattr(msexport.ms, "export", export)
+    path = tmp_path / "out" / "net.air"
+    if large:
+        with pytest.raises(ConversionError, match="too large for one AIR file"):
+            export_air(network, path, (3, 8, 48, 48), batch=4)
+        assert not path.exists()
+    else:
+        assert export_air(network, path, (3, 8, 48, 48), batch=4).read_bytes() == b"air"
+    assert seen == {"shape": (4, 3, 8, 48, 48), "format": "AIR", "training": False}

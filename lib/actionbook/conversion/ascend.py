@@ -98,9 +98,9 @@ def atc_command(
 
     `soc_version` is "Ascend" and the Name column of ``npu-smi info``: Ascend310, Ascend310P3, Ascend910B3 (on Atlas A3
     the full chip name, Ascend910_9391); `npu_smi.soc_version` finds it. Ambiguous names are logged as a warning.
-    `precision_mode` or its successor `precision_mode_v2` None leaves ATC's default, 16-bit. `output_type` is FP32, FP16,
-    UINT8 or INT8, or "node:0:FP16;…". `log` is the level of ATC's own log. `extra` holds further options by their name
-    without dashes, such as {"op_select_implmode": "high_precision"}.
+    Without `precision_mode` or its successor `precision_mode_v2` ATC computes in 16 bits. `output_type` is FP32, FP16,
+    UINT8 or INT8, or "node:0:FP16;…". `log` is the level of ATC's own log. `extra` holds further options (`ATC_EXTRAS`)
+    by their name without dashes, such as {"op_select_implmode": "high_precision"}.
 
     Raises ConversionError for values and combinations that ATC refuses, and for a .mindir, which it does not read.
     """
@@ -216,7 +216,7 @@ def _check_extra(extra: dict[str, str], framework: int, dynamic_batch: tuple[int
             raise ConversionError(f"extra option {name!r} is not known; {hint}expected {', '.join(ATC_EXTRAS)}")
         if framework == FRAMEWORKS[".air"] and name in _NOT_FOR_AIR:
             raise ConversionError(f"extra option {name!r}: ATC ignores it for AIR files; export as ONNX")
-        if not value:
+        if value == "":
             raise ConversionError(f"extra option {name!r}: the value is empty (ATC: E10004)")
     if "op_precision_mode" in extra and "op_select_implmode" in extra:
         raise ConversionError("op_precision_mode replaces op_select_implmode (ATC: E10056); give one of them")

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from actionbook.conversion.errors import ConversionError
 from actionbook.core.schema import Strict, load
@@ -43,7 +43,7 @@ class OperatorList(Strict):
 
     source: str
     names: tuple[str, ...] = ()
-    opsets: dict[str, tuple[str, ...]] = {}
+    opsets: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     same_as: str | None = None
     also: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
@@ -234,7 +234,7 @@ def soc_family(soc_version: str) -> str:
     hint = f"did you mean {prefixed!r}? " if known else ""
     examples = ", ".join(name for family in families.values() for name in family.examples)
     raise ConversionError(
-        f"soc_version {soc_version!r}: {hint}expected 'Ascend' and the Name column of `npu-smi info`, such as {examples}"
+        f"soc_version {soc_version!r}: {hint}expected 'Ascend' and the Name column of `npu-smi info`: {examples}"
     )
 
 

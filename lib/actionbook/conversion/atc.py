@@ -5,6 +5,7 @@ ATC comes with CANN's toolkit and needs no Ascend card, only (from CANN 8.5 on) 
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 from actionbook.conversion.ascend import ATC_PATHS
 from actionbook.conversion.atc_codes import KILLED, Explained, explain, explain_code
 from actionbook.conversion.errors import ConversionError
-from actionbook.conversion.tool import Tool, ToolError, ToolResult, command_text, run_tool
+from actionbook.conversion.tool import Tool, ToolError, ToolResult, run_tool
 from actionbook.core.paths import shown
 
 ATC = Tool(
@@ -30,7 +31,7 @@ LAST_LINES = 15  # of the console, in the message for a failure without a code
 _ENVIRONMENT = """\
     source /usr/local/Ascend/ascend-toolkit/set_env.sh    # CANN before 8.5
     source /usr/local/Ascend/cann/set_env.sh              # CANN 8.5 and later
-    export LD_LIBRARY_PATH=$LD_LIBRARY_PATH:/usr/local/Ascend/driver/lib64/driver    # old releases, on a machine with a card"""
+    export LD_LIBRARY_PATH=/usr/local/Ascend/driver/lib64/driver:$LD_LIBRARY_PATH    # old CANN, with a card"""
 _PLOG = (
     "$ASCEND_PROCESS_LOG_PATH/debug/plog where that is set, else ~/ascend/log/debug/plog "
     "(old releases: ~/ascend/log/plog)"
@@ -51,19 +52,16 @@ class AtcMissing(AtcError):
 
 
 @dataclass(frozen=True)
-class AtcResult:
-    """An OM file that ATC has made. It runs on the chip it was made for, with the same or a somewhat later CANN."""
+class AtcResult(ToolResult):
+    """An OM file that ATC has made. It runs on the chip it was made for, with the same or a somewhat later CANN.
 
-    om: Path
-    """``<output>.om``, or the name that ATC gave it for another host: ``<output>_linux_aarch64.om``."""
-    command: tuple[str, ...]
-    seconds: float
-    console: str
-    """Last lines of the console output."""
-    log: Path
-    """``<output>.atc.log``: the command and the whole console output."""
-    bytes: int
-    sha256: str
+    `console` is the end of what ATC said, `log` (``<output>.atc.log``) all of it.
+    """
+
+    @property
+    def om(self) -> Path:
+        """``<output>.om``, or the name that ATC gave it for another host: ``<output>_linux_aarch64.om``."""
+        return self.path
 
 
 def run_atc(
@@ -85,14 +83,14 @@ def run_atc(
     if shutil.which(command[0]) is None:
         raise AtcMissing(
             f"{command[0]} is not on the PATH. It comes with CANN's toolkit and needs no Ascend card. There:\n"
-            f"{_ENVIRONMENT}\n    {command_text(command)}"
+            f"{_ENVIRONMENT}\n    {shlex.join(command)}"
         )
     try:
         done = run_tool(ATC, command, timeout=timeout, on_line=on_line)
     except ToolError as error:
         explained = explanations(error)
         raise AtcError(failure_text(error, command, explained), explained) from error
-    return AtcResult(done.path, done.command, done.seconds, done.console, done.log, done.bytes, done.sha256)
+    return AtcResult(**vars(done))
 
 
 def explanations(error: ToolError) -> list[Explained]:
@@ -105,7 +103,7 @@ def explanations(error: ToolError) -> list[Explained]:
 
 def failure_text(error: ToolError, command: Sequence[str], explained: Sequence[Explained]) -> str:
     """The message for a failed converter: the command, what it said and what that means, and where to read on."""
-    lines = [f"{error}, for the command", f"    {command_text(command)}", *map(str, explained)]
+    lines = [f"{error}, for the command", f"    {shlex.join(command)}", *map(str, explained)]
     if not explained and error.console:
         lines += ["No known error code on its console, which ends with"]
         lines += [f"    {line}" for line in error.console.splitlines()[-LAST_LINES:]]

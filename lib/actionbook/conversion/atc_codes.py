@@ -14,7 +14,7 @@ from actionbook.core.schema import Strict, load
 
 CODES = Path(__file__).with_name("atc_codes.yaml")
 KILLED = "killed"  # name of the entry for a compiler that the system stopped
-# "E10016: ...", "EC0010: [PID: 5948] 2025-04-21-15:00:19.776 ..." and, newer, "[PID: ...] Invalid_Argument(E10016): ..."
+# "E10016: ...", "EC0010: [PID: 5948] 2025-04-21-15:00:19.776 ...", newer "[PID: ...] Invalid_Argument(E10016): ..."
 _CODE = re.compile(r"(?<![\w.\-/])(E[A-Z0-9]\d{4})\)?:(?!\S)\s*(?:\[PID:\s*\d+\]\s+\S+\s*)?(.*)")
 
 

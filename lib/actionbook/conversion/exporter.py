@@ -17,7 +17,8 @@ from actionbook.conversion.graph import Graph, count_operators
 from actionbook.conversion.layout import use_2d_convolutions
 from actionbook.conversion.msexport import ClipShape, export_raw, with_suffix
 from actionbook.conversion.names import tidy_names
-from actionbook.conversion.repair import make_pads_explicit, permute_conv_pads, unwrap_batch_norm
+from actionbook.conversion.pools import Pool
+from actionbook.conversion.repair import drop_identities, put_pads_right, unwrap_batch_norm
 from actionbook.core.files import atomic_path, sha256_file
 from actionbook.models.layers import GROUPED_FORMS
 
@@ -69,11 +70,11 @@ def export_onnx(
     if opset not in OPSETS:
         raise ConversionError(f"opset {opset}: expected 11, which MindSpore writes and every CANN release reads")
     path = with_suffix(path, ".onnx")
-    raw = export_raw(network, clip_shape, batch or 2)
+    raw, pools = export_raw(network, clip_shape, batch or 2)
     raw_nodes, raw_operators = len(raw.graph.node), count_operators(raw)
-    graph = repaired(raw)
+    graph = repaired(raw, pools)
     if batch is None:
-        twin = repaired(export_raw(network, clip_shape, 3)) if may_hold_batch(graph) else None
+        twin = repaired(*export_raw(network, clip_shape, 3)) if may_hold_batch(graph) else None
         open_batch(graph, 2, twin, 3)
     merge_pointwise(graph)
     if depthwise == "banded":
@@ -97,11 +98,11 @@ def export_onnx(
     return OnnxExport(Path(path), batch, raw_nodes, nodes, raw_operators, operators, difference, relative, size, digest)
 
 
-def repaired(raw: onnx.ModelProto) -> Graph:
+def repaired(raw: onnx.ModelProto, pools: list[Pool]) -> Graph:
     """MindSpore's export with its faults put right, pads explicit and batch norm folded."""
     graph = Graph.from_model(raw)
-    permute_conv_pads(graph)
-    make_pads_explicit(graph)
+    put_pads_right(graph, pools)
+    drop_identities(graph)
     unwrap_batch_norm(graph)
     fold_batch_norm(graph)
     graph.prune()

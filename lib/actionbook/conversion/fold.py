@@ -56,7 +56,7 @@ def merge_pointwise(graph: Graph) -> None:
         first = producers.get(second.input[0]) if second.op_type == "Conv" else None
         if first is None or first.op_type != "Conv" or len(consumers[first.output[0]]) != 1:
             continue
-        if not (is_pointwise(graph, first) and is_pointwise(graph, second)):
+        if not all(is_pointwise(graph, node) and attributes(node).get("group", 1) == 1 for node in (first, second)):
             continue
         (middle, inner), outer = graph.constants[first.input[1]].shape[:2], graph.constants[second.input[1]].shape[0]
         if outer * inner > 1.65 * (outer * middle + middle * inner):
@@ -65,11 +65,10 @@ def merge_pointwise(graph: Graph) -> None:
 
 
 def is_pointwise(graph: Graph, node: NodeProto) -> bool:
-    """Whether a node is a dense convolution of kernel 1, stride 1, without padding, with constant weights."""
+    """Whether a node is a convolution of kernel 1, stride 1, without padding, with constant weights."""
     values = attributes(node)
     return (
         node.op_type == "Conv"
-        and values.get("group", 1) == 1
         and {*values["kernel_shape"], *values.get("strides", [1])} == {1}
         and not any(values.get("pads", []))
         and all(name in graph.constants for name in node.input[1:])

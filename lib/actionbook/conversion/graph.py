@@ -15,6 +15,8 @@ from actionbook.conversion.errors import ConversionError
 
 Shape = tuple[int | None, ...]
 
+SMALL = 64  # values of a constant that could be a shape, bounds or axes
+
 
 @dataclass
 class Graph:
@@ -82,8 +84,19 @@ class Graph:
         return found
 
     def shapes(self) -> dict[str, Shape]:
-        """Tensor name -> shape by ONNX shape inference; None stands for a size that is not static."""
-        return model_shapes(self.to_model())
+        """Tensor name -> shape by ONNX shape inference; None stands for a size that is not static.
+
+        Of large constants only shape and type are passed on: inference reads no weights, and copying them takes longer.
+        """
+        self.prune()
+        large = {name: value for name, value in self.constants.items() if value.size > SMALL}
+        weights = [
+            helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
+            for name, value in large.items()
+        ]
+        small = {name: value for name, value in self.constants.items() if name not in large}
+        light = Graph(self.nodes, small, [*self.inputs, *weights], self.outputs, self.opset, self.ir_version)
+        return model_shapes(light.to_model())
 
     def drop(self, nodes: Iterable[NodeProto]) -> None:
         """Remove nodes (by identity, not by value)."""

@@ -1,7 +1,8 @@
-"""Depthwise 3-D convolutions computed as 2-D ones, for which runtimes have the faster kernels.
+"""3-D convolutions computed as 2-D ones, for which runtimes have the faster kernels.
 
-The values of a ``(N, C, T, H, W)`` tensor can be read, without moving any, as ``(N, C*T, H, W)``. A depthwise 3-D
-convolution is a grouped 2-D convolution on this view, with weights spread along a band. The rewrite keeps for every
+The values of a ``(N, C, T, H, W)`` tensor can be read, without moving any, as ``(N, C*T, H, W)``. A 3-D convolution is
+a 2-D convolution on this view, with weights spread along a band: T/kT times the multiplications, which pays for
+depthwise ones, and wherever few frames are left, when most taps read nothing but padding. The rewrite keeps for every
 tensor the views that exist already and adds a Reshape only where a node needs another. Where T is 1, pointwise
 convolutions work on the same view, and no Reshape is left between the layers.
 """
@@ -14,13 +15,14 @@ from typing import Any
 import numpy as np
 from onnx import NodeProto, helper
 
+from actionbook.conversion.bands import MOST, band_weight, group_factor, merge_groups
 from actionbook.conversion.fold import is_pointwise
 from actionbook.conversion.graph import Graph, Shape, attributes
 
 View = tuple[int, ...]  # sizes without the batch
 
-BLOCK = 16  # channels in a block of ONNX Runtime's blocked kernels with AVX-512; AVX2's 8 divides it
-MOST = 32  # channels that a group may read; the band is mostly zeros, and with more it costs more than it gains
+DENSE_COST = 0.7
+"""A dense convolution is rewritten where the band needs at most this share of its multiplications."""
 
 # One input, one output, every value on its own: they run on whatever view there is.
 UNARY = frozenset({"Clip", "Relu", "Sigmoid", "Tanh", "LeakyRelu", "Elu", "HardSigmoid", "Exp", "Sqrt", "Identity"})
@@ -51,10 +53,10 @@ class _Rewriter:
         out = self.full_view(node.output[0]) if node.output else None
         if view is None or out is None:
             self.keep(node)
-        elif node.op_type == "Conv" and len(view) == 4 and view[1] == 1 and is_pointwise(self.graph, node):
+        elif node.op_type == "Conv" and len(view) == 4 and self.is_flat(node, view):
             self.pointwise(node, view)
-        elif node.op_type == "Conv" and len(view) == 4 and self.is_depthwise(node, view):
-            self.depthwise(node, view, out)
+        elif node.op_type == "Conv" and len(view) == 4 and self.pays(node, view):
+            self.banded(node, view, out)
         elif node.op_type in UNARY and all(name in self.graph.constants for name in node.input[1:] if name):
             chosen = next(iter(self.known(node.input[0])))
             self.emit(node, [self.get(node.input[0], chosen), *node.input[1:]], chosen)
@@ -62,6 +64,8 @@ class _Rewriter:
             first, second = (self.known(name) for name in node.input)
             chosen = next((v for v in first if v in second), next(iter(first)))
             self.emit(node, [self.get(name, chosen) for name in node.input], chosen)
+        elif node.op_type in ("Concat", "Split", "Gather") and attributes(node).get("axis", 0) == 1 and len(view) == 4:
+            self.channels(node, view)
         elif node.op_type == "ReduceMean" and self.is_global(node, view):
             self.global_mean(node, view)
         else:
@@ -118,30 +122,36 @@ class _Rewriter:
             return
         self.reshape(name, full, name)
 
+    def is_flat(self, node: NodeProto, view: View) -> bool:
+        """Whether a convolution looks at single pixels, and of one frame or in groups; dense ones gain nothing else."""
+        return is_pointwise(self.graph, node) and (view[1] == 1 or attributes(node).get("group", 1) > 1)
+
     def pointwise(self, node: NodeProto, view: View) -> None:
-        """Conv3D 1x1x1 on one frame -> Conv2D 1x1 on (N, C, H, W)."""
+        """Conv3D 1x1x1 -> Conv2D 1x1 on (N, C, T*H, W)."""
         weight = self.graph.constants[node.input[1]]
         name = self.graph.add_constant(f"{node.input[1]}.2d", weight.reshape(*weight.shape[:2], 1, 1))
-        inputs = [self.get(node.input[0], (view[0], *view[2:])), name, *node.input[2:]]
+        inputs = [self.get(node.input[0], (view[0], view[1] * view[2], view[3])), name, *node.input[2:]]
         two = {"kernel_shape": [1, 1], "strides": [1, 1], "dilations": [1, 1], "pads": [0, 0, 0, 0]}
-        self.emit(node, inputs, (weight.shape[0], *view[2:]), **two)
+        self.emit(node, inputs, (weight.shape[0], view[1] * view[2], view[3]), **two)
 
-    def is_depthwise(self, node: NodeProto, view: View) -> bool:
-        """Whether every channel has a filter of its own, and there are few enough frames for a band to pay."""
-        if view[1] > MOST or not all(name in self.graph.constants for name in node.input[1:]):
+    def pays(self, node: NodeProto, view: View) -> bool:
+        """Whether the band is small enough: few channels in a group, or few frames in a dense convolution."""
+        if not all(name in self.graph.constants for name in node.input[1:]):
             return False
-        weight = self.graph.constants[node.input[1]]
-        return attributes(node).get("group", 1) == view[0] and weight.shape[:2] == (view[0], 1)
+        weight, frames = self.graph.constants[node.input[1]], view[1]
+        if attributes(node).get("group", 1) > 1:
+            return weight.shape[1] * frames <= MOST
+        return frames <= DENSE_COST * weight.shape[2]
 
-    def depthwise(self, node: NodeProto, view: View, out: View) -> None:
-        """Depthwise Conv3D -> Conv2D on (N, C*T, H, W), a group for each channel or for several."""
+    def banded(self, node: NodeProto, view: View, out: View) -> None:
+        """Conv3D -> Conv2D on (N, C*T, H, W), in as many groups or fewer."""
         values = attributes(node)
         weight = self.graph.constants[node.input[1]]
         strides, dilations = values.get("strides", [1, 1, 1]), values.get("dilations", [1, 1, 1])
-        pads = values.get("pads", [0] * 6)
+        pads, groups = values.get("pads", [0] * 6), values.get("group", 1)
         band = band_weight(weight, view[1], out[1], stride=strides[0], dilation=dilations[0], pad=pads[0])
-        groups = view[0] // group_factor(view[0], view[1], out[1])
-        band = merge_groups(band, view[0], groups)
+        factor = group_factor(groups, band.shape[1], band.shape[0] // groups)
+        band = merge_groups(band, groups, factor)
         inputs = [
             self.get(node.input[0], (view[0] * view[1], *view[2:])),
             self.graph.add_constant(f"{node.input[1]}.band", band),
@@ -149,8 +159,38 @@ class _Rewriter:
         if len(node.input) > 2:
             bias = np.repeat(self.graph.constants[node.input[2]], out[1])
             inputs.append(self.graph.add_constant(f"{node.input[2]}.band", bias))
-        two = {"group": groups, "kernel_shape": weight.shape[3:], "strides": strides[1:], "dilations": dilations[1:]}
+        two = {"kernel_shape": weight.shape[3:], "strides": strides[1:], "dilations": dilations[1:]}
+        two["group"] = groups // factor
         self.emit(node, inputs, (out[0] * out[1], *out[2:]), pads=[*pads[1:3], *pads[4:6]], **two)
+
+    def channels(self, node: NodeProto, view: View) -> None:
+        """Concat, Split or Gather along the channels, on whatever view its inputs share: channels come first in all."""
+        inputs = list(node.input[:1] if node.op_type == "Gather" else node.input)
+        full = [self.full_view(name) for name in (*inputs, *node.output)]
+        if any(v is None or v[1:] != view[1:] for v in full):
+            self.keep(node)
+            return
+        channels = {name: v[0] for name, v in zip((*inputs, *node.output), full, strict=True) if v is not None}
+
+        def like(chosen: View, name: str) -> View:
+            return (chosen[0] // view[0] * channels[name], *chosen[1:])
+
+        views = [v for v in self.known(inputs[0]) if v[0] % view[0] == 0]
+        chosen = next((v for v in views if all(like(v, name) in self.known(name) for name in inputs)), views[0])
+        factor = chosen[0] // view[0]
+        tensors = [self.get(name, like(chosen, name)) for name in inputs]
+        values = attributes(node)
+        if node.op_type == "Split":
+            values["split"] = [part * factor for part in values["split"]]
+        if node.op_type == "Gather":
+            order = self.graph.constants[node.input[1]].ravel()[:, np.newaxis] * factor + np.arange(factor)
+            tensors.append(self.graph.add_constant(f"{node.input[1]}.x{factor}", order.ravel()))
+        outputs = []
+        for name in node.output:
+            target = like(chosen, name)
+            outputs.append(name if target == self.full_view(name) else f"{name}.{_label(target)}")
+            self.views[name] = {target: outputs[-1]}
+        self.nodes.append(helper.make_node(node.op_type, tensors, outputs, node.name, **values))
 
     def is_global(self, node: NodeProto, view: View) -> bool:
         values = attributes(node)
@@ -167,47 +207,3 @@ class _Rewriter:
 
 def _label(view: View) -> str:
     return "x".join(map(str, view))
-
-
-def band_weight(
-    weight: np.ndarray, frames: int, out_frames: int, *, stride: int = 1, dilation: int = 1, pad: int = 1
-) -> np.ndarray:
-    """Depthwise weights (C, 1, kT, kH, kW) -> (C * out_frames, frames, kH, kW) of the 2-D convolution.
-
-    Tap k of output frame o reads input frame ``o * stride - pad + k * dilation``; taps beyond the ends read padding
-    and are left out; frames that no tap reads get zeros.
-    """
-    channels, _, taps, height, width = weight.shape
-    band = np.zeros((channels, out_frames, frames, height, width), weight.dtype)
-    for o in range(out_frames):
-        for k in range(taps):
-            i = o * stride - pad + k * dilation
-            if 0 <= i < frames:
-                band[:, o, i] = weight[:, 0, k]
-    return band.reshape(channels * out_frames, frames, height, width)
-
-
-def group_factor(channels: int, frames: int, out_frames: int) -> int:
-    """How many channels should share a group of the banded convolution.
-
-    ONNX Runtime has its fast, blocked 2-D kernels for groups that read and write multiples of 16 channels; joining
-    channels makes them so, at the price of more zeros. Measured on MobileNetV2-3D: 1.1 to 1.15 times as fast as one
-    channel a group. 1 where no factor up to 32 read channels does, or where there is but one frame (truly depthwise).
-    """
-    if frames == out_frames == 1:
-        return 1
-    for factor in range(1, MOST // frames + 1):
-        if channels % factor == 0 and factor * frames % BLOCK == 0 and factor * out_frames % BLOCK == 0:
-            return factor
-    return 1
-
-
-def merge_groups(weight: np.ndarray, channels: int, groups: int) -> np.ndarray:
-    """Weights (C*T_out, T, kH, kW) of C groups -> (C*T_out, T * C/groups, kH, kW) of fewer, block-diagonal in each."""
-    factor = channels // groups
-    total, frames, height, width = weight.shape
-    blocks = weight.reshape(groups, factor, total // channels, frames, height, width)
-    merged = np.zeros((groups, factor, total // channels, factor, frames, height, width), weight.dtype)
-    for i in range(factor):
-        merged[:, i, :, i] = blocks[:, i]
-    return merged.reshape(total, factor * frames, height, width)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Callable, Sequence
 
 from actionbook.conversion.atc import explanations, failure_text
 from actionbook.conversion.errors import ConversionError
-from actionbook.conversion.tool import Tool, ToolError, ToolResult, command_text, run_tool
+from actionbook.conversion.tool import Tool, ToolError, ToolResult, run_tool
 
 CONVERTER = Tool(
     name="converter_lite",
@@ -48,7 +49,7 @@ def run_converter_lite(
     if shutil.which(command[0]) is None:
         raise LiteError(
             f"{command[0]} is not on the PATH. It comes with the MindSpore Lite package for Linux. There:\n"
-            f"{_ENVIRONMENT}\n    {command_text(command)}"
+            f"{_ENVIRONMENT}\n    {shlex.join(command)}"
         )
     try:
         return run_tool(CONVERTER, command, timeout=timeout, on_line=on_line)

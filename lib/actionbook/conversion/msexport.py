@@ -17,7 +17,8 @@ from mindspore import Tensor, nn
 from actionbook.conversion.errors import ConversionError
 from actionbook.conversion.forward import forward_only
 from actionbook.conversion.graph import Graph
-from actionbook.conversion.repair import make_pads_explicit, permute_conv_pads
+from actionbook.conversion.pools import Pool, needs_pools, recorded_pools
+from actionbook.conversion.repair import put_pads_right
 from actionbook.core.files import atomic_path
 
 ClipShape = tuple[int, int, int, int]
@@ -50,31 +51,64 @@ def export_mindir(
     return path
 
 
-def export_raw(network: nn.Cell, clip_shape: ClipShape, batch: int) -> onnx.ModelProto:
-    """What MindSpore's ONNX exporter makes of `network`, faults included; static batch, opset 11.
+def export_air(
+    network: nn.Cell,
+    path: Path | str,
+    clip_shape: ClipShape,
+    *,
+    batch: int,
+    depthwise: str = "banded",
+) -> Path:
+    """Write `network` as AIR, the file of MindSpore 1.x for ``atc --framework=1``; returns the path.
 
-    Depthwise convolutions are exported as grouped Conv nodes: the exporter knows no other form of them.
+    `clip_shape` is (C, T, H, W); the file takes `batch` clips at once and no other number. MindSpore writes AIR with
+    its Ascend backend only and has deprecated it in 2.x; ONNX (`export_onnx`) serves the same end on any machine.
+    Raises ConversionError on another device, where MindSpore cannot export the network, or if `path` does not end in
+    ``.air``.
     """
+    path = with_suffix(path, ".air")
+    example = _example(clip_shape, batch)
+    device = ms.get_context("device_target")
+    if device != "Ascend":
+        raise ConversionError(
+            f"{path}: MindSpore writes AIR on Ascend only, and the device is {device}. AIR is deprecated in MindSpore "
+            "2.x: export ONNX with export_onnx, which atc_command takes too (--framework=5)"
+        )
+    with tempfile.TemporaryDirectory(prefix="air-") as folder, forward_only(network, depthwise) as forward:
+        raw = Path(folder) / "network.air"
+        with _exporter("AIR"):
+            ms.export(forward, example, file_name=str(raw), file_format="AIR")
+        if not raw.is_file() or any(found.is_dir() for found in Path(folder).iterdir()):
+            raise ConversionError(f"{path}: the weights are too large for one AIR file (2 GB); export ONNX")
+        with atomic_path(path) as temporary:
+            shutil.copyfile(raw, temporary)
+    return path
+
+
+def export_raw(network: nn.Cell, clip_shape: ClipShape, batch: int) -> tuple[onnx.ModelProto, list[Pool]]:
+    """What MindSpore's ONNX exporter makes of `network`, faults included, and the geometry of the pools that it lost.
+
+    Static batch, opset 11. Grouped convolutions are exported as grouped Conv nodes: the exporter knows no other form.
+    """
+    example = _example(clip_shape, batch)
     with tempfile.TemporaryDirectory(prefix="onnx-") as folder, forward_only(network, "grouped") as forward:
-        raw = Path(folder) / "network.onnx"
+        raw, mindir = Path(folder) / "network.onnx", Path(folder) / "network.mindir"
         with _exporter("ONNX"):
-            ms.onnx.export(
-                forward,
-                _example(clip_shape, batch),
-                file_name=str(raw),
-                input_names=[INPUT_NAME],
-                output_names=[OUTPUT_NAME],
-            )
-        return onnx.load(raw)
+            ms.onnx.export(forward, example, file_name=str(raw), input_names=[INPUT_NAME], output_names=[OUTPUT_NAME])
+        model = onnx.load(raw)
+        if not needs_pools(model):
+            return model, []
+        with _exporter("MINDIR"):
+            ms.export(forward, example, file_name=str(mindir), file_format="MINDIR")
+        graph = next(Path(folder).rglob("*.mindir"))  # of large networks the weights lie beside it
+        return model, recorded_pools(graph)
 
 
 def export_onnx_raw(network: nn.Cell, path: Path | str, clip_shape: ClipShape, *, batch: int = 1) -> Path:
     """Write MindSpore's export with nothing but the pads put right, so that it runs: the baseline to compare with."""
     path = with_suffix(path, ".onnx")
-    model = export_raw(network, clip_shape, batch)
-    graph = Graph.from_model(model)  # only to find the pads: the nodes are shared with `model`
-    permute_conv_pads(graph)
-    make_pads_explicit(graph)
+    model, pools = export_raw(network, clip_shape, batch)
+    put_pads_right(Graph.from_model(model), pools)  # the nodes are shared with `model`
     with atomic_path(path) as temporary:
         onnx.save(model, temporary)
     return path

@@ -72,7 +72,7 @@ def read_npu_smi(text: str) -> tuple[Chip, ...]:
         second = next(rows, [])
         if len(second) != len(first) or not re.match(r"NA$|[0-9A-Fa-f]{4}:", second[-2]):
             raise NpuSmiError(f"npu-smi: no second line with bus and memory for NPU {found[1]}: {'|'.join(second)!r}")
-        power, temperature = (*first[-1].split(), "NA", "NA")[:2]
+        power, temperature = (_number(value) for value in (*first[-1].split(), "NA", "NA")[:2])
         memory, hbm = (*_pairs(second[-1]), (None, None), (None, None))[:2]
         inner = re.match(r"\d+", " ".join(second[:-2]).strip())
         chips.append(
@@ -81,8 +81,8 @@ def read_npu_smi(text: str) -> tuple[Chip, ...]:
                 chip=int(inner[0]) if inner else 0,  # 950 leaves the chip number out
                 name=found[2],
                 health=first[-2],
-                power=None if _open(power) else float(power),
-                temperature=None if _open(temperature) else int(temperature),
+                power=power,
+                temperature=None if temperature is None else round(temperature),
                 memory_used=memory[0],
                 memory_total=memory[1],
                 hbm_used=hbm[0],
@@ -191,8 +191,16 @@ def _rows(text: str) -> Iterator[list[str]]:
 
 def _pairs(cell: str) -> list[tuple[int | None, int | None]]:
     """The "used / total" pairs of a cell."""
-    found = re.findall(r"(\d+|NA|-)\s*/\s*(\d+|NA|-)", cell)
+    found = re.findall(r"(\d+|NA|-)\s*/\s*(\d+|NA|-)", cell, re.ASCII)
     return [(None if _open(used) else int(used), None if _open(total) else int(total)) for used, total in found]
+
+
+def _number(value: str) -> float | None:
+    if _open(value):
+        return None
+    if not re.fullmatch(r"-?\d+(\.\d+)?", value, re.ASCII):
+        raise NpuSmiError(f"npu-smi: {value!r} where power in watts or temperature in degrees was expected")
+    return float(value)
 
 
 def _open(value: str) -> bool:

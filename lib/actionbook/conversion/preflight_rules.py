@@ -10,17 +10,10 @@ from typing import Any
 
 from onnx import TensorProto
 
-from actionbook.conversion.ascend_operators import (
-    AscendOperators,
-    Range,
-    Trouble,
-    holds,
-    shown_opsets,
-)
+from actionbook.conversion.ascend_operators import AscendOperators, Opsets, Range, Verdict, holds, shown_opsets
 from actionbook.conversion.graph import Shape
 
 ONNX_DOMAINS = ("", "ai.onnx")
-POOLS = ("MaxPool", "AveragePool")
 EXPLICIT = "write explicit pads (export_onnx does)"
 
 
@@ -45,11 +38,12 @@ class NodeFacts:
 
     @property
     def rank(self) -> int | None:
-        """Axes of the first input, from the kernel's where the input's shape is not known."""
-        if self.shapes and self.shapes[0] is not None:
-            return len(self.shapes[0])
-        kernel = self.values.get("kernel_shape")
-        return len(kernel) + 2 if kernel is not None else None
+        """Axes of the first input: the kernel's and two where it is written, as ATC goes by it, else the tensor's."""
+        if "kernel_shape" in self.values:
+            return len(self.values["kernel_shape"]) + 2
+        if "perm" in self.values:
+            return len(self.values["perm"])
+        return len(self.shapes[0]) if self.shapes and self.shapes[0] is not None else None
 
     @property
     def kernel(self) -> Shape:
@@ -61,6 +55,7 @@ class NodeFacts:
 
     @property
     def auto_pad(self) -> str:
+        """The attribute, or ONNX's default."""
         return str(self.values.get("auto_pad", b"NOTSET").decode())
 
 
@@ -75,7 +70,8 @@ class Target:
     opset: int  # of the graph
 
     @cached_property
-    def accepted(self) -> dict[str, tuple[tuple[int, int], ...]]:
+    def accepted(self) -> dict[str, Opsets]:
+        """The release's list: operator -> opsets, none where the list does not say for which."""
         return self.facts.accepted(self.release)
 
     @cached_property
@@ -93,7 +89,7 @@ class Target:
 class Finding:
     """Something that speaks against a node; `verdict` "fine" is a remark."""
 
-    verdict: Trouble | str
+    verdict: Verdict
     why: str
     remedy: str
 
@@ -126,10 +122,17 @@ def listed(node: NodeFacts, target: Target) -> Findings:
 def ranks(node: NodeFacts, target: Target) -> Findings:
     """Tensors of more or fewer axes than the operator takes."""
     for rule in target.facts.ranks:
-        if node.rank is not None and rule.concerns(node.operator, target.release):
+        if rule.concerns(node.operator, target.release):
             least, most = rule.accepted
-            if not least <= node.rank <= most:
+            if node.rank is None:
+                yield _unknown_rank()
+            elif not least <= node.rank <= most:
                 yield Finding(rule.otherwise, f"{node.rank} axes: {rule.why}", rule.remedy)
+
+
+def _unknown_rank() -> Finding:
+    why = "the shape of its input is not known, so its limits are not checked"
+    return Finding("risky", why, "write static shapes into the graph")
 
 
 def ranges(node: NodeFacts, target: Target) -> Findings:
@@ -168,7 +171,7 @@ def conv_groups(node: NodeFacts, target: Target) -> Findings:
     group = node.values.get("group", 1)
     if node.operator == "Conv" and node.windows == 3 and group > 1:
         known = target.facts.families[target.family].conv3d_groups
-        why = f"5-D Conv with group > 1: Conv3D's documentation up to CANN 8.1 demands 1 [D]; {known}"
+        why = f"5-D Conv with group > 1: older documentation of Conv3D demands 1 [D]; {known}"
         yield Finding("risky", why, "export with depthwise='banded', which computes it as a 2-D convolution")
 
 
@@ -207,10 +210,12 @@ def max_pool(node: NodeFacts, target: Target) -> Findings:
 def pad(node: NodeFacts, target: Target) -> Findings:
     """Pad on 5-D tensors is known to work with constants only."""
     mode = node.values.get("mode", b"constant").decode()
-    if node.operator == "Pad" and node.rank is not None and node.rank >= 5 and mode != "constant":
-        yield Finding(
-            "risky", f"mode {mode} on {node.rank} axes: only constant is known to work", "pad with a constant"
-        )
+    if node.operator == "Pad" and mode != "constant":
+        if node.rank is None:
+            yield _unknown_rank()
+        elif node.rank >= 5:
+            why = f"mode {mode} on {node.rank} axes: only constant is known to work"
+            yield Finding("risky", why, "pad with a constant")
 
 
 def roi_align(node: NodeFacts, target: Target) -> Findings:

@@ -1,7 +1,7 @@
 """What MindSpore's ONNX exporter gets wrong or leaves implicit, put right.
 
-Measured with MindSpore 2.10: convolution pads come in MindSpore's order, pooling with padding is written as SAME,
-and every 3-D batch norm is wrapped into two Reshapes that carry the batch size.
+Measured with MindSpore 2.10: convolution pads come in MindSpore's order, and every 3-D batch norm is wrapped into two
+Reshapes that carry the batch size. What it does to pools is mended in `actionbook.conversion.pools`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,15 @@ from onnx import NodeProto
 
 from actionbook.conversion.errors import ConversionError
 from actionbook.conversion.graph import Graph, Shape, attributes, set_attribute
+from actionbook.conversion.pools import POOLS, Pool, extend_for_ceil, restore_pools
 
-POOLS = ("MaxPool", "AveragePool")
+
+def put_pads_right(graph: Graph, pools: list[Pool]) -> None:
+    """All that a fresh export says of padding, made true and explicit. `pools` is what MINDIR says of the pools."""
+    permute_conv_pads(graph)
+    restore_pools(graph, pools)
+    make_pads_explicit(graph)
+    extend_for_ceil(graph)
 
 
 def permute_conv_pads(graph: Graph) -> None:
@@ -29,8 +36,7 @@ def permute_conv_pads(graph: Graph) -> None:
 def make_pads_explicit(graph: Graph) -> None:
     """Replace `auto_pad` by the pads that it stands for; ATC refuses or misreads it on 5-D tensors.
 
-    SAME on a pool raises ConversionError: MindSpore's exporter writes it for ``pad_mode='pad'`` too and loses the
-    true pads, so the file no longer says which were meant.
+    The pools' own must have been restored before (`pools.restore_pools`), or SAME may not be what was meant.
     """
     shapes: dict[str, Shape] | None = None
     for node in graph.nodes:
@@ -41,11 +47,6 @@ def make_pads_explicit(graph: Graph) -> None:
         rank = len(values["kernel_shape"])
         if mode in ("NOTSET", "VALID"):
             pads = values.get("pads", [0] * (2 * rank)) if mode == "NOTSET" else [0] * (2 * rank)
-        elif node.op_type in POOLS:
-            raise ConversionError(
-                f"node {_label(node)}: {node.op_type} with auto_pad {mode}; MindSpore's exporter writes this for any "
-                "padded pool and loses the pads. Pad explicitly (concatenate zeros) and pool with pad_mode='valid'"
-            )
         else:
             shapes = shapes if shapes is not None else graph.shapes()
             pads = _same_pads(node, shapes, upper=mode == "SAME_UPPER")
@@ -70,6 +71,19 @@ def _same_pads(node: NodeProto, shapes: dict[str, Shape], *, upper: bool) -> lis
     if len(begins) != len(kernel):
         raise ConversionError(f"node {_label(node)}: the shape of its input is not known, so its pads are not either")
     return begins + ends
+
+
+def drop_identities(graph: Graph) -> None:
+    """Let the readers of an Identity (MindSpore writes one behind every output of a Split) read what it copies."""
+    outputs = {value.name for value in graph.outputs}
+    copies = {n.output[0]: n.input[0] for n in graph.nodes if n.op_type == "Identity" and n.output[0] not in outputs}
+    graph.nodes = [node for node in graph.nodes if node.output[0] not in copies]
+    for node in graph.nodes:
+        for place, name in enumerate(node.input):
+            source = name
+            while source in copies:
+                source = copies[source]
+            node.input[place] = source
 
 
 def unwrap_batch_norm(graph: Graph) -> None:

@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from actionbook.conversion.errors import ConversionError
@@ -77,12 +77,8 @@ class ToolError(ConversionError):
         return self.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL)
 
 
-@dataclass(frozen=True)
-class _Run:
-    returncode: int
-    lines: deque[str]
-    seconds: float
-    timed_out: bool
+class _FailedError(Exception):
+    """Why a run is no success."""
 
 
 def run_tool(
@@ -104,27 +100,38 @@ def run_tool(
     if not model.is_file():
         raise ConversionError(f"{shown(model)}: no such model file. Export the network first")
     log = stem.with_name(f"{stem.name}.{tool.name}.log")
-    with _scratch(stem.parent) as folder:
-        inner = _from_inside(tool, command, folder)
-        run = _stream(tool, command, inner, folder, log, timeout, on_line)
-        console = "\n".join(run.lines)
-        made = _made(tool, folder, stem.name)
-        if why := _failure(tool, run, made, timeout):
-            raise ToolError(f"{tool.name} failed: {why}", returncode=run.returncode, console=console, log=log)
-        path = _into_place(tool, folder, made[0], stem)
-    tail = "\n".join(list(run.lines)[-TAIL_LINES:])
-    return ToolResult(path, tuple(command), run.seconds, tail, log, path.stat().st_size, sha256_file(path))
+    lines: deque[str] = deque(maxlen=KEPT_LINES)
+    started = time.perf_counter()
+    with _scratch(stem.parent) as folder, log.open("w", encoding="utf-8", errors="backslashreplace") as file:
 
+        def note(line: str) -> None:
+            file.write(line)
+            file.flush()
+            lines.append(line.rstrip())
+            logger.info("%s: %s", tool.name, lines[-1])
+            if on_line is not None:
+                on_line(lines[-1])
 
-def command_text(command: Sequence[str]) -> str:
-    """A command as it would be typed; arguments that a shell would read as more than text are quoted."""
-    return shlex.join(command)
+        file.write(f"$ {shlex.join(command)}\n")
+        file.flush()
+        returncode = None
+        try:
+            returncode = _stream(_from_inside(tool, command, folder), folder, timeout, note)
+            _check_end(tool, returncode, "\n".join(lines))
+            made = _made(tool, folder, stem.name)
+        except _FailedError as error:
+            console = "\n".join(lines)
+            raise ToolError(f"{tool.name} failed: {error}", returncode=returncode, console=console, log=log) from None
+        path = _into_place(tool, folder, made, stem)
+    seconds = time.perf_counter() - started
+    tail = "\n".join(list(lines)[-TAIL_LINES:])
+    return ToolResult(path, tuple(command), seconds, tail, log, path.stat().st_size, sha256_file(path))
 
 
 def _value(command: Sequence[str], option: str) -> str:
     values = [argument.removeprefix(f"{option}=") for argument in command if argument.startswith(f"{option}=")]
     if len(values) != 1 or not values[0]:
-        raise ConversionError(f"expected {option}=… once in the command: {command_text(command)}")
+        raise ConversionError(f"expected {option}=… once in the command: {shlex.join(command)}")
     return values[0]
 
 
@@ -145,72 +152,60 @@ def _from_inside(tool: Tool, command: Sequence[str], folder: Path) -> list[str]:
 
     Paths are relative, so that the characters that the tools refuse may stand in the folders above.
     """
-    inner = []
-    for argument in command:
+    program = shutil.which(command[0])
+    if program is None:
+        raise _FailedError(f"{command[0]!r} is not on the PATH")
+    inner = [str(Path(program).absolute())]
+    for argument in command[1:]:
         name, _, value = argument.partition("=")
         if name == tool.output_option:
             inner.append(f"{name}={Path(value).name}")
         elif name == tool.model_option or name in tool.paths:
-            inner.append(f"{name}={os.path.relpath(os.path.realpath(value), os.path.realpath(folder))}")
+            path = Path(value)  # a link keeps its name: it may lead to a file without suffix
+            inner.append(f"{name}={os.path.relpath(path.parent.resolve() / path.name, folder.resolve())}")
         else:
             inner.append(argument)
     return inner
 
 
-def _stream(
-    tool: Tool,
-    command: Sequence[str],
-    inner: Sequence[str],
-    folder: Path,
-    log: Path,
-    timeout: float | None,
-    on_line: Callable[[str], None] | None,
-) -> _Run:
-    lines: deque[str] = deque(maxlen=KEPT_LINES)
+def _stream(command: Sequence[str], folder: Path, timeout: float | None, note: Callable[[str], None]) -> int:
+    """Run the command in `folder`, `note` every line that it writes, and return its exit status."""
     timed_out = threading.Event()
-    started = time.perf_counter()
-    with log.open("w", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(f"$ {command_text(command)}\n")
-        file.flush()
+    try:
+        # A session of its own: the tools start compilers, which must end with them.
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise _FailedError(f"it cannot be started ({error.strerror})") from error
+
+    def stop() -> None:
+        timed_out.set()
+        _stop(process)
+
+    timer = threading.Timer(timeout, stop) if timeout is not None else None
+    with process:
         try:
-            # A session of its own: the tools start compilers, which must end with them.
-            process = subprocess.Popen(
-                inner,
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                encoding="utf-8",
-                errors="replace",
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise ToolError(f"{tool.name} cannot be started: {error}", returncode=None, console="", log=log) from error
-
-        def stop() -> None:
-            timed_out.set()
-            _stop(process)
-
-        timer = threading.Timer(timeout, stop) if timeout is not None else None
-        with process:
-            try:
-                if timer is not None:
-                    timer.start()
-                for line in process.stdout or ():
-                    file.write(line)
-                    file.flush()
-                    text = line.rstrip()
-                    lines.append(text)
-                    logger.info("%s: %s", tool.name, text)
-                    if on_line is not None:
-                        on_line(text)
-                process.wait()
-            finally:
-                if timer is not None:
-                    timer.cancel()
-                if process.poll() is None:
-                    _stop(process)
-    return _Run(process.returncode, lines, time.perf_counter() - started, timed_out.is_set())
+            if timer is not None:
+                timer.start()
+            for line in process.stdout or ():
+                note(line)
+            process.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
+            if process.poll() is None:
+                _stop(process)
+    if timed_out.is_set():
+        raise _FailedError(f"it did not end within {timeout:g} s and was stopped")
+    return process.returncode
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
@@ -218,31 +213,27 @@ def _stop(process: subprocess.Popen[str]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _made(tool: Tool, folder: Path, stem: str) -> list[Path]:
-    """The results in `folder`, the one with the name asked for first."""
-    pattern = re.compile(rf"{re.escape(stem)}({tool.other_names})?{re.escape(tool.suffix)}")
-    found = [path for path in sorted(folder.iterdir()) if path.is_file() and pattern.fullmatch(path.name)]
-    return sorted(found, key=lambda path: path.name != f"{stem}{tool.suffix}")
-
-
-def _failure(tool: Tool, run: _Run, made: list[Path], timeout: float | None) -> str | None:
-    """Why this run is no success, None if it is one."""
-    console = "\n".join(run.lines)
-    if run.timed_out:
-        return f"it did not end within {timeout:g} s and was stopped"
-    if run.returncode < 0:
-        return f"it was stopped by {signal.Signals(-run.returncode).name}"
-    if run.returncode != 0:
-        return f"exit status {run.returncode}"
+def _check_end(tool: Tool, returncode: int, console: str) -> None:
+    if returncode < 0:
+        raise _FailedError(f"it was stopped by {signal.Signals(-returncode).name}")
+    if returncode != 0:
+        raise _FailedError(f"exit status {returncode}")
     if tool.failure in console:
-        return f"exit status 0, but its console says {tool.failure!r}"
+        raise _FailedError(f"exit status 0, but its console says {tool.failure!r}")
     if tool.success is not None and tool.success not in console:
-        return f"exit status 0, but its console does not say {tool.success!r}"
-    if not made:
-        return f"exit status 0, but it wrote no {tool.suffix} file"
-    if made[0].stat().st_size == 0:
-        return f"exit status 0, but {made[0].name} is empty"
-    return None
+        raise _FailedError(f"exit status 0, but its console does not say {tool.success!r}")
+
+
+def _made(tool: Tool, folder: Path, stem: str) -> Path:
+    """The result in `folder`: the name asked for, or else the one that the tool made of it."""
+    pattern = re.compile(rf"{re.escape(stem)}({tool.other_names})?{re.escape(tool.suffix)}")
+    found = [path for path in folder.iterdir() if path.is_file() and pattern.fullmatch(path.name)]
+    if not found:
+        raise _FailedError(f"exit status 0, but it wrote no {stem}{tool.suffix}")
+    made = min(found, key=lambda path: len(path.name))
+    if made.stat().st_size == 0:
+        raise _FailedError(f"exit status 0, but {made.name} is empty")
+    return made
 
 
 def _into_place(tool: Tool, folder: Path, made: Path, stem: Path) -> Path:

@@ -83,11 +83,15 @@ def load(schema: type[Schema], path: Path | str) -> Schema:
 
 
 def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """`base` with `changes` laid over it, mapping by mapping; neither is altered."""
+    """`base` with `changes` laid over it, mapping by mapping; neither is altered.
+
+    A mapping that gets another ``name`` is replaced whole: the options of one network mean nothing to the next.
+    """
     result = dict(base)
     for key, value in changes.items():
         old = result.get(key)
-        result[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        both = isinstance(old, dict) and isinstance(value, dict)
+        result[key] = merge(old, value) if both and value.get("name", old.get("name")) == old.get("name") else value
     return result
 
 

@@ -6,6 +6,7 @@ original program okankop/Efficient-3DCNNs, models/resnet.py and resnext.py, whos
 
 from __future__ import annotations
 
+import numpy as np
 from mindspore import Tensor, nn, ops
 
 from actionbook.models.layers import MaxPool3d, conv3d, init_fan_out
@@ -17,19 +18,19 @@ SHORTCUTS = ("A", "B")
 class ShortcutA(nn.Cell):
     """Every stride-th value in T, H and W, and channels of zeros behind: a shortcut without parameters.
 
-    The original detaches it from the graph, so that no gradient passes; here it does, as He et al. meant it
-    (arXiv 1512.03385, section 3.3). The values are the same.
+    A convolution with ones on the diagonal does it in one step that MindSpore can differentiate and export; strided
+    slices and padding in five dimensions are neither. The original detaches the shortcut from the graph, so that no
+    gradient passes; here it does, as He et al. meant it (arXiv 1512.03385, section 3.3). The values are the same.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
-        # A pooling of one value picks it; MindSpore has no gradient for a slice with steps in five dimensions.
-        self.pick = ops.MaxPool3D(1, stride, "valid") if stride > 1 else None
-        self.pad = ops.Pad(((0, 0), (0, out_channels - in_channels), (0, 0), (0, 0), (0, 0)))
+        self.ones = Tensor(np.eye(out_channels, in_channels, dtype=np.float32).reshape(out_channels, in_channels, 1, 1, 1))
+        self.pick = ops.Conv3D(out_channels, 1, stride=stride)
 
     def construct(self, x: Tensor) -> Tensor:
         """(N, C, T, H, W) -> (N, C_out, ceil(T/s), ceil(H/s), ceil(W/s))."""
-        return self.pad(x if self.pick is None else self.pick(x))
+        return self.pick(x, self.ones.astype(x.dtype))
 
 
 def shortcut(kind: str, in_channels: int, out_channels: int, stride: int) -> nn.Cell | None:

@@ -1,0 +1,110 @@
+"""Pooling put right. MindSpore's ONNX exporter writes a padded pool as SAME and drops `ceil_mode`: the file no longer
+says what was meant. The same network as MINDIR does, so the geometry is read there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+from mindspore.train.mind_ir_pb2 import AttributeProto, ModelProto
+from onnx import NodeProto
+
+from actionbook.conversion.errors import ConversionError
+from actionbook.conversion.graph import Graph, Shape, attributes, set_attribute
+
+POOLS = ("MaxPool", "AveragePool")
+_PRIMITIVES = ("MaxPool", "MaxPool3D")
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The geometry of one max pool as MindSpore computes it; one entry for each spatial axis."""
+
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...]
+    mode: str
+    """"VALID", "SAME" or "CALCULATED" (pads as given)."""
+    begins: tuple[int, ...]
+    ends: tuple[int, ...]
+    ceil: bool
+
+
+def needs_pools(model: onnx.ModelProto) -> bool:
+    """Whether there is a pool in a fresh export, whose padding may not be what it says."""
+    return any(node.op_type in POOLS for node in model.graph.node)
+
+
+def recorded_pools(mindir: Path) -> list[Pool]:
+    """The max pools of a MINDIR file, in order of execution."""
+    model = ModelProto()
+    model.ParseFromString(mindir.read_bytes())
+    primitives = {primitive.name: primitive for primitive in model.primitives}
+    pools = []
+    for node in model.graph.node:
+        primitive = primitives.get(node.op_type.removeprefix("REF::"))
+        if primitive is None or primitive.op_type not in _PRIMITIVES:
+            continue
+        values = {attribute.name: _value(attribute) for attribute in primitive.attribute}
+        kernel, strides = tuple(values["kernel_size"][2:]), tuple(values["strides"][2:])
+        pads = values.get("pad_list") or (0,) * (2 * len(kernel))
+        pools.append(
+            Pool(kernel, strides, values["pad_mode"], pads[0::2], pads[1::2], bool(values.get("ceil_mode", 0)))
+        )
+    return pools
+
+
+def restore_pools(graph: Graph, pools: list[Pool]) -> None:
+    """Write the true padding into every MaxPool of a fresh export of the same network.
+
+    A pool that really is SAME keeps `auto_pad`, and one that rounds sizes up gets `ceil_mode`; both are turned into
+    explicit pads later, when shapes are known. Raises ConversionError where the two exports do not belong together.
+    """
+    nodes = [node for node in graph.nodes if node.op_type == "MaxPool"]
+    geometry = [_geometry(node) for node in nodes]
+    if geometry != [(pool.kernel, pool.strides) for pool in pools]:
+        raise ConversionError(
+            f"the network's pools have kernels and strides {[(p.kernel, p.strides) for p in pools]}, those of the ONNX "
+            f"export {geometry}: their padding cannot be restored"
+        )
+    for node, pool in zip(nodes, pools, strict=True):
+        if pool.mode == "CALCULATED":
+            set_attribute(node, "auto_pad", None)
+            set_attribute(node, "pads", [*pool.begins, *pool.ends])
+        if pool.ceil:
+            set_attribute(node, "ceil_mode", 1)
+
+
+def extend_for_ceil(graph: Graph) -> None:
+    """Replace `ceil_mode` of max pools by padding at the ends, which gives the same windows; runtimes differ there."""
+    shapes: dict[str, Shape] | None = None
+    for node in graph.nodes:
+        if node.op_type != "MaxPool" or not attributes(node).get("ceil_mode", 0):
+            continue
+        shapes = shapes if shapes is not None else graph.shapes()
+        values = attributes(node)
+        rank = len(values["kernel_shape"])
+        strides, pads = values.get("strides", [1] * rank), list(values["pads"])
+        sizes = shapes.get(node.input[0], ())[2:]
+        for axis, size in enumerate(sizes):
+            if size is None:
+                raise ConversionError(f"node {node.name or node.output[0]!r}: ceil_mode on a size that is not static")
+            whole = size + pads[axis] + pads[rank + axis] - values["kernel_shape"][axis]
+            pads[rank + axis] += -whole % strides[axis]
+        set_attribute(node, "ceil_mode", None)
+        set_attribute(node, "pads", pads)
+
+
+def _geometry(node: NodeProto) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    values = attributes(node)
+    kernel = tuple(values["kernel_shape"])
+    return kernel, tuple(values.get("strides", (1,) * len(kernel)))
+
+
+def _value(attribute: AttributeProto) -> Any:
+    """A MINDIR attribute as a Python value: whole number, text or tuple of whole numbers."""
+    if attribute.type == AttributeProto.TUPLE:
+        return tuple(value.ints[0] if value.ints else value.i for value in attribute.values)
+    return attribute.s.decode() if isinstance(attribute.s, bytes) and attribute.s else attribute.s or attribute.i
