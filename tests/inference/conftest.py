@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -46,3 +51,37 @@ def batches(clips, tmp_path) -> BatchSet:
 @pytest.fixture
 def sum_engine() -> type[SumEngine]:
     return SumEngine
+
+
+STAND_INS = Path(__file__).parent / "stand_ins"
+
+
+@pytest.fixture
+def om(tmp_path) -> Callable[..., Path]:
+    """Writes a model file for the stand-ins of ais_bench and msame (see stand_ins/fake_om.py)."""
+
+    def write(batch: int, **options: object) -> Path:
+        folder = tmp_path / "模型, a;b $(c)"
+        folder.mkdir(exist_ok=True)
+        path = folder / "net.om"
+        path.write_text(json.dumps({"batch": batch, "clip": int(np.prod(SHAPE)), **options}))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def tools(tmp_path, monkeypatch) -> Path:
+    """Puts the stand-ins where the engines look: ais_bench on PYTHONPATH, msame on a PATH without anything else.
+
+    Returns the folder of that PATH.
+    """
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program = folder / "msame"
+    program.write_text(f"#!{sys.executable}\nimport runpy\nrunpy.run_path({str(STAND_INS / 'msame.py')!r})\n")
+    program.chmod(0o755)
+    (folder / "python3").symlink_to(sys.executable)
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setenv("PYTHONPATH", str(STAND_INS))
+    return folder

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from actionbook.inference import InferenceError, read_batches, write_batches
+from actionbook.inference.batches import link
 
 SHAPE = (3, 2, 4, 5)
 BYTES = 3 * 4 * int(np.prod(SHAPE))
@@ -48,6 +50,26 @@ def test_an_interrupted_write_is_recognised(clips, tmp_path):
     assert (tmp_path / "0.bin").exists()
     with pytest.raises(InferenceError, match="not written completely"):
         read_batches(tmp_path)
+
+
+def test_links_are_hard_where_they_can_be(batches, tmp_path, monkeypatch):
+    link(batches.path(0), tmp_path / "a.bin")
+    assert (tmp_path / "a.bin").samefile(batches.path(0))
+    assert not (tmp_path / "a.bin").is_symlink()
+
+    def refuse(self, target):
+        raise OSError("another file system")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    monkeypatch.chdir(tmp_path)
+    link(batches.path(0).relative_to(tmp_path), tmp_path / "b.bin")
+    assert (tmp_path / "b.bin").read_bytes() == batches.path(0).read_bytes()
+
+
+def test_what_a_killed_writer_left_is_no_batch(clips, batches):
+    (batches.folder / ".tmp-77-abc.bin").write_bytes(b"half")
+    assert read_batches(batches.folder) == batches
+    assert write_batches(clips, batches.folder, batch_size=3, clip_shape=SHAPE, progress=False) == batches
 
 
 def cut(folder):

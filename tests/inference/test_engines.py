@@ -14,8 +14,6 @@ from actionbook.inference import (
     MindirEngine,
     NetworkEngine,
     OnnxEngine,
-    ais_bench_command,
-    measure,
     open_engine,
 )
 
@@ -97,10 +95,10 @@ def test_the_network_engine_pads_and_tells_weights_apart(network, expected):
     assert engine.sha256 == digest
 
 
-def test_an_om_needs_an_ascend_machine():
-    with pytest.raises(InferenceError, match=r"Ascend card.*ais_bench --model=net\.om"):
+def test_an_om_needs_an_ascend_machine(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InferenceError, match=r"Ascend card.*here is neither tool.*ais_bench --model=net\.om"):
         open_engine("net.om")
-    assert ais_bench_command("net.om", "in", "out")[:4] == ["python3", "-m", "ais_bench", "--model=net.om"]
 
 
 @pytest.mark.parametrize(
@@ -124,14 +122,3 @@ def test_an_onnx_file_of_other_names_is_refused(tmp_path):
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=4), tmp_path / "a.onnx")
     with pytest.raises(InferenceError, match="expected one input 'image'"):
         OnnxEngine(tmp_path / "a.onnx")
-
-
-def test_throughput_is_consistent(folder):
-    result = measure(OnnxEngine(folder / "any.onnx", threads=1), 2, SHAPE, repeats=7, progress=False)
-    assert result.runs == 7
-    assert 0 < result.lower_quartile <= result.clips_per_second <= result.upper_quartile
-    assert result.clips_per_second == pytest.approx(2 * 1e3 / result.ms_per_batch, rel=1e-6)
-    assert result.peak_rss_mib > 50
-    assert measure(open_engine(folder / "any.onnx"), 2, SHAPE, repeats=9, seconds=0, progress=False).runs == 3
-    with pytest.raises(InferenceError, match="at most 4"):
-        measure(open_engine(folder / "four.onnx"), 8, SHAPE, progress=False)

@@ -80,6 +80,16 @@ def add(folder):
     (folder / "3_0.bin").write_bytes(bytes(24))
 
 
+def halve(folder):
+    for path in folder.glob("*_0.bin"):
+        np.fromfile(path, "<f4").astype("<f2").tofile(path)
+
+
+def widen(folder):
+    for path in folder.glob("*_0.bin"):
+        np.fromfile(path, "<f4").astype("<f8").tofile(path)
+
+
 def double(folder):
     (folder / "1_output_0.bin").write_bytes(bytes(24))
 
@@ -108,6 +118,49 @@ def test_damage_is_named(batches, sum_engine, tmp_path, damage, message):
     damage(folder)
     with pytest.raises(InferenceError, match=message):
         read_results(folder, batches)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [(halve, r"0_0\.bin: 12 bytes, expected 24.*float16\?"), (widen, r"0_0\.bin: 48 bytes, expected 24.*float64")],
+)
+def test_other_types_are_named(batches, sum_engine, tmp_path, damage, message):
+    folder = run_batches(sum_engine(), batches, tmp_path / "out", progress=False)
+    damage(folder)
+    with pytest.raises(InferenceError, match=message):
+        read_results(folder, batches, num_classes=2)
+
+
+def test_half_numbers_are_named_without_the_class_count(batches, tmp_path):
+    for k in range(3):
+        np.ones((3, 5), np.float16).tofile(tmp_path / f"{k}_0.bin")  # 15 numbers: no whole float32 for each clip
+    with pytest.raises(InferenceError, match=r"30 bytes.*float16\? Compile the OM with --output_type=FP32"):
+        read_results(tmp_path, batches)
+
+
+def test_text_results_are_named(batches, tmp_path):
+    (tmp_path / "0_0.txt").write_text("1.0 2.0\n")
+    with pytest.raises(InferenceError, match=r"not 0_0\.txt: run the tool with the output format BIN"):
+        read_results(tmp_path, batches)
+
+
+def test_results_that_no_run_has_written_are_left_alone(batches, sum_engine, tmp_path):
+    (tmp_path / "1_0.bin").write_bytes(bytes(24))
+    with pytest.raises(InferenceError, match=r"not written here.*1_0\.bin"):
+        run_batches(sum_engine(), batches, tmp_path, progress=False)
+    (tmp_path / "1_0.bin").rename(tmp_path / "weights.bin")
+    with pytest.raises(InferenceError, match=r"weights\.bin: expected names like"):
+        run_batches(sum_engine(), batches, tmp_path, progress=False)
+    assert (tmp_path / "weights.bin").stat().st_size == 24
+
+
+def test_what_a_killed_writer_left_is_no_result(batches, sum_engine, tmp_path):
+    folder = run_batches(sum_engine(), batches, tmp_path / "out", progress=False)
+    (folder / ".tmp-77-abc.bin").write_bytes(b"half")
+    again = sum_engine()
+    run_batches(again, batches, folder, progress=False)
+    assert again.runs == 0
+    assert len(read_results(folder, batches)[0]) == 7
 
 
 def test_results_for_other_classes_and_empty_folders_are_refused(batches, sum_engine, tmp_path):

@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 from actionbook.inference.batches import BatchSet, read_batches, write_batches
-from actionbook.inference.engines import (
-    Engine,
-    MindirEngine,
-    NetworkEngine,
-    OnnxEngine,
-    ais_bench_command,
-    open_engine,
-)
+from actionbook.inference.engines import MindirEngine, NetworkEngine, OnnxEngine
 from actionbook.inference.errors import InferenceError
+from actionbook.inference.interface import Engine, FolderEngine, FolderRun
+from actionbook.inference.om import AisBenchEngine, MsameEngine, ais_bench_command, msame_command, msit_command
+from actionbook.inference.opening import open_engine
+from actionbook.inference.port import read_port_batches
 from actionbook.inference.runner import read_results, run_batches
-from actionbook.inference.throughput import Throughput, measure
+from actionbook.inference.summaries import Summary, parse_msame_console, read_summary
+from actionbook.inference.throughput import Throughput, measure, measure_sizes, throughput_table
 
 __all__ = [
+    "AisBenchEngine",
     "BatchSet",
     "Engine",
+    "FolderEngine",
+    "FolderRun",
     "InferenceError",
     "MindirEngine",
+    "MsameEngine",
     "NetworkEngine",
     "OnnxEngine",
+    "Summary",
     "Throughput",
     "ais_bench_command",
     "measure",
+    "measure_sizes",
+    "msame_command",
+    "msit_command",
     "open_engine",
+    "parse_msame_console",
     "read_batches",
+    "read_port_batches",
     "read_results",
+    "read_summary",
     "run_batches",
+    "throughput_table",
     "write_batches",
 ]

@@ -157,9 +157,9 @@ def link(source: Path, target: Path) -> None:
     A hard link where the file system allows it, since some tools refuse symbolic ones; else a symbolic one.
     """
     try:
-        target.hardlink_to(source)
+        target.hardlink_to(source.resolve())
     except OSError:
-        target.symlink_to(source.absolute())
+        target.symlink_to(source.resolve())
 
 
 def parse_info(text: str) -> tuple[tuple[str, ...], ...]:

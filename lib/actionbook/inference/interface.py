@@ -68,8 +68,11 @@ class FolderEngine(Protocol):
     def finished(self, work: Path) -> dict[int, Path]:
         """The results that a call which did not end well had written completely."""
 
-    def throughput(self) -> Throughput:
-        """Of the last call, as the tool timed it. Raises InferenceError where there was none."""
+    def throughput(self, clips: int | None = None) -> Throughput:
+        """Of the last call, as the tool timed it, for so many real clips in each batch (None: all).
+
+        Raises InferenceError where there was no call.
+        """
 
 
 def existing(path: Path) -> Path:

@@ -53,9 +53,7 @@ class OmEngine(ABC):
 
     name = "OM"
 
-    def __init__(
-        self, path: Path | str, *, batch_size: int, clip_shape: tuple[int, ...], device: int = 0
-    ) -> None:
+    def __init__(self, path: Path | str, *, batch_size: int, clip_shape: tuple[int, ...], device: int = 0) -> None:
         self.path = existing(Path(path)).absolute()  # the tool runs in another folder
         if batch_size < 1 or len(clip_shape) < 1 or min(clip_shape) < 1:
             raise InferenceError(f"{path}: batch size {batch_size}, clips {clip_shape}: expected 1 or more")
@@ -76,8 +74,11 @@ class OmEngine(ABC):
             done = self.run_folder(Path(name), progress=False)
             return np.fromfile(done.results[0], DTYPE).reshape(self._batch, -1)[: len(batch)]
 
-    def throughput(self) -> Throughput:
-        """Of the last call of the tool: NPU compute time only. Raises InferenceError where there was none."""
+    def throughput(self, clips: int | None = None) -> Throughput:
+        """Of the last call of the tool: NPU compute time only, for `clips` real ones in each batch (None: all).
+
+        Raises InferenceError where there was no call, or where ais_bench counted another batch than stated.
+        """
         if self._summary is None:
             raise InferenceError(f"{self.path}: nothing has been run yet; call run_batches or measure first")
         stated = self._summary.batch
@@ -86,7 +87,7 @@ class OmEngine(ABC):
                 f"{self.path}: {self.name} counts {stated} clips in an inference, the engine was told {self._batch}. "
                 "Open it with the batch size of atc's --input_shape"
             )
-        return self._summary.throughput(self.name, self._batch, self.clip_shape)
+        return self._summary.throughput(self.name, clips or self._batch, self.clip_shape)
 
     @abstractmethod
     def check_files(self, clips: int) -> None:
@@ -94,7 +95,7 @@ class OmEngine(ABC):
 
     def run_folder(self, work: Path, *, progress: bool = True) -> FolderRun:
         """See `FolderEngine.run_folder`."""
-        inputs = {int(path.stem): path for path in (work / IN_NAME).iterdir()}
+        inputs = _inputs(work)
         clips = self._clips_per_file(inputs)
         self.check_files(clips)
         (work / OUT_NAME).mkdir()
@@ -123,11 +124,14 @@ class OmEngine(ABC):
 
     def finished(self, work: Path) -> dict[int, Path]:
         """See `FolderEngine.finished`. The last one written may be cut off, and is not among them."""
-        times = {number: path.stat().st_mtime_ns for number, path in self._found(work).items()}
-        whole = sorted(times, key=lambda number: times[number])[:-1]
-        found = {number: path for number, path in self._found(work).items() if number in whole}
-        usual = max((path.stat().st_size for path in found.values()), default=0)
-        return {number: path for number, path in found.items() if 0 < path.stat().st_size == usual}
+        found = self._found(work)
+        if found:
+            del found[max(found, key=lambda number: found[number].stat().st_mtime_ns)]
+        try:
+            self._check_results(work, found, self._clips_per_file(_inputs(work)))
+        except (InferenceError, OSError):  # wrong for the model, not only for this call; or half removed already
+            return {}
+        return found
 
     @property
     def _clip_bytes(self) -> int:
@@ -143,11 +147,11 @@ class OmEngine(ABC):
         return min(sizes) // self._clip_bytes
 
     def _check_results(self, work: Path, found: dict[int, Path], clips: int) -> None:
-        others = sorted(path.name for path in set((work / OUT_NAME).glob("*/*.bin")) - set(found.values()))
+        others = sorted(path.name for path in self._outputs(work) if not RESULT_NAME.fullmatch(path.name))
         if others:
             raise InferenceError(f"{self.path}: {self.name} wrote {others[0]} as well; expected one output, the logits")
         row = clips * DTYPE.itemsize
-        usual = max(path.stat().st_size for path in found.values())
+        usual = max((path.stat().st_size for path in found.values()), default=0)
         for number, path in sorted(found.items()):
             size = path.stat().st_size
             if size == 0 or size != usual or size % row:
@@ -159,8 +163,12 @@ class OmEngine(ABC):
 
     def _found(self, work: Path) -> dict[int, Path]:
         """Number -> result, as far as the tool has got."""
-        matches = ((RESULT_NAME.fullmatch(path.name), path) for path in (work / OUT_NAME).glob("*/*.bin"))
+        matches = ((RESULT_NAME.fullmatch(path.name), path) for path in self._outputs(work))
         return {int(match[1]): path for match, path in matches if match}
+
+    def _outputs(self, work: Path) -> list[Path]:
+        """Every file that the tool has written for a batch, in its folder below ``out``."""
+        return sorted((work / OUT_NAME).glob("*/*.bin"))
 
     @abstractmethod
     def _command(self) -> list[str]:
@@ -227,6 +235,11 @@ class MsameEngine(OmEngine):
 
     def _read_times(self, work: Path, console: str) -> tuple[Summary, Path | None]:
         return parse_msame_console(console, f"{self.path}, console of msame"), None
+
+
+def _inputs(work: Path) -> dict[int, Path]:
+    """Number -> batch, of those that a call is to run."""
+    return {int(path.stem): path for path in (work / IN_NAME).iterdir()}
 
 
 def ais_bench_command(

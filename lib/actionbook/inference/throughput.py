@@ -1,35 +1,46 @@
-"""How many clips a second an engine takes."""
+"""How many clips a second an engine takes, and how much memory."""
 
 from __future__ import annotations
 
+import logging
 import resource
 import sys
+import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from actionbook.core.progress import tracked
-from actionbook.inference.engines import Engine
+from actionbook.inference.batches import link
 from actionbook.inference.errors import InferenceError
+from actionbook.inference.interface import IN_NAME, Engine, FolderEngine, fitting
 
 INSIDE = "copying the batch in, the network, copying the logits out; no decoding, no reading from disk"
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Throughput:
-    """Clips per second over repeated runs of one batch. Quartiles are of the clips per second of single runs."""
+    """Clips per second over repeated runs of one batch. Quartiles are of the clips per second of single runs.
+
+    What was timed and how the middle was taken is said in `inside`: figures with another `inside` do not compare.
+    """
 
     engine: str
     batch: int
     clip_shape: tuple[int, ...]
     runs: int
-    clips_per_second: float  # median
+    clips_per_second: float  # median; of the Ascend tools from their mean time
     lower_quartile: float
     upper_quartile: float
-    ms_per_batch: float  # median
-    first_ms: float  # the first run, with what is compiled or allocated then
-    peak_rss_mib: float  # of the whole process until now
+    ms_per_batch: float  # median; of the Ascend tools the mean
+    first_ms: float | None  # the first run, with what is compiled or allocated then; None: not known
+    peak_rss_mib: float | None  # of the whole process until now; None: it ran in another process
+    growth_rss_mib: float | None  # by how much resident memory grew from before the first run, at least
     inside: str = INSIDE
 
 
@@ -46,25 +57,35 @@ def measure(
 ) -> Throughput:
     """Time `engine` on one batch of random clips (standard normal, from `seed`).
 
-    After `warmup` runs (at least one), up to `repeats` timed ones, stopped after `seconds`, but not before 3. Raises
-    InferenceError where the engine does not take this batch.
+    After `warmup` runs (at least one), up to `repeats` timed ones, stopped after `seconds`, but not before 3. An engine
+    for a fixed batch that is given fewer clips works on a full batch, and only the real clips count. An OM engine's
+    tool is called once for `repeats` batches and times them itself (`Throughput.inside` says what it counts); then
+    `warmup` and `seconds` have no meaning. Raises InferenceError where the engine does not take this batch.
     """
     if batch < 1 or repeats < 1:
         raise InferenceError(f"batch {batch}, repeats {repeats}: expected 1 or more")
     if engine.batch_size is not None and batch > engine.batch_size:
         raise InferenceError(f"{engine.name} takes at most {engine.batch_size} clips at once, not {batch}")
     clips = np.random.default_rng(seed).standard_normal((batch, *clip_shape), dtype=np.float32)
+    if isinstance(engine, FolderEngine):
+        return _measure_at_once(engine, fitting(clips, engine.batch_size, clip_shape, engine.name), batch, repeats)
+    before, peak_before = resident_mib(), peak_rss_mib()
     first = _run(engine, clips)
     for _ in range(warmup - 1):
         _run(engine, clips)
     times: list[float] = []
+    resident: list[float] = []
     end = time.perf_counter() + seconds
     for _ in tracked(range(repeats), f"{engine.name}, batch {batch}", "runs", progress=progress):
         times.append(_run(engine, clips))
+        resident.append(resident_mib())
         if len(times) >= 3 and time.perf_counter() > end:
             break
     rates = batch / np.asarray(times)
     lower, median, upper = np.quantile(rates, [0.25, 0.5, 0.75])
+    peak = peak_rss_mib()
+    # Memory that is given back within a run shows only where it made a new peak of the process.
+    most = max(*resident, peak) if peak > peak_before else max(resident)
     return Throughput(
         engine=engine.name,
         batch=batch,
@@ -75,14 +96,80 @@ def measure(
         upper_quartile=float(upper),
         ms_per_batch=float(np.median(times) * 1e3),
         first_ms=first * 1e3,
-        peak_rss_mib=peak_rss_mib(),
+        peak_rss_mib=peak,
+        growth_rss_mib=max(0.0, most - before),
     )
+
+
+def measure_sizes(
+    engine: Engine,
+    batch_sizes: Iterable[int],
+    clip_shape: tuple[int, ...],
+    *,
+    warmup: int = 3,
+    repeats: int = 20,
+    seconds: float = 10.0,
+    seed: int = 0,
+    progress: bool = True,
+) -> list[Throughput]:
+    """`measure` for several batch sizes, smallest first, with one bar over the sizes.
+
+    Sizes above the engine's batch are left out, with a warning in the log. Growth of memory counts from before the
+    first size, since an engine keeps what a smaller batch had it allocate.
+    """
+    sizes = sorted(set(batch_sizes))
+    limit = engine.batch_size
+    fitting_sizes = [size for size in sizes if limit is None or size <= limit]
+    if skipped := sizes[len(fitting_sizes) :]:
+        logger.warning(
+            "%s takes at most %s clips at once; not measured: %s", engine.name, limit, ", ".join(map(str, skipped))
+        )
+    before, measured = resident_mib(), []
+    for size in tracked(fitting_sizes, f"{engine.name}, batch sizes", "sizes", progress=progress):
+        kept = max(0.0, resident_mib() - before)
+        one = measure(
+            engine, size, clip_shape, warmup=warmup, repeats=repeats, seconds=seconds, seed=seed, progress=False
+        )
+        growth = None if one.growth_rss_mib is None else one.growth_rss_mib + kept
+        measured.append(replace(one, growth_rss_mib=growth))
+    return measured
+
+
+def throughput_table(measured: Sequence[Throughput]) -> pd.DataFrame:
+    """One row for each measurement: the fields of `Throughput`, quartiles as ``low`` and ``high``.
+
+    ``results.pictures.throughput_plot`` takes it as it is.
+    """
+    names = list(Throughput.__dataclass_fields__)
+    table = pd.DataFrame([asdict(one) for one in measured], columns=names)
+    return table.rename(columns={"lower_quartile": "low", "upper_quartile": "high"})
 
 
 def peak_rss_mib() -> float:
     """Greatest resident memory of this process so far, MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)  # macOS counts bytes, Linux KiB
+
+
+def resident_mib() -> float:
+    """Resident memory of this process now, MiB; where the system does not say (no ``/proc``), the greatest so far."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return peak_rss_mib()
+    return pages * resource.getpagesize() / 2**20
+
+
+def _measure_at_once(engine: FolderEngine, full: np.ndarray, clips: int, repeats: int) -> Throughput:
+    """One call of the tool over `repeats` times the same full batch, of which the first `clips` are real."""
+    with tempfile.TemporaryDirectory(prefix="actionbook-measure-") as name:
+        inputs = Path(name) / IN_NAME
+        inputs.mkdir()
+        full.tofile(inputs / "0.bin")
+        for number in range(1, repeats):
+            link(inputs / "0.bin", inputs / f"{number}.bin")
+        engine.run_folder(Path(name), progress=False)
+    return engine.throughput(clips)
 
 
 def _run(engine: Engine, clips: np.ndarray) -> float:

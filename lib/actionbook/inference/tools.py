@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -48,15 +51,22 @@ def run_tool(command: Sequence[str], folder: Path, log: Path, tick: Callable[[],
     `tick` is called a few times a second. An exception, Ctrl-C among them, ends the tool too. Raises InferenceError
     where there is no such program.
     """
+    program = shutil.which(command[0])
+    if program is None:
+        raise InferenceError(f"{command[0]}: no such program. On a machine with an Ascend card, put it on the PATH")
+    arguments = [str(Path(program).absolute()), *command[1:]]  # a relative one would be looked for in `folder`
     with log.open("wb") as file:
         try:
             process = subprocess.Popen(
-                list(command), cwd=folder, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT
+                arguments,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # so that what the tool starts can be ended with it
             )
         except OSError as error:
-            raise InferenceError(
-                f"{command[0]}: cannot be started ({error}). On a machine with an Ascend card, put it on the PATH"
-            ) from error
+            raise InferenceError(f"{program}: cannot be started: {error}") from error
         try:
             while True:
                 try:
@@ -65,7 +75,7 @@ def run_tool(command: Sequence[str], folder: Path, log: Path, tick: Callable[[],
                     tick()
         finally:
             if process.poll() is None:
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
 
 
@@ -79,9 +89,9 @@ def explained(command: Sequence[str], status: int, console: str, expected_bytes:
     if sizes:
         causes.insert(
             0,
-            f"the OM's input takes {sizes[1]} bytes, a file of batches has {sizes[2]}, and one must be a whole multiple "
-            f"of the other; the batch size and clip shape stated here make {expected_bytes}. State those of atc's "
-            "--input_shape, or write the batches for them",
+            f"the OM's input takes {sizes[1]} bytes, a file of batches has {sizes[2]}, and the first must be a whole "
+            f"multiple of the second; the batch size and clip shape stated here make {expected_bytes}. State those of "
+            "atc's --input_shape, or write the batches for them",
         )
     if status in (-9, 137):
         causes.append("it was killed, often for want of memory")

@@ -1,0 +1,49 @@
+"""A stand-in for tests that follows msame's documented names, order and console output; not the tool."""
+
+# ruff: noqa: T201 (its console is what is read)
+
+from __future__ import annotations
+
+import getopt
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+import fake_om
+
+
+def main() -> int:
+    pairs, _ = getopt.gnu_getopt(sys.argv[1:], "", ["model=", "input=", "output=", "outfmt=", "device="])
+    options = {name[2:]: value for name, value in pairs}
+    if ".om" not in options["model"]:
+        print("[ERROR] input model file type is not .om , please check your model type!")
+        return 0  # as the tool does
+    model = fake_om.load(options["model"])
+    if int(options.get("device", 0)) > 7 or model.get("fail") == "device":
+        print("[ERROR] open device 0 failed\n[ERROR] Sample init resource failed")
+        return 1
+    output = Path(options["output"])
+    folder = output / time.strftime("%Y%m%d_%H_%M_%S_123456")
+    folder.mkdir()  # the folder given must be there, as for the tool
+    print(folder)
+    names = sorted(path.name for path in Path(options["input"]).iterdir() if not path.name.startswith("."))
+    times = []
+    for name in names:
+        print(f"[INFO] start to process file:{options['input']}/{name}")
+        data = Path(options["input"], name).read_bytes()
+        number = len(times)
+        if len(data) != model["batch"] * model["clip"] * 4 or int(name.split(".")[0]) in model["skip"]:
+            print("[ERROR] model execute failed")
+            continue
+        times.append(model["ms"] + number)
+        print(f"[INFO] model execute success\nInference time: {times[-1]:g}ms\n[INFO] output data success", flush=True)
+        fake_om.write(model, folder / f"{name.rpartition('.')[0]}_output_0.bin", fake_om.logits(model, data), number)
+    print(f"Inference average time : {sum(times) / max(len(times), 1):.2f} ms")
+    if len(times) > 1:
+        print(f"Inference average time without first time: {sum(times[1:]) / (len(times) - 1):.2f} ms")
+    print("[INFO] Execute sample success")
+    return 0
+
+
+sys.exit(main())

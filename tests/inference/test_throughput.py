@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+
+from actionbook.inference import AisBenchEngine, InferenceError, MsameEngine, measure, measure_sizes, throughput_table
+from actionbook.inference.throughput import peak_rss_mib, resident_mib
+
+SHAPE = (3, 2, 4, 5)
+
+
+def test_figures_are_consistent(sum_engine):
+    engine = sum_engine()
+    result = measure(engine, 2, SHAPE, warmup=2, repeats=7, progress=False)
+    assert (result.runs, engine.runs) == (7, 9)
+    assert 0 < result.lower_quartile <= result.clips_per_second <= result.upper_quartile
+    assert result.clips_per_second == pytest.approx(2 * 1e3 / result.ms_per_batch, rel=1e-6)
+    assert result.peak_rss_mib > 50
+    assert 0 <= result.growth_rss_mib < result.peak_rss_mib
+    assert measure(sum_engine(), 2, SHAPE, repeats=9, seconds=0, progress=False).runs == 3
+
+
+def test_what_does_not_fit_is_refused(sum_engine):
+    with pytest.raises(InferenceError, match="at most 4"):
+        measure(sum_engine(batch_size=4), 8, SHAPE, progress=False)
+    with pytest.raises(InferenceError, match="expected 1 or more"):
+        measure(sum_engine(), 0, SHAPE, progress=False)
+
+
+class Hoarder:
+    """Keeps 8 MiB for each clip that it has not seen so many of before."""
+
+    name, batch_size, sha256 = "hoarder", None, "0" * 64
+
+    def __init__(self):
+        self.kept = []
+
+    def run(self, batch):
+        while len(self.kept) < len(batch):
+            self.kept.append(np.ones(2**20))
+        return np.zeros((len(batch), 2), np.float32)
+
+
+class Spender(Hoarder):
+    """Takes 64 MiB more than this process has ever had, and gives it back."""
+
+    def run(self, batch):
+        np.ones(int(2**17 * (64 + peak_rss_mib() - resident_mib())))
+        return np.zeros((len(batch), 2), np.float32)
+
+
+def test_growth_counts_what_an_engine_keeps():
+    small, large = measure_sizes(Hoarder(), [8, 2], SHAPE, warmup=1, repeats=3, progress=False)
+    assert (small.batch, large.batch) == (2, 8)
+    assert 15 < small.growth_rss_mib < 30
+    assert 60 < large.growth_rss_mib < 90  # from before the smaller one, though only six are new
+
+
+def test_growth_sees_a_new_peak_that_is_given_back():
+    assert measure(Spender(), 8, SHAPE, warmup=1, repeats=1, progress=False).growth_rss_mib > 60
+
+
+def test_sizes_above_the_engines_are_left_out_and_named(sum_engine, caplog):
+    with caplog.at_level(logging.WARNING):
+        measured = measure_sizes(sum_engine(batch_size=4), [1, 4, 8, 16], SHAPE, repeats=3, progress=False)
+    assert [one.batch for one in measured] == [1, 4]
+    assert "sums takes at most 4 clips at once; not measured: 8, 16" in caplog.text
+
+
+def test_the_table_goes_into_the_plot(sum_engine):
+    from actionbook.results.pictures import throughput_plot
+
+    measured = measure_sizes(sum_engine(), [1, 2], SHAPE, repeats=3, progress=False)
+    table = throughput_table(measured)
+    assert list(table.batch) == [1, 2]
+    assert list(table.columns[:7]) == ["engine", "batch", "clip_shape", "runs", "clips_per_second", "low", "high"]
+    assert table.clips_per_second[1] == measured[1].clips_per_second
+    assert len(throughput_plot(table).axes[0].patches) == 2
+    assert list(throughput_table([]).columns) == list(table.columns)
+
+
+@pytest.mark.usefixtures("tools")
+@pytest.mark.parametrize(("kind", "runs", "mean"), [(AisBenchEngine, 5, 4.0), (MsameEngine, 4, 4.5)])
+def test_an_om_is_timed_by_its_tool(kind, runs, mean, om):
+    """5 batches of 2, 3, 4, 5 and 6 ms in one call; msame leaves out the first."""
+    engine = kind(om(4), batch_size=4, clip_shape=SHAPE)
+    result = measure(engine, 4, SHAPE, repeats=5, progress=False)
+    assert (result.runs, result.ms_per_batch) == (runs, mean)
+    assert result.clips_per_second == pytest.approx(4000 / mean)
+    assert "NPU only" in result.inside
+    assert result.growth_rss_mib is None
+    padded = measure(engine, 3, SHAPE, repeats=5, progress=False)
+    assert (padded.batch, padded.clips_per_second) == (3, pytest.approx(3000 / mean))
+    assert [one.batch for one in measure_sizes(engine, [4, 8], SHAPE, repeats=2, progress=False)] == [4]
