@@ -1,20 +1,36 @@
-"""From a trained network to files that run without its code: MINDIR, ONNX, and the commands that make OM of it."""
+"""From a trained network to files that run without its code: MINDIR, ONNX, OM, and what must be known beforehand."""
 
 from __future__ import annotations
 
 from actionbook.conversion.ascend import atc_command, converter_lite_command
+from actionbook.conversion.atc import AtcError, AtcMissing, AtcResult, run_atc
+from actionbook.conversion.atc_codes import explain
 from actionbook.conversion.check import check_explicit
 from actionbook.conversion.errors import ConversionError
 from actionbook.conversion.exporter import OnnxExport, export_onnx
-from actionbook.conversion.msexport import export_mindir, export_onnx_raw
+from actionbook.conversion.lite import run_converter_lite
+from actionbook.conversion.msexport import export_air, export_mindir, export_onnx_raw
+from actionbook.conversion.precision import quantise, store_half
+from actionbook.conversion.preflight import Preflight, preflight
 
 __all__ = [
+    "AtcError",
+    "AtcMissing",
+    "AtcResult",
     "ConversionError",
     "OnnxExport",
+    "Preflight",
     "atc_command",
     "check_explicit",
     "converter_lite_command",
+    "explain",
+    "export_air",
     "export_mindir",
     "export_onnx",
     "export_onnx_raw",
+    "preflight",
+    "quantise",
+    "run_atc",
+    "run_converter_lite",
+    "store_half",
 ]

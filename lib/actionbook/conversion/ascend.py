@@ -14,7 +14,7 @@ from pathlib import Path
 
 from actionbook.conversion.errors import ConversionError
 from actionbook.conversion.msexport import INPUT_NAME
-from actionbook.conversion.npu_smi import soc_remark
+from actionbook.core.npu_smi import soc_remark
 
 FRAMEWORKS = {".onnx": 5, ".air": 1}  # atc --framework; 0 is Caffe, 3 TensorFlow, and there is none for MINDIR
 PRECISION_MODES = (

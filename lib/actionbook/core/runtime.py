@@ -6,8 +6,6 @@ import os
 import platform
 import random
 import re
-import shutil
-import subprocess
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +15,7 @@ import numpy as np
 
 from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_tree
+from actionbook.core.npu_smi import NpuSmiError, driver_version, npu_smi
 from actionbook.core.paths import LIBRARY
 
 DEVICES = ("auto", "CPU", "GPU", "Ascend")
@@ -139,13 +138,8 @@ def _cann_version() -> str | None:
 
 
 def _driver_version() -> str | None:
-    """Version in the first line of ``npu-smi info``, None where there is no such tool or device."""
-    tool = shutil.which("npu-smi")
-    if tool is None:
-        return None
+    """Version of the Ascend driver, None where there is no such tool or device."""
     try:
-        done = subprocess.run([tool, "info"], capture_output=True, text=True, timeout=30, check=False)
-    except (OSError, subprocess.TimeoutExpired):
+        return driver_version(npu_smi("info"))
+    except NpuSmiError:
         return None
-    found = re.search(r"npu-smi\s+([\w.]+)", done.stdout)
-    return found.group(1) if found else None

@@ -112,12 +112,18 @@ def run_folder(stage: Stage, recipe: Recipe, index: pd.DataFrame, seed: int) -> 
     return folder
 
 
-def trained_network(stage: Stage, folder: str) -> nn.Cell:
-    """The network of the recipe's first run from its training folder (relative to the workspace), as recorded.
+def trained_network(stage: Stage, folder: str, run: str | None = None) -> nn.Cell:
+    """The network of a run, by default the recipe's first, from its training folder (relative to the workspace).
 
     Raises BookError if its checkpoint is missing or belongs to another network.
     """
-    recipe = stage.recipe.for_run(stage.recipe.training.runs[0])
+    runs = stage.recipe.training.runs
+    recipe = stage.recipe.for_run(next(r for r in runs if run in (None, r.name)))
     network = create_model(recipe.model.name, num_classes=len(stage.manifest.classes), **recipe.model.options)
     load_checkpoint(network, stage.folder / folder / "network.ckpt")
     return network
+
+
+def runs_of_same_clips(recipe: Recipe) -> list[str]:
+    """Names of the runs that see clips as the recipe describes them, so that one set of test batches serves all."""
+    return [run.name for run in recipe.training.runs if recipe.for_run(run).clips == recipe.clips]

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actionbook.conversion import npu_smi
-from actionbook.conversion.npu_smi import Chip, NpuSmiError, Soc, driver_version, read_npu_smi, soc_remark, soc_version
+from actionbook.core import npu_smi
+from actionbook.core.npu_smi import Chip, NpuSmiError, Soc, driver_version, read_npu_smi, soc_remark, soc_version
 
 STAND_INS = Path(__file__).parent / "stand_ins"
 TEXTS = STAND_INS / "npu_smi"
