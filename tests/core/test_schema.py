@@ -123,6 +123,20 @@ def test_merge_goes_into_mappings_and_alters_nothing() -> None:
     assert (base, changes) == ({"a": {"b": 1, "c": [1, 2]}, "d": 1}, {"a": {"c": [3]}, "d": {"e": 2}})
 
 
+def test_a_mapping_with_another_name_is_replaced_whole() -> None:
+    base = {"name": "recipe", "model": {"name": "wide", "options": {"width": 2, "dropout": 0.1}}}
+    assert merge(base, {"model": {"name": "deep", "options": {"depth": 3}}})["model"] == {
+        "name": "deep",
+        "options": {"depth": 3},
+    }
+    assert merge(base, {"model": {"name": "wide", "options": {"width": 1}}})["model"]["options"] == {
+        "width": 1,
+        "dropout": 0.1,
+    }
+    assert merge(base, {"model": {"options": {"width": 1}}})["model"]["name"] == "wide"
+    assert merge(base, {"name": "other"})["model"] == base["model"]
+
+
 def test_paths_are_shown_relative_to_the_checkout(tmp_path: Path) -> None:
     assert shown(ROOT / "book" / "x.md") == "book/x.md"
     assert shown(tmp_path) == str(tmp_path)

@@ -95,6 +95,17 @@ def test_accuracy_against_cost_takes_one_value_or_a_list() -> None:
     assert "200 M" in texts(figure)
 
 
+def test_one_network_at_several_widths_is_one_line_with_one_name() -> None:
+    data = pd.DataFrame({"label": ["a", "b", "a"], "macs": [1e8, 2.1e8, 2e8], "accuracy": [0.5, 0.601, 0.6]})
+    figure = pictures.accuracy_against_cost(data)
+    joined = [container[0].get_xdata().tolist() for container in figure.axes[0].containers]
+    assert joined == [[1e8, 2e8], [2.1e8]]
+    names = {text.get_text(): text for text in figure.axes[0].texts}
+    assert set(names) == {"a", "b"}
+    assert names["a"].xyann[1] == 0
+    assert names["b"].xyann[1] > 5  # its own height would cover the other's name
+
+
 def test_confusion_picture_shades_shares_of_the_row() -> None:
     figure = pictures.confusion_picture(np.array([[3, 1], [0, 0]]), ["a", "b"])
     shades = figure.axes[0].images[0].get_array()
@@ -122,17 +133,22 @@ def test_ladder_picture_takes_the_table_of_the_ladder() -> None:
 
 def test_differences_plot_handles_exact_absent_and_infinite() -> None:
     rows: list[dict[str, object]] = [
-        {"format": "MINDIR", "relative_difference": 0.0, "passed": True},
-        {"format": "OM", "relative_difference": None, "passed": False},
-        {"format": "ONNX", "relative_difference": 2e-6, "passed": True},
-        {"format": "raw", "relative_difference": float("inf"), "passed": False},
+        {"format": "MINDIR", "relative_difference": 0.0, "tolerance": 1e-4, "passed": True},
+        {"format": "OM", "relative_difference": None, "tolerance": None, "passed": False},
+        {"format": "ONNX", "relative_difference": 2e-6, "tolerance": 1e-4, "passed": True},
+        {"format": "int8", "relative_difference": 0.7, "tolerance": None, "passed": True},
+        {"format": "raw", "relative_difference": float("inf"), "tolerance": 1e-4, "passed": False},
     ]
     figure = pictures.differences_plot(rows)
     found = texts(figure)
     assert "exact" in found
     assert "2.0e-06" in found
     assert "not finite, failed" in found
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["raw", "ONNX", "MINDIR"]
+    assert "7.0e-01, judged by accuracy" in found
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["raw", "int8", "ONNX", "MINDIR"]
+    # Three tolerances are marked: at 1e-4, for the formats that have one.
+    marks = [line for line in figure.axes[0].lines if set(line.get_xdata()) == {1e-4}]
+    assert sorted(round(float(np.mean(line.get_ydata()))) for line in marks) == [0, 2, 3]
 
 
 def test_pictures_leave_the_settings_of_matplotlib_alone() -> None:

@@ -9,9 +9,7 @@ import re
 import shlex
 import shutil
 import signal
-import subprocess
 import tempfile
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +19,7 @@ from pathlib import Path
 from actionbook.conversion.errors import ConversionError
 from actionbook.core.files import sha256_file
 from actionbook.core.paths import shown
+from actionbook.core.process import run_logged
 
 KEPT_LINES = 5000  # of the console, for the search for error codes; the log file has all
 TAIL_LINES = 40
@@ -102,26 +101,27 @@ def run_tool(
     log = stem.with_name(f"{stem.name}.{tool.name}.log")
     lines: deque[str] = deque(maxlen=KEPT_LINES)
     started = time.perf_counter()
-    with _scratch(stem.parent) as folder, log.open("w", encoding="utf-8", errors="backslashreplace") as file:
 
-        def note(line: str) -> None:
-            file.write(line)
-            file.flush()
-            lines.append(line.rstrip())
-            logger.info("%s: %s", tool.name, lines[-1])
-            if on_line is not None:
-                on_line(lines[-1])
+    def note(line: str) -> None:
+        lines.append(line)
+        logger.info("%s: %s", tool.name, line)
+        if on_line is not None:
+            on_line(line)
 
-        file.write(f"$ {shlex.join(command)}\n")
-        file.flush()
+    with _scratch(stem.parent) as folder:
         returncode = None
         try:
-            returncode = _stream(_from_inside(tool, command, folder), folder, timeout, note)
+            inner = _from_inside(tool, command, folder)
+            returncode = run_logged(
+                inner, folder, log, first_line=f"$ {shlex.join(command)}\n", timeout=timeout, on_line=note
+            )
             _check_end(tool, returncode, "\n".join(lines))
             made = _made(tool, folder, stem.name)
-        except _FailedError as error:
+        except (_FailedError, OSError) as error:
+            own = isinstance(error, _FailedError | TimeoutError | FileNotFoundError)
+            why = str(error) if own else f"it cannot be started ({getattr(error, 'strerror', None) or error})"
             console = "\n".join(lines)
-            raise ToolError(f"{tool.name} failed: {error}", returncode=returncode, console=console, log=log) from None
+            raise ToolError(f"{tool.name} failed: {why}", returncode=returncode, console=console, log=log) from None
         path = _into_place(tool, folder, made, stem)
     seconds = time.perf_counter() - started
     tail = "\n".join(list(lines)[-TAIL_LINES:])
@@ -152,10 +152,7 @@ def _from_inside(tool: Tool, command: Sequence[str], folder: Path) -> list[str]:
 
     Paths are relative, so that the characters that the tools refuse may stand in the folders above.
     """
-    program = shutil.which(command[0])
-    if program is None:
-        raise _FailedError(f"{command[0]!r} is not on the PATH")
-    inner = [str(Path(program).absolute())]
+    inner = [command[0]]
     for argument in command[1:]:
         name, _, value = argument.partition("=")
         if name == tool.output_option:
@@ -166,51 +163,6 @@ def _from_inside(tool: Tool, command: Sequence[str], folder: Path) -> list[str]:
         else:
             inner.append(argument)
     return inner
-
-
-def _stream(command: Sequence[str], folder: Path, timeout: float | None, note: Callable[[str], None]) -> int:
-    """Run the command in `folder`, `note` every line that it writes, and return its exit status."""
-    timed_out = threading.Event()
-    try:
-        # A session of its own: the tools start compilers, which must end with them.
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise _FailedError(f"it cannot be started ({error.strerror})") from error
-
-    def stop() -> None:
-        timed_out.set()
-        _stop(process)
-
-    timer = threading.Timer(timeout, stop) if timeout is not None else None
-    with process:
-        try:
-            if timer is not None:
-                timer.start()
-            for line in process.stdout or ():
-                note(line)
-            process.wait()
-        finally:
-            if timer is not None:
-                timer.cancel()
-            if process.poll() is None:
-                _stop(process)
-    if timed_out.is_set():
-        raise _FailedError(f"it did not end within {timeout:g} s and was stopped")
-    return process.returncode
-
-
-def _stop(process: subprocess.Popen[str]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _check_end(tool: Tool, returncode: int, console: str) -> None:

@@ -128,11 +128,16 @@ class Training(Strict):
 class Export(Strict):
     """Formats and batch sizes for offline inference."""
 
-    batch_sizes: tuple[Positive, ...] = (1, 8)
+    batch_sizes: tuple[Positive, ...] = (1, 4, 8, 16, 32, 64)
     """Batch sizes whose throughput is measured."""
     inference_batch: Positive = 16
     """Clips in one .bin file (the original port's default)."""
     depthwise: Literal["banded", "grouped"] = "banded"
+    """How grouped 3-D convolutions are exported: in two dimensions along a band, or as they are."""
+    calibration_clips: Positive = 64
+    """Training clips from which the 8-bit quantisation takes its ranges."""
+    cann: str = "8.0"
+    """Release of CANN whose operators the preflight asks for."""
     soc_version: str = "Ascend310P3"
     """What `npu-smi info` names, with Ascend before it."""
 

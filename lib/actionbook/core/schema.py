@@ -90,8 +90,10 @@ def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     result = dict(base)
     for key, value in changes.items():
         old = result.get(key)
-        both = isinstance(old, dict) and isinstance(value, dict)
-        result[key] = merge(old, value) if both and value.get("name", old.get("name")) == old.get("name") else value
+        if isinstance(old, dict) and isinstance(value, dict) and value.get("name", old.get("name")) == old.get("name"):
+            result[key] = merge(old, value)
+        else:
+            result[key] = value
     return result
 
 

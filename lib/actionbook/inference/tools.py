@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import shutil
-import signal
-import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from actionbook.core.process import run_logged
 from actionbook.inference.errors import InferenceError
 
 TAIL = 15  # lines of the console that an error message quotes
@@ -46,37 +43,15 @@ _SIZES = re.compile(r"tensorsize:\s*(\d+)\s+filesize:\s*(\d+)\s+not match")
 
 
 def run_tool(command: Sequence[str], folder: Path, log: Path, tick: Callable[[], None]) -> int:
-    """Run `command` in `folder`, everything it prints going to `log`; returns its exit status.
-
-    `tick` is called a few times a second. An exception, Ctrl-C among them, ends the tool too. Raises InferenceError
-    where there is no such program.
-    """
-    program = shutil.which(command[0])
-    if program is None:
-        raise InferenceError(f"{command[0]}: no such program. On a machine with an Ascend card, put it on the PATH")
-    arguments = [str(Path(program).absolute()), *command[1:]]  # a relative one would be looked for in `folder`
-    with log.open("wb") as file:
-        try:
-            process = subprocess.Popen(
-                arguments,
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # so that what the tool starts can be ended with it
-            )
-        except OSError as error:
-            raise InferenceError(f"{program}: cannot be started: {error}") from error
-        try:
-            while True:
-                try:
-                    return process.wait(timeout=0.2)
-                except subprocess.TimeoutExpired:
-                    tick()
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+    """`run_logged`, with InferenceError where there is no such program or it cannot be started."""
+    try:
+        return run_logged(command, folder, log, tick=tick)
+    except FileNotFoundError as error:
+        raise InferenceError(
+            f"{command[0]}: no such program. On a machine with an Ascend card, put it on the PATH"
+        ) from error
+    except OSError as error:
+        raise InferenceError(f"{command[0]}: cannot be started: {error}") from error
 
 
 def explained(command: Sequence[str], status: int, console: str, expected_bytes: int) -> str:

@@ -136,18 +136,23 @@ def _converted(results: Mapping[str, Any]) -> tuple[State, str]:
     absent = f" Not run here: {', '.join(row['format'] for row in missing)}." if missing else ""
     if not rows:
         return "not run here", f"No exported file was compared with the network.{absent}"
-    wrong = [row for row in rows if not row["passed"]]
+    wrong = [row for row in rows if not row["passed"] and row.get("required", True)]
+    further = [f"{row['format']}: {_why(row)}" for row in rows if not row["passed"] and row not in wrong]
+    beside = f" Further rungs that fail: {'; '.join(further)}." if further else ""
     if wrong:
-        listed = "; ".join(
-            f"{row['format']}: {row.get('reason') or _short(row.get('relative_difference'))}" for row in wrong
-        )
-        return "failed", f"{len(wrong)} of {_count(rows, 'format')} fail: {listed}.{absent}"
+        listed = "; ".join(f"{row['format']}: {_why(row)}" for row in wrong)
+        return "failed", f"{len(wrong)} of {_count(rows, 'format')} fail: {listed}.{beside}{absent}"
     listed = "; ".join(
         f"{row['format']} on {row['clips']} clips, relative difference {_short(row['relative_difference'])}, "
         f"top-1 agreement {_percent(row['top1_agreement'])}"
         for row in rows
+        if row["passed"]
     )
-    return "shown", f"{listed}.{absent}"
+    return "shown", f"{listed}.{beside}{absent}"
+
+
+def _why(row: Mapping[str, Any]) -> str:
+    return row.get("reason") or _short(row.get("relative_difference"))
 
 
 def _reproduced(record: Record) -> tuple[State, str]:

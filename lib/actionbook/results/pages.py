@@ -1,4 +1,4 @@
-"""The pages of results: ``python -m actionbook.results.pages`` writes what scoreboard.md and status.md include."""
+"""Generated Markdown: ``python -m actionbook.results.pages`` writes what the pages include."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from actionbook.core.errors import BookError
 from actionbook.core.files import write_text_atomic
 from actionbook.core.paths import ROOT
+from actionbook.results import ascend_tables
 from actionbook.results.ladder import ladder
 from actionbook.results.markdown import escape, file_link, table
 from actionbook.results.records import Record, StageEntry, of_chapter, read_records
@@ -44,13 +45,14 @@ def status_page(records: Sequence[Record]) -> str:
 
 
 def write(out: Path, records: Sequence[Record]) -> None:
-    """Write scoreboard.md and status.md into the folder `out`."""
-    write_text_atomic(out / "scoreboard.md", scoreboard_page(records))
-    write_text_atomic(out / "status.md", status_page(records))
+    """Write scoreboard.md, status.md and the tables of the Ascend page into the folder `out`."""
+    pages = {"scoreboard.md": scoreboard_page(records), "status.md": status_page(records), **ascend_tables.pages()}
+    for name, text in pages.items():
+        write_text_atomic(out / name, text)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line; ends with a message instead of a traceback where a record or a published table is damaged."""
+    """Command line; ends with a message instead of a traceback where a record or a table of data is damaged."""
     parser = argparse.ArgumentParser(prog="python -m actionbook.results.pages", description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "book" / "_generated", help="folder of the pages")
     parser.add_argument("--work", type=Path, help="folder of the workspaces (default: as the notebooks)")

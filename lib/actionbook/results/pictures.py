@@ -110,28 +110,47 @@ def accuracy_against_cost(table: pd.DataFrame, xlabel: str = "multiply-accumulat
     """Accuracy against the operations of one clip, on a logarithmic axis.
 
     `table` has the columns ``label``, ``macs`` and ``accuracy`` (0..1: one number, or a list with one for each seed).
-    The dot is the mean, the bar reaches from the lowest to the highest seed.
+    The dot is the mean, the bar reaches from the lowest to the highest seed. Rows with the same label (one network at
+    several widths) are joined by a line and named once.
     """
     with style():
-        fig, ax = figure(3.6)
-        for number, row in enumerate(table.sort_values("macs").itertuples(index=False)):
-            found = np.atleast_1d(np.asarray(row.accuracy, dtype=float))
-            mean = found.mean()
-            reach = [[mean - found.min()], [found.max() - mean]]
-            ax.errorbar(row.macs, mean, reach, fmt=marker(number), color=colour(number), capsize=4, markersize=7)
-            ax.annotate(str(row.label), (row.macs, mean), (9, 0), textcoords="offset points", va="center", fontsize=9)
+        fig, ax = figure(3.9)
+        ends = []
+        for number, (label, rows) in enumerate(table.sort_values("macs").groupby("label", sort=False)):
+            found = [np.atleast_1d(np.asarray(value, dtype=float)) for value in rows["accuracy"]]
+            mean = np.array([values.mean() for values in found])
+            reach = np.array([mean - [v.min() for v in found], [v.max() for v in found] - mean])
+            look = {"color": colour(number), "marker": marker(number), "capsize": 4, "markersize": 7}
+            ax.errorbar(rows["macs"], mean, reach, linewidth=1.2, **look)
+            ends.append((float(rows["macs"].iloc[-1]), float(mean[-1]), str(label), colour(number)))
         ax.set_xscale("log")
         low, high = float(table["macs"].min()), float(table["macs"].max())
-        ax.set_xlim(low / 1.6, high * 2.6)  # room for the labels at the right
+        ax.set_xlim(low / 1.6, high * 3.2)  # room for the labels at the right
         ticks = [base * 10**power for power in range(4, 13) for base in (1, 2, 5)]
-        inside = [tick for tick in ticks if low / 1.6 <= tick <= high * 2.6]
+        inside = [tick for tick in ticks if low / 1.6 <= tick <= high * 3.2]
         ax.set_xticks(inside, [_operations(tick) for tick in inside])
         ax.minorticks_off()
         ax.set(xlabel=xlabel, ylabel="top-1 accuracy")
         ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         ax.yaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], min_n_ticks=3))
-        ax.margins(y=0.2)
+        ax.margins(y=0.12)
+        bottom, top = ax.get_ylim()
+        for height, (macs, last, label, shade) in zip(_apart(ends, (top - bottom) / 18), ends, strict=True):
+            offset = (9, 72 * 3.2 * (height - last) / (top - bottom))  # points; the axes are about 3.2 inches high
+            ax.annotate(label, (macs, last), offset, textcoords="offset points", va="center", fontsize=9, color=shade)
     return fig
+
+
+def _apart(ends: Sequence[tuple[float, float, str, str]], gap: float) -> list[float]:
+    """Heights for the labels of (operations, accuracy, ...) points, moved up where a neighbour's would be covered."""
+    heights = [mean for _, mean, *_ in ends]
+    order = sorted(range(len(ends)), key=lambda i: heights[i])
+    for place, i in enumerate(order):
+        for j in order[:place]:
+            near = max(ends[i][0], ends[j][0]) < 2.2 * min(ends[i][0], ends[j][0])
+            if near and heights[i] < heights[j] + gap:
+                heights[i] = heights[j] + gap
+    return heights
 
 
 def _operations(count: float) -> str:
@@ -233,28 +252,32 @@ def ladder_picture(table: pd.DataFrame) -> Figure:
     return fig
 
 
-def differences_plot(rows: Iterable[Mapping[str, object]] | pd.DataFrame, tolerance: float = 1e-4) -> Figure:
-    """Relative difference of each format's logits from the network's, on a logarithmic axis, with the tolerance.
+def differences_plot(rows: Iterable[Mapping[str, object]] | pd.DataFrame) -> Figure:
+    """Relative difference of each format's logits from the network's, on a logarithmic axis, with its tolerance.
 
-    `rows` have ``format``, ``relative_difference`` (None: not run, left out) and ``passed``, as the record of the
-    conversion stage does. A difference of zero is drawn at the left edge and called exact; one that is not finite,
-    at the right.
+    `rows` have ``format``, ``relative_difference`` (None: not run, left out), ``tolerance`` (None where the format is
+    judged by its accuracy) and ``passed``, as the record of the conversion stage does. A difference of zero is drawn at
+    the left edge and called exact; one that is not finite, at the right.
     """
     table = pd.DataFrame(rows if isinstance(rows, pd.DataFrame) else list(rows))
     table = table[table["relative_difference"].notna()].iloc[::-1]
     found = table["relative_difference"].to_numpy(dtype=float)
-    finite = found[np.isfinite(found) & (found > 0)]
-    edge = 10.0 * max(tolerance, *finite) if len(finite) else 10.0 * tolerance
+    limits = table["tolerance"].to_numpy(dtype=float)  # None becomes NaN
+    edge = 10.0 * max([1e-3, *found[np.isfinite(found)], *limits[np.isfinite(limits)]])
     with style():
-        fig, ax = figure(0.42 * len(table) + 1.2)
+        fig, ax = figure(0.42 * len(table) + 1.1)
         ax.set_xscale("log")
         ax.set_xlim(EXACT / 2, edge * 4)
-        for place, (value, passed) in enumerate(zip(found, table["passed"], strict=True)):
+        for place, (value, limit, passed) in enumerate(zip(found, limits, table["passed"], strict=True)):
             at = edge if not np.isfinite(value) else max(value, EXACT)
             shade = STATE_COLOURS["shown" if passed else "failed"]
             text = "exact" if value == 0 else f"{value:.1e}" if np.isfinite(value) else "not finite"
             ax.hlines(place, EXACT / 2, at, color=GRID, linewidth=2.5)
             ax.plot(at, place, "o" if passed else "X", color=shade, markersize=8)
+            if np.isfinite(limit):
+                ax.plot([limit, limit], [place - 0.3, place + 0.3], color=STATE_COLOURS["failed"], linewidth=2)
+            else:
+                text += ", judged by accuracy"
             ax.annotate(
                 text if passed else f"{text}, failed",
                 (at, place),
@@ -263,19 +286,10 @@ def differences_plot(rows: Iterable[Mapping[str, object]] | pd.DataFrame, tolera
                 va="center",
                 fontsize=9,
             )
-        ax.axvline(tolerance, color=STATE_COLOURS["failed"], linestyle="--", linewidth=1.3)
-        ax.annotate(
-            f"tolerance {tolerance:.0e}",
-            (tolerance, len(table) - 0.45),
-            (4, 0),
-            textcoords="offset points",
-            fontsize=8.5,
-            va="top",
-            color=STATE_COLOURS["failed"],
-        )
         ax.set_yticks(range(len(table)), table["format"])
         ax.set(
-            ylim=(-0.6, len(table) - 0.3), xlabel="greatest difference of a logit, in standard deviations of the logits"
+            ylim=(-0.6, len(table) - 0.4),
+            xlabel="greatest difference of a logit, in standard deviations of the logits; the mark is the tolerance",
         )
         ax.grid(False, axis="y")
     return fig

@@ -1,0 +1,72 @@
+"""Run another program to its end: no shell, its output in a log while it runs, and nothing of it left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+POLL_SECONDS = 0.2
+
+
+def run_logged(
+    command: Sequence[str],
+    folder: Path,
+    log: Path,
+    *,
+    first_line: str = "",
+    timeout: float | None = None,
+    on_line: Callable[[str], None] | None = None,
+    tick: Callable[[], None] | None = None,
+) -> int:
+    """Run `command` in `folder`; everything it prints goes to the file `log`, after `first_line`. Its exit status.
+
+    `on_line` gets each line as it appears, `tick` is called a few times a second. An exception, Ctrl-C among them, ends
+    the program with all that it has started. Raises FileNotFoundError where it is not on the PATH, another OSError
+    where it cannot be started, and TimeoutError after `timeout` seconds.
+    """
+    program = shutil.which(command[0])
+    if program is None:
+        raise FileNotFoundError(f"{command[0]!r} is not on the PATH")
+    arguments = [str(Path(program).absolute()), *command[1:]]  # a relative one would be looked for in `folder`
+    end = None if timeout is None else time.monotonic() + timeout
+    with log.open("wb") as file, log.open("rb") as written:
+        file.write(first_line.encode(errors="backslashreplace"))
+        file.flush()
+        written.seek(0, os.SEEK_END)
+        process = subprocess.Popen(
+            arguments,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # so that what the program starts can be ended with it
+        )
+        rest = b""
+        try:
+            while True:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(POLL_SECONDS)
+                ended = process.returncode is not None
+                *lines, rest = (rest + written.read()).split(b"\n")
+                if ended and rest:
+                    lines.append(rest)
+                if on_line is not None:
+                    for line in lines:
+                        on_line(line.decode("utf-8", errors="replace").rstrip("\r"))
+                if tick is not None:
+                    tick()
+                if ended:
+                    return process.returncode
+                if end is not None and time.monotonic() > end:
+                    raise TimeoutError(f"it did not end within {timeout:g} s and was stopped")
+        finally:
+            if process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
