@@ -1,4 +1,4 @@
-"""Layers: the fast depthwise convolution is the textbook one, dropout repeats, fresh weights have the stated spread."""
+"""Layers: the fast grouped convolution is the textbook one, so are the pools and the shuffle; dropout repeats."""
 
 from __future__ import annotations
 
@@ -7,37 +7,58 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn, ops
 
-from actionbook.core.runtime import set_device
 from actionbook.models.layers import (
     GROUPED_FORMS,
-    GroupedConv3d,
+    AvgPool3d,
+    ChannelShuffle,
     Dropout,
+    GroupedConv3d,
+    MaxPool3d,
     conv3d,
     init_fan_out,
+    init_uniform,
     set_grouped_form,
 )
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _graph_mode() -> None:
-    set_device("CPU")
+Triple = tuple[int, int, int]
 
 
-def textbook(x: np.ndarray, weight: np.ndarray, stride: int) -> np.ndarray:
-    """Depthwise 3x3x3 convolution with padding 1 by its definition, in float64."""
-    padded = np.pad(x.astype(np.float64), [(0, 0), (0, 0), (1, 1), (1, 1), (1, 1)])
-    sizes = [(size - 1) // stride + 1 for size in x.shape[2:]]
-    out = np.zeros((*x.shape[:2], *sizes))
-    for k in np.ndindex(3, 3, 3):
-        window = tuple(slice(k[d], k[d] + (sizes[d] - 1) * stride + 1, stride) for d in range(3))
-        out += padded[:, :, *window] * weight[None, :, 0, *k, None, None, None]
-    return out
+def windows(x: np.ndarray, kernel: Triple, stride: Triple, padding: Triple, fill: float = 0.0) -> np.ndarray:
+    """All windows of a padded clip, float64: (N, C, T_out, H_out, W_out, kT, kH, kW)."""
+    pads = [(0, 0), (0, 0), *((p, p) for p in padding)]
+    padded = np.pad(x.astype(np.float64), pads, constant_values=fill)
+    views = np.lib.stride_tricks.sliding_window_view(padded, kernel, axis=(2, 3, 4))
+    return views[:, :, :: stride[0], :: stride[1], :: stride[2]]
 
 
-def results(form: str, x: np.ndarray, weight: np.ndarray, stride: int, toward: np.ndarray) -> list[np.ndarray]:
-    """Output of a fresh cell, and the gradients of its inner product with `toward`: by input, by weight."""
-    cell = GroupedConv3d(x.shape[1], stride, form)
-    cell.weight.set_data(Tensor(weight))
+def textbook(
+    x: np.ndarray, weight: np.ndarray, stride: Triple, groups: int, toward: np.ndarray | None = None
+) -> list[np.ndarray]:
+    """Grouped convolution with padding kernel // 2 by its definition, in float64.
+
+    The output and, where `toward` is given, the gradients of its inner product with it: by input, by weight.
+    """
+    k, pad = weight.shape[2], weight.shape[2] // 2
+    seen = windows(x, (k, k, k), stride, (pad, pad, pad))
+    n, c, *sizes = seen.shape
+    seen = seen.reshape(n, groups, c // groups, *sizes)
+    taps = weight.astype(np.float64).reshape(groups, -1, *weight.shape[1:])
+    out = np.einsum("ngcthwijk,gocijk->ngothw", seen, taps).reshape(n, -1, *sizes[:3])
+    if toward is None:
+        return [out]
+    split = toward.astype(np.float64).reshape(n, groups, -1, *sizes[:3])
+    by_weight = np.einsum("ngcthwijk,ngothw->gocijk", seen, split).reshape(weight.shape)
+    padded = np.zeros((n, c, *(size + 2 * pad for size in x.shape[2:])))
+    for tap in np.ndindex(k, k, k):  # every tap sends its share back to where it read
+        share = np.einsum("ngothw,goc->ngcthw", split, taps[..., *tap]).reshape(n, c, *sizes[:3])
+        place = (slice(a, a + s * (size - 1) + 1, s) for a, s, size in zip(tap, stride, sizes[:3], strict=True))
+        padded[:, :, *place] += share
+    inside = (slice(pad, pad + size) for size in x.shape[2:])
+    return [out, padded[:, :, *inside], by_weight]
+
+
+def results(cell: GroupedConv3d, x: np.ndarray, toward: np.ndarray) -> list[np.ndarray]:
+    """Output of a cell, and the gradients of its inner product with `toward`: by input, by weight."""
 
     def product(clip: Tensor) -> tuple[Tensor, Tensor]:
         out = cell(clip)
@@ -48,33 +69,70 @@ def results(form: str, x: np.ndarray, weight: np.ndarray, stride: int, toward: n
     return [out.asnumpy(), by_input.asnumpy(), by_weight.asnumpy()]
 
 
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("frames", [1, 2, 5, 8])
-def test_both_depthwise_forms_are_the_textbook_convolution(frames: int, stride: int) -> None:
+# (channels in, channels out), kernel, stride, groups, frames: depthwise (as many groups as channels) and grouped.
+CONVOLUTIONS = [
+    ((4, 4), 3, 1, 4, 1),
+    ((4, 4), 3, 2, 4, 2),
+    ((4, 4), 3, 2, 4, 5),
+    ((4, 8), 3, 1, 4, 8),
+    ((4, 4), 5, (1, 2, 2), 4, 5),
+    ((4, 8), 1, 1, 4, 3),
+    ((6, 12), 1, 1, 3, 5),
+    ((6, 4), 1, 2, 2, 5),
+    ((6, 12), 3, (1, 2, 2), 3, 5),
+    ((8, 4), 3, 2, 2, 7),
+    ((6, 6), 5, 1, 2, 3),
+    ((4, 6), 5, (2, 1, 2), 2, 6),
+    ((3, 4), 3, 1, 1, 4),
+]
+
+
+@pytest.mark.parametrize(("channels", "kernel", "stride", "groups", "frames"), CONVOLUTIONS)
+def test_both_grouped_forms_are_the_textbook_convolution(
+    channels: tuple[int, int], kernel: int, stride: int | Triple, groups: int, frames: int
+) -> None:
+    inside, outside = channels
     rng = np.random.default_rng(frames)
-    x = rng.standard_normal((2, 4, frames, 7, 6)).astype(np.float32)
-    weight = rng.standard_normal((4, 1, 3, 3, 3)).astype(np.float32)
-    expected = textbook(x, weight, stride)
-    toward = rng.standard_normal(expected.shape).astype(np.float32)
-    banded, grouped = (results(form, x, weight, stride, toward) for form in GROUPED_FORMS)
-    for found in (banded[0], grouped[0]):
-        assert found.shape == expected.shape
-        np.testing.assert_allclose(found, expected, atol=1e-5)
-    # The gradient by the input is the adjoint: <conv(x), toward> = <x, gradient>.
-    inner = (expected * toward).sum()
-    assert (x * banded[1].astype(np.float64)).sum() == pytest.approx(inner, abs=1e-3)
-    assert (weight * banded[2].astype(np.float64)).sum() == pytest.approx(inner, abs=1e-3)
-    for one, other in zip(banded[1:], grouped[1:], strict=True):
-        np.testing.assert_allclose(one, other, atol=2e-5)
+    x = rng.standard_normal((2, inside, frames, 7, 6)).astype(np.float32)
+    cells = [GroupedConv3d(inside, outside, kernel, stride, groups, form=form) for form in GROUPED_FORMS]
+    weight = rng.standard_normal(cells[0].weight.shape).astype(np.float32)
+    assert weight.shape == (outside, inside // groups, kernel, kernel, kernel)
+    steps = (stride,) * 3 if isinstance(stride, int) else stride
+    toward = rng.standard_normal(textbook(x, weight, steps, groups)[0].shape).astype(np.float32)
+    expected = textbook(x, weight, steps, groups, toward)
+    assert expected[0].shape[2:] == tuple(-(-size // step) for size, step in zip(x.shape[2:], steps, strict=True))
+    for cell in cells:
+        cell.weight.set_data(Tensor(weight))
+        for found, wanted in zip(results(cell, x, toward), expected, strict=True):
+            assert found.shape == wanted.shape
+            np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())
 
 
-def test_unknown_depthwise_forms() -> None:
-    with pytest.raises(ValueError, match="depthwise form 'fast': expected one of banded, grouped"):
-        GroupedConv3d(2, form="fast")
+@pytest.mark.usefixtures("_pynative")
+def test_a_grouped_convolution_is_a_dense_one_between_its_groups() -> None:
+    rng = np.random.default_rng(0)
+    x = Tensor(rng.standard_normal((1, 6, 5, 7, 9)).astype(np.float32))
+    for kernel in (1, 3, 5):
+        grouped, dense = conv3d(6, 9, kernel, (1, 2, 2), groups=3), conv3d(6, 9, kernel, (1, 2, 2))
+        assert isinstance(grouped, GroupedConv3d)
+        assert isinstance(dense, nn.Conv3d)
+        weight = np.zeros(dense.weight.shape, np.float32)
+        for g in range(3):
+            weight[3 * g : 3 * g + 3, 2 * g : 2 * g + 2] = grouped.weight.asnumpy()[3 * g : 3 * g + 3]
+        dense.weight.set_data(Tensor(weight))
+        np.testing.assert_allclose(grouped(x).asnumpy(), dense(x).asnumpy(), atol=1e-5)
+
+
+def test_ill_formed_grouped_convolutions() -> None:
+    with pytest.raises(ValueError, match="form of grouped convolutions 'fast': expected one of banded, grouped"):
+        GroupedConv3d(2, 2, 3, 1, 2, form="fast")
+    for kernel, groups in ((2, 2), (3, 3)):
+        with pytest.raises(ValueError, match="expected an odd kernel and channels that are multiples of the groups"):
+            GroupedConv3d(6 if groups == 2 else 4, 6, kernel, 1, groups)
 
 
 def test_the_form_is_set_throughout_a_network() -> None:
-    network = nn.SequentialCell(GroupedConv3d(2), nn.SequentialCell(nn.ReLU(), GroupedConv3d(2, 2)))
+    network = nn.SequentialCell(GroupedConv3d(2, 2, 3, 1, 2), nn.SequentialCell(nn.ReLU(), conv3d(4, 2, 1, groups=2)))
     set_grouped_form(network, "grouped")
     forms = [cell.form for _, cell in network.cells_and_names() if isinstance(cell, GroupedConv3d)]
     assert forms == ["grouped", "grouped"]
@@ -86,6 +144,35 @@ def test_dense_convolutions_keep_sizes_at_stride_one() -> None:
     assert conv3d(2, 6, 3, (1, 2, 2))(ones).shape == (1, 6, 3, 3, 2)
     assert conv3d(2, 6, 1)(ones).shape == (1, 6, 3, 5, 4)
     assert [p.name for p in conv3d(2, 6, 3).get_parameters()] == ["weight"]  # no bias
+    assert [p.name for p in conv3d(2, 6, 3, bias=True).get_parameters()] == ["weight", "bias"]
+
+
+@pytest.mark.usefixtures("_pynative")
+@pytest.mark.parametrize("shape", [(1, 2, 1, 1, 1), (2, 3, 5, 7, 6), (1, 2, 8, 4, 9)])
+def test_maximum_pooling_never_takes_its_padding(shape: tuple[int, ...]) -> None:
+    x = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+    for clip in (x, -np.abs(x) - 1):
+        found = MaxPool3d()(Tensor(clip)).asnumpy()
+        expected = windows(clip, (3, 3, 3), (2, 2, 2), (1, 1, 1), fill=-np.inf).max(axis=(5, 6, 7))
+        assert found.shape == (*shape[:2], *(-(-size // 2) for size in shape[2:]))
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 2, 1, 1), (2, 3, 4, 7, 6), (1, 1, 8, 4, 9)])
+def test_average_pooling_counts_its_padding(shape: tuple[int, ...]) -> None:
+    x = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+    found = AvgPool3d(shape[1], (2, 3, 3), 2, (0, 1, 1))(Tensor(x)).asnumpy()
+    expected = windows(x, (2, 3, 3), (2, 2, 2), (0, 1, 1)).mean(axis=(5, 6, 7))
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("channels", "groups"), [(6, 1), (6, 2), (6, 3), (24, 4), (6, 6)])
+def test_the_shuffle_is_a_transposition_of_groups(channels: int, groups: int) -> None:
+    x = np.random.default_rng(2).standard_normal((2, channels, 2, 3, 4)).astype(np.float32)
+    found = ChannelShuffle(channels, groups)(Tensor(x)).asnumpy()
+    split = x.reshape(2, groups, channels // groups, 2, 3, 4)
+    np.testing.assert_array_equal(found, split.swapaxes(1, 2).reshape(x.shape))
 
 
 def masks(seed: int, calls: int = 12) -> np.ndarray:
@@ -116,17 +203,44 @@ def test_dropout_is_the_identity_in_evaluation_and_at_rate_zero() -> None:
     np.testing.assert_array_equal(Dropout(0.0).set_train(True)(Tensor(x)).asnumpy(), x)
 
 
-def test_initial_weights_have_the_stated_spread() -> None:
-    network = nn.SequentialCell(conv3d(16, 64, 3), nn.BatchNorm3d(64), GroupedConv3d(64), nn.Dense(64, 500))
-    init_fan_out(network, seed=1)
-    values = {p.name: p.asnumpy() for p in network.get_parameters()}
-    spread = {name: value.std() for name, value in values.items() if name.endswith("weight")}
-    assert spread == {
-        "0.weight": pytest.approx(np.sqrt(2 / (27 * 64)), rel=0.03),
-        "2.weight": pytest.approx(np.sqrt(2 / (27 * 64)), rel=0.06),
-        "3.weight": pytest.approx(0.01, rel=0.03),
-    }
-    assert all(abs(values[name].mean()) < 0.1 * std for name, std in spread.items())
+def network() -> nn.Cell:
+    grouped = GroupedConv3d(64, 64, 3, 1, 8)
+    return nn.SequentialCell(conv3d(16, 64, 3, bias=True), nn.BatchNorm3d(64), grouped, nn.Dense(64, 500))
+
+
+@pytest.mark.parametrize("linear_std", [0.01, None])
+def test_initial_weights_by_fan_out(linear_std: float | None) -> None:
+    cell = network()
+    init_fan_out(cell, 1, linear_std)
+    values = {p.name: p.asnumpy() for p in cell.get_parameters()}
+    assert values["0.weight"].std() == pytest.approx(np.sqrt(2 / (27 * 64)), rel=0.03)
+    assert values["2.weight"].std() == pytest.approx(np.sqrt(2 / (27 * 64)), rel=0.03)
+    assert np.abs(values["0.weight"]).max() > 3 * values["0.weight"].std()  # normal, not uniform
+    if linear_std is None:
+        is_uniform(values["3.weight"], 1 / np.sqrt(64))
+    else:
+        assert values["3.weight"].std() == pytest.approx(linear_std, rel=0.03)
+    has_plain_norms_and_biases(values)
+
+
+def test_initial_weights_by_default() -> None:
+    cell = network()
+    init_uniform(cell, 1)
+    values = {p.name: p.asnumpy() for p in cell.get_parameters()}
+    is_uniform(values["0.weight"], 1 / np.sqrt(27 * 16))
+    is_uniform(values["2.weight"], 1 / np.sqrt(27 * 8))
+    is_uniform(values["3.weight"], 1 / np.sqrt(64))
+    has_plain_norms_and_biases(values)
+
+
+def is_uniform(weight: np.ndarray, bound: float) -> None:
+    assert np.abs(weight).max() <= bound
+    assert weight.std() == pytest.approx(bound / np.sqrt(3), rel=0.03)
+
+
+def has_plain_norms_and_biases(values: dict[str, np.ndarray]) -> None:
+    assert all(abs(value.mean()) < 0.1 * value.std() for name, value in values.items() if name.endswith("weight"))
+    assert (values["0.bias"] == 0).all()
     assert (values["3.bias"] == 0).all()
     for name, value in {"gamma": 1, "moving_variance": 1, "beta": 0, "moving_mean": 0}.items():
         assert (values[f"1.bn2d.{name}"] == value).all()

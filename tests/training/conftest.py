@@ -12,7 +12,7 @@ from actionbook.clips.pipeline import TrainingSource
 from actionbook.core.recipe import Clips, Training
 from actionbook.core.runtime import set_device
 from actionbook.datasets.index import subset
-from actionbook.models.layers import DepthwiseConv3d, Dropout, conv3d, init_fan_out
+from actionbook.models.layers import Dropout, conv3d, init_fan_out
 
 
 class TinyNetwork(nn.Cell):
@@ -21,7 +21,7 @@ class TinyNetwork(nn.Cell):
     def __init__(self, classes: int = 2, channels: int = 4, dropout: float = 0.0, seed: int = 0) -> None:
         super().__init__()
         self.features = nn.SequentialCell(
-            conv3d(3, channels, 3, 2), nn.BatchNorm3d(channels), nn.ReLU(), DepthwiseConv3d(channels)
+            conv3d(3, channels, 3, 2), nn.BatchNorm3d(channels), nn.ReLU(), conv3d(channels, channels, 3, groups=channels)
         )
         self.classifier = nn.SequentialCell(Dropout(dropout, seed), nn.Dense(channels, classes))
         init_fan_out(self, seed, linear_std=0.1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from actionbook.weights import LAYOUTS, WeightsError
-from actionbook.weights.layouts import get_layout, to_original, torch_name
+from actionbook.weights.layouts import get_layout, okankop_name, to_original, torch_name
 
 NAMES = {
     "features.0.0.weight": "features.0.0.weight",
@@ -22,6 +22,27 @@ NAMES = {
 @pytest.mark.parametrize("name", NAMES)
 def test_torch_names(name: str) -> None:
     assert torch_name(name) == NAMES[name]
+
+
+BRANCHES = {
+    "features.0.branch1.1.bn2d.moving_mean": "features.0.banch1.1.running_mean",
+    "features.15.branch2.0.weight": "features.15.banch2.0.weight",
+    "branch1.weight": "banch1.weight",
+    # Only ShuffleNetV2's two branches are misspelt, and only as a whole part of a name.
+    "features.branch3.weight": "features.branch3.weight",
+    "features.branch12.weight": "features.branch12.weight",
+    "features.my_branch1.weight": "features.my_branch1.weight",
+}
+
+
+@pytest.mark.parametrize("name", [*NAMES, *BRANCHES])
+def test_names_of_efficient_3d_cnns(name: str) -> None:
+    assert okankop_name(name) == {**NAMES, **BRANCHES}[name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_branches_keep_their_spelling_in_other_layouts(name: str) -> None:
+    assert torch_name(f"branch1.{name}") == f"branch1.{NAMES[name]}"
 
 
 def test_prefix_is_stripped_once_and_only_in_front() -> None:

@@ -17,10 +17,15 @@ Triple = tuple[int, int, int]
 
 
 def conv3d(
-    in_channels: int, out_channels: int, kernel: int, stride: int | Triple = 1, groups: int = 1, bias: bool = False
+    in_channels: int, out_channels: int, kernel: int, stride: int | Triple = 1, *, groups: int = 1, bias: bool = False
 ) -> nn.Cell:
-    """3-D convolution padded by ``kernel // 2`` on every side of T, H and W. Weight (C_out, C_in / groups, k, k, k)."""
+    """3-D convolution padded by ``kernel // 2`` on every side of T, H and W. Weight (C_out, C_in / groups, k, k, k).
+
+    Raises ValueError for a bias in a grouped one, which no network of the book has.
+    """
     if groups > 1:
+        if bias:
+            raise ValueError(f"{groups} groups: grouped convolutions have no bias here")
         return GroupedConv3d(in_channels, out_channels, kernel, stride, groups)
     return nn.Conv3d(in_channels, out_channels, kernel, stride, pad_mode="pad", padding=kernel // 2, has_bias=bias)
 
@@ -67,6 +72,7 @@ class GroupedConv3d(nn.Cell):
         kernel: int,
         stride: int | Triple = 1,
         groups: int = 1,
+        *,
         form: str = "banded",
     ) -> None:
         super().__init__()
@@ -97,7 +103,9 @@ class GroupedConv3d(nn.Cell):
         n, c, t, h, w = x.shape
         out, k = self.channels[1], self.kernel
         if k == 1 and self.stride == (1, 1, 1):
-            rows = ops.conv2d(x.reshape(n, c, t * h, w), self.weight.reshape(out, -1, 1, 1), None, 1, "valid", 0, 1, self.groups)
+            rows = ops.conv2d(
+                x.reshape(n, c, t * h, w), self.weight.reshape(out, -1, 1, 1), None, 1, "valid", 0, 1, self.groups
+            )
             return rows.reshape(n, out, t, h, w)
         t_out = (t - 1) // self.stride[0] + 1
         taps = self.weight.reshape(-1, k, k * k).transpose(0, 2, 1)
@@ -109,32 +117,105 @@ class GroupedConv3d(nn.Cell):
 
 
 class MaxPool3d(nn.Cell):
-    """Largest value of every 3x3x3 neighbourhood, stride 2, padding 1, as all networks of this family pool."""
+    """Largest value of every window; by default 3x3x3, stride 2, padding 1, as all networks of this family pool.
 
-    def __init__(self, kernel: int = 3, stride: int = 2) -> None:
+    `padding` is ``kernel // 2`` if not given. `ceil_mode` rounds sizes up: a last window may reach beyond the padding.
+    Images (N, C, H, W) are pooled as single frames, with a kernel of 1 frame: MindSpore exports no padded 2-D pool.
+    """
+
+    def __init__(
+        self,
+        kernel: int | Triple = 3,
+        stride: int | Triple = 2,
+        padding: int | Triple | None = None,
+        *,
+        ceil_mode: bool = False,
+    ) -> None:
         super().__init__()
-        self.pool = ops.MaxPool3D(kernel, stride, "pad", (kernel // 2,) * 6)
+        sizes, strides = _triple(kernel), _triple(stride)
+        sides = (sizes[0] // 2, sizes[1] // 2, sizes[2] // 2) if padding is None else _triple(padding)
+        pads = _pool_pads(sizes, strides, sides, ceil_mode=ceil_mode, extend=False)
+        self.pool = ops.MaxPool3D(sizes, strides, "pad", pads, ceil_mode=ceil_mode)
 
     def construct(self, x: Tensor) -> Tensor:
-        """(N, C, T, H, W) -> (N, C, ceil(T/2), ceil(H/2), ceil(W/2))."""
+        """(N, C, T, H, W) -> (N, C, T_out, H_out, W_out), sizes (size + 2 * padding - kernel) / stride + 1."""
+        if x.ndim == 4:
+            return self.pool(x.expand_dims(2)).squeeze(2)
         return self.pool(x)
 
 
 class AvgPool3d(nn.Cell):
-    """Mean over a window, zeros of the padding counted in, as a depthwise convolution with equal weights.
+    """Mean over a window, as a depthwise convolution with equal weights.
 
-    MindSpore exports no 3-D average pooling, and Ascend's library lists it for its newest chips only.
+    Zeros of the padding are counted in, or left out where `count_include_pad` is false. `ceil_mode` rounds sizes up;
+    what lies beyond the padding never counts (PyTorch's rules). A constant map of the counts then corrects the
+    convolution. Images (N, C, H, W) are pooled as single frames, with a kernel of 1 frame. MindSpore exports no 3-D
+    and no padded 2-D average pool, and Ascend's library lists it for its newest chips only.
     """
 
-    def __init__(self, channels: int, kernel: Triple, stride: int, padding: Triple) -> None:
+    def __init__(
+        self,
+        channels: int,
+        kernel: int | Triple,
+        stride: int | Triple,
+        padding: int | Triple = 0,
+        *,
+        count_include_pad: bool = True,
+        ceil_mode: bool = False,
+    ) -> None:
         super().__init__()
-        pads = tuple(p for p in padding for _ in range(2))
-        self.weight = Tensor(np.full((channels, 1, *kernel), 1 / np.prod(kernel), np.float32))
-        self.conv = ops.Conv3D(channels, kernel, mode=1, pad_mode="pad", pad=pads, stride=stride, group=channels)
+        self.kernel, self.stride, self.padding = _triple(kernel), _triple(stride), _triple(padding)
+        self.count_include_pad, self.ceil_mode = count_include_pad, ceil_mode
+        pads = _pool_pads(self.kernel, self.stride, self.padding, ceil_mode=ceil_mode, extend=ceil_mode)
+        self.weight = Tensor(np.full((channels, 1, *self.kernel), 1 / np.prod(self.kernel), np.float32))
+        self.conv = ops.Conv3D(
+            channels, self.kernel, mode=1, pad_mode="pad", pad=pads, stride=self.stride, group=channels
+        )
 
     def construct(self, x: Tensor) -> Tensor:
-        """(N, C, T, H, W) -> (N, C, T_out, H_out, W_out), sizes (size + 2 * padding - kernel) // stride + 1."""
-        return self.conv(x, self.weight.astype(x.dtype))
+        """(N, C, T, H, W) -> (N, C, T_out, H_out, W_out), sizes (size + 2 * padding - kernel) / stride + 1."""
+        if x.ndim == 4:
+            return self.pooled(x.expand_dims(2)).squeeze(2)
+        return self.pooled(x)
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """As `construct`, of clips only."""
+        y = self.conv(x, self.weight.astype(x.dtype))
+        if self.count_include_pad and not self.ceil_mode:
+            return y
+        window = (self.kernel, self.stride, self.padding)
+        return y * _shares(x.shape[2:], y.shape[2:], window, self.count_include_pad).astype(x.dtype)
+
+
+def _triple(size: int | Triple) -> Triple:
+    return (size, size, size) if isinstance(size, int) else size
+
+
+def _pool_pads(kernel: Triple, stride: Triple, padding: Triple, *, ceil_mode: bool, extend: bool) -> tuple[int, ...]:
+    """Padding before and after T, H and W, checked.
+
+    Rounding up is rounding down with ``stride - 1`` more at the end, which `extend` adds for an operator that only
+    rounds down.
+    """
+    if any(2 * p > k for k, p in zip(kernel, padding, strict=True)):
+        raise ValueError(f"padding {padding}: expected at most half of the kernel {kernel}")
+    if ceil_mode and any(s > k - p for k, s, p in zip(kernel, stride, padding, strict=True)):
+        raise ValueError(
+            f"kernel {kernel}, stride {stride}, padding {padding}: a window could be all padding (ceil_mode)"
+        )
+    return tuple(n for s, p in zip(stride, padding, strict=True) for n in (p, p + (s - 1) * extend))
+
+
+@ops.constexpr
+def _shares(sizes: Triple, out_sizes: Triple, window: tuple[Triple, Triple, Triple], include_pad: bool) -> Tensor:
+    """What a mean over the whole window must be multiplied by, (1, 1, T_out, H_out, W_out), so that less counts."""
+    shares = np.ones((1, 1, 1, 1, 1))
+    for axis, (kernel, stride, padding) in enumerate(zip(*window, strict=True)):
+        start = np.arange(out_sizes[axis]) * stride - padding
+        beyond = padding if include_pad else 0
+        count = np.minimum(start + kernel, sizes[axis] + beyond) - np.maximum(start, -beyond)
+        shares = shares * (kernel / count).reshape([-1 if i == 2 + axis else 1 for i in range(5)])
+    return Tensor(shares.astype(np.float32))
 
 
 class ChannelShuffle(nn.Cell):
@@ -181,7 +262,7 @@ def init_fan_out(network: nn.Cell, seed: int, linear_std: float | None = None) -
     """Initialise as the field's MobileNetV2, SqueezeNet and ResNet code does, from NumPy's generator.
 
     Convolutions ~ N(0, sqrt(2 / (kT * kH * kW * C_out))) with zero bias, batch norm scale 1 and shift 0; dense layers
-    ~ N(0, linear_std) with zero bias, or PyTorch's default where `linear_std` is None
+    ~ N(0, linear_std) with zero bias, or as `init_uniform` where `linear_std` is None
     (okankop/Efficient-3DCNNs, models/mobilenetv2.py, squeezenet.py, resnet.py).
     """
     rng = np.random.default_rng(seed)
@@ -199,8 +280,8 @@ def init_fan_out(network: nn.Cell, seed: int, linear_std: float | None = None) -
 def init_uniform(network: nn.Cell, seed: int) -> None:
     """Initialise as PyTorch does by default, from NumPy's generator; batch norm scale 1 and shift 0.
 
-    Weights ~ U(-b, b) with b = 1 / sqrt(fan_in), biases zero (okankop/Efficient-3DCNNs, models/mobilenet.py and
-    shufflenet*.py, leave it at the default).
+    Weights ~ U(-b, b) with b = 1 / sqrt(fan_in) (okankop/Efficient-3DCNNs, models/mobilenet.py and shufflenet*.py,
+    leave it at the default). Biases, which PyTorch draws from the same interval, are zero.
     """
     rng = np.random.default_rng(seed)
     _initialise(network, lambda shape: _default(rng, shape) if len(shape) > 1 else np.zeros(shape))

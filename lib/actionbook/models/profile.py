@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import mindspore as ms
@@ -21,7 +22,7 @@ def layer_table(network: nn.Cell, clip_shape: tuple[int, int, int, int] = (3, 16
     """
     rows: list[dict[str, Any]] = []
 
-    def note(name: str, cell: nn.Cell, output: Any) -> None:
+    def note(name: str, cell: nn.Cell, output: Tensor) -> None:
         shape = tuple(output.shape[1:])
         rows.append(
             {
@@ -33,19 +34,33 @@ def layer_table(network: nn.Cell, clip_shape: tuple[int, int, int, int] = (3, 16
             }
         )
 
+    watch_outputs(network, np.zeros((1, *clip_shape), np.float32), _is_layer, note)
+    return pd.DataFrame(rows)
+
+
+def watch_outputs(
+    network: nn.Cell,
+    clips: np.ndarray,
+    wanted: Callable[[nn.Cell], bool],
+    note: Callable[[str, nn.Cell, Tensor], None],
+) -> None:
+    """Run `clips` (N, C, T, H, W) through `network` and call `note` with the outputs of its `wanted` cells.
+
+    `note` gets a cell's name, the cell and its output, each time that the cell has run, in order of execution.
+    """
+
     def watch(name: str, cell: nn.Cell) -> Any:
         return cell.register_forward_hook(lambda _cell, _inputs, output: note(name, cell, output))
 
     mode = ms.get_context("mode")
-    hooks = [watch(name, cell) for name, cell in network.cells_and_names() if _is_layer(cell)]
+    hooks = [watch(name, cell) for name, cell in network.cells_and_names() if wanted(cell)]
     try:
         ms.set_context(mode=ms.PYNATIVE_MODE)  # hooks see nothing in GRAPH mode
-        network(Tensor(np.zeros((1, *clip_shape), np.float32))).asnumpy()
+        network(Tensor(clips)).asnumpy()
     finally:
         ms.set_context(mode=mode)
         for hook in hooks:
             hook.remove()
-    return pd.DataFrame(rows)
 
 
 def count_parameters(network: nn.Cell) -> int:

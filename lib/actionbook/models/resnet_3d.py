@@ -25,7 +25,8 @@ class ShortcutA(nn.Cell):
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
-        self.ones = Tensor(np.eye(out_channels, in_channels, dtype=np.float32).reshape(out_channels, in_channels, 1, 1, 1))
+        ones = np.eye(out_channels, in_channels, dtype=np.float32)
+        self.ones = Tensor(ones.reshape(out_channels, in_channels, 1, 1, 1))
         self.pick = ops.Conv3D(out_channels, 1, stride=stride)
 
     def construct(self, x: Tensor) -> Tensor:
@@ -69,7 +70,7 @@ class Bottleneck(nn.Cell):
     """1x1x1 -> 3x3x3, in `groups` and with the stride -> 1x1x1, beside a shortcut."""
 
     def __init__(
-        self, in_channels: int, middle: int, out_channels: int, stride: int, kind: str, groups: int = 1
+        self, in_channels: int, middle: int, out_channels: int, stride: int, kind: str, *, groups: int = 1
     ) -> None:
         super().__init__()
         self.conv1 = conv3d(in_channels, middle, 1)
@@ -147,7 +148,8 @@ def resnext101(
             raise ValueError(f"width {width}: the groups of the first stage would be empty; expected 1/4 or more")
         blocks = []
         for i in range(repeats):
-            blocks.append(Bottleneck(channels, middle, out, 2 if stage and i == 0 else 1, shortcut, cardinality))
+            stride = 2 if stage and i == 0 else 1
+            blocks.append(Bottleneck(channels, middle, out, stride, shortcut, groups=cardinality))
             channels = out
         stages.append(blocks)
     return ResNet(num_classes, int(64 * width), stages, channels, seed)

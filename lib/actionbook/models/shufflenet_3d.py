@@ -6,6 +6,7 @@ original program okankop/Efficient-3DCNNs, models/shufflenet.py, whose parameter
 
 from __future__ import annotations
 
+import numpy as np
 from mindspore import Tensor, nn, ops
 
 from actionbook.models.layers import AvgPool3d, ChannelShuffle, Dropout, MaxPool3d, conv3d, init_uniform
@@ -23,11 +24,18 @@ REPEATS = (4, 8, 4)
 STEM = 24
 
 
+@ops.constexpr
+def _paired(frames: int) -> Tensor:
+    """Indices of the frames, the last one twice if they are odd in number."""
+    return Tensor(np.minimum(np.arange(frames + frames % 2), frames - 1).astype(np.int32))
+
+
 class Unit(nn.Cell):
     """Grouped 1x1x1 -> shuffle -> depthwise 3x3x3 -> grouped 1x1x1, beside a shortcut.
 
     With stride 1 the input is added. With stride 2 its average pooling is appended, so the convolutions make only the
-    channels that are missing.
+    channels that are missing. The pooling takes frames in pairs; where one is left over, which the original program
+    cannot take, it is a pair with itself.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, groups: int) -> None:
@@ -47,20 +55,23 @@ class Unit(nn.Cell):
         self.pool = AvgPool3d(in_channels, (2, 3, 3), 2, (0, 1, 1)) if stride == 2 else None
 
     def construct(self, x: Tensor) -> Tensor:
-        """(N, C, T, H, W) -> (N, C_out, T/s, H/s, W/s)."""
+        """(N, C, T, H, W) -> (N, C_out, T/s, H/s, W/s), sizes rounded up."""
         y = self.shuffle(ops.relu(self.bn1(self.conv1(x))))
         y = self.bn3(self.conv3(self.bn2(self.conv2(y))))  # no activation after the depthwise convolution
         if self.pool is None:
             return ops.relu(x + y)
+        if x.shape[2] % 2:
+            x = ops.gather(x, _paired(x.shape[2]), 2)
         return ops.relu(ops.concat((y, self.pool(x)), 1))
 
 
 class ShuffleNet(nn.Cell):
     """3-D ShuffleNet: float32 clips (N, 3, T, H, W) -> logits (N, num_classes).
 
-    `width` multiplies the channels of every layer, rounded down; `groups` is 1, 2, 3 (the paper's), 4 or 8. T must be
-    even after the stem's pooling wherever a stage halves it: 16 frames are, at 112x112 the features end as 1x4x4.
-    Raises ValueError for other groups.
+    `width` multiplies the channels of every layer, rounded down; `groups` is 1, 2, 3 (the paper's), 4 or 8. At width 1
+    with 3 groups and 16x112x112 the features end as 960 channels of 1x4x4. Clips may have any number of frames, those
+    of the original program multiples of 16. Raises ValueError for other groups, or a width whose channels do not fill
+    them.
     """
 
     def __init__(

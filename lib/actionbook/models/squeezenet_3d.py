@@ -13,8 +13,12 @@ from actionbook.models.layers import Dropout, MaxPool3d, conv3d, init_fan_out
 POOL = None
 # Squeeze channels and channels of each expansion; POOL halves time and space. Inputs follow from what is before.
 FIRES = {
-    "1.0": (POOL, (16, 64), (16, 64), POOL, (32, 128), (32, 128), POOL, (48, 192), (48, 192), (64, 256), POOL, (64, 256)),
-    "1.1": (POOL, (16, 64), (16, 64), POOL, (32, 128), (32, 128), POOL, (48, 192), (48, 192), POOL, (64, 256), (64, 256)),
+    "1.0": (
+        POOL, (16, 64), (16, 64), POOL, (32, 128), (32, 128), POOL, (48, 192), (48, 192), (64, 256), POOL, (64, 256),
+    ),
+    "1.1": (
+        POOL, (16, 64), (16, 64), POOL, (32, 128), (32, 128), POOL, (48, 192), (48, 192), POOL, (64, 256), (64, 256),
+    ),
 }  # fmt: skip
 STEMS = {"1.0": (96, 7), "1.1": (64, 3)}  # channels, kernel
 

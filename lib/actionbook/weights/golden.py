@@ -3,9 +3,45 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import numpy as np
+
+
+@dataclass(frozen=True)
+class GoldenNetwork:
+    """A network that the authors' program was run with.
+
+    Attributes:
+        name: its name in the file of golden outputs.
+        model, options: what `create_model` makes it of, beside 101 classes.
+    """
+
+    name: str
+    model: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+# The networks of tests/models/data/efficient3d_golden.json: okankop/Efficient-3DCNNs at commit 9db09f6, in evaluation
+# mode, weights from `rule_made`, one clip RandomState(0).standard_normal((1, 3, 16, 112, 112)) as float32.
+EFFICIENT3D: Final = (
+    GoldenNetwork("mobilenetv2_1.0x", "mobilenetv2_3d", {"width": 1.0}),
+    GoldenNetwork("mobilenetv2_0.45x", "mobilenetv2_3d", {"width": 0.45}),
+    GoldenNetwork("mobilenet_1.0x", "mobilenet_3d", {"width": 1.0}),
+    GoldenNetwork("mobilenet_0.5x", "mobilenet_3d", {"width": 0.5}),
+    GoldenNetwork("shufflenet_1.0x_g3", "shufflenet_3d", {"width": 1.0, "groups": 3}),
+    GoldenNetwork("shufflenet_0.5x_g3", "shufflenet_3d", {"width": 0.5, "groups": 3}),
+    GoldenNetwork("shufflenet_1.5x_g3", "shufflenet_3d", {"width": 1.5, "groups": 3}),
+    GoldenNetwork("shufflenetv2_1.0x", "shufflenetv2_3d", {"width": 1.0}),
+    GoldenNetwork("shufflenetv2_0.25x", "shufflenetv2_3d", {"width": 0.25}),
+    GoldenNetwork("squeezenet1.1", "squeezenet_3d", {"version": "1.1"}),
+    GoldenNetwork("squeezenet1.0", "squeezenet_3d", {"version": "1.0"}),
+    GoldenNetwork("resnet18_A", "resnet18_3d", {"shortcut": "A"}),
+    GoldenNetwork("resnet50_B", "resnet50_3d", {"shortcut": "B"}),
+    GoldenNetwork("resnext101_B", "resnext101_3d", {"shortcut": "B"}),
+)
 
 
 def rule_made(tensors: Iterable[tuple[str, Iterable[int]]]) -> dict[str, np.ndarray]:

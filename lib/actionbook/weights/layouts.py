@@ -66,7 +66,6 @@ def torch_name(name: str) -> str:
     return f"{module}{dot}{leaf}"
 
 
-
 def okankop_name(name: str) -> str:
     """The name in a checkpoint of Efficient-3DCNNs, whose ShuffleNetV2 spells its branches ``banch1``, ``banch2``."""
     return re.sub(r"\bbranch([12])\b", r"banch\1", torch_name(name))
