@@ -18,6 +18,7 @@ from bench.errors import NotRun, PeerFailed
 from bench.harness import ROOT
 from bench.report import Result, as_json, table
 from bench.rows import ROWS
+from bench.rows.inference import MODELS
 from bench.session import QUICK, Scale, Session
 
 
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             scale=QUICK if options.quick else Scale(),
             videos_folder=options.videos,
             use_torch=not options.no_torch,
+            models=options.network or (),
         )
         results = [result for name in names for result in run_row(name, session)]
         facts = {**environment(), "kernel": platform.release(), "threads": session.threads, "quick": options.quick}
@@ -68,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         "Leave the machine alone meanwhile: rounds in which others used more than 8 % of it do not count.",
     )
     parser.add_argument("--only", action="append", choices=list(ROWS), help="this row only; may be given several times")
+    parser.add_argument("--network", action="append", choices=MODELS, help="in the row family, this one only; likewise")
     parser.add_argument("--json", type=Path, default=ROOT / "_build" / "bench.json", help="where the results go")
     parser.add_argument("--videos", type=Path, help="folder of videos for frames, clips and loader, not drawn ones")
     parser.add_argument("--no-torch", action="store_true", help="leave PyTorch out, and do not install it")

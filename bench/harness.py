@@ -18,7 +18,7 @@ import actionbook  # noqa: F401 (sets what MindSpore reads when it is imported; 
 from bench.errors import PeerFailed
 
 ROOT = Path(__file__).resolve().parents[1]
-PATIENCE = 300.0  # seconds; no contestant takes a tenth of that to start or to run a slice
+PATIENCE = 300.0  # seconds; no contestant takes a third of that to start, export or run a slice
 BUSY_LIMIT = 0.08  # share of the machine; above it a barrier between threads waits for a core that is not there
 # Since PyTorch asks for every large tensor anew and glibc gives it back to the kernel, page faults take most of its
 # time on some machines. These limits make glibc keep the memory.

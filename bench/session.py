@@ -21,6 +21,7 @@ from bench.harness import TUNED_MALLOC, Peer, Slice
 from bench.rounds import Pace, alternate
 from bench.torch_env import torch_python
 
+MODEL = "mobilenetv2_3d"  # of the rows that are about one network
 SIZES = ((320, 240), (340, 256))  # UCF101's, and what the field stores Kinetics in
 
 
@@ -29,6 +30,7 @@ class Scale:
     """Sizes of everything that is measured. The defaults are what the targets are about."""
 
     batch: int = 8
+    """At most; rows may take less."""
     clip: tuple[int, int, int, int] = (3, 16, 112, 112)
     width: float = 1.0
     num_classes: int = 101
@@ -37,10 +39,46 @@ class Scale:
     pace: Pace = field(default_factory=Pace)
     loader_pace: Pace = field(default_factory=lambda: Pace(slice_s=3.0, steps=3, limit_s=240.0))
     """A few per cent of a step show over several steps only."""
+    family_pace: Pace = field(default_factory=lambda: Pace(limit_s=60.0))
+    """Of each network of the family."""
 
 
 _SHORT = Pace(0.1, 1, 1, 5.0)
-QUICK = Scale(batch=4, clip=(3, 8, 64, 64), videos=2, video_frames=30, pace=_SHORT, loader_pace=_SHORT)
+QUICK = Scale(
+    batch=4,
+    clip=(3, 16, 64, 64),
+    width=0.25,  # the smallest that all networks have
+    videos=2,
+    video_frames=30,
+    pace=_SHORT,
+    loader_pace=_SHORT,
+    family_pace=_SHORT,
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network with weights and one batch of clips, in files that all contestants share.
+
+    `network` holds the options that say how to build it: model (the book's name), num_classes, options.
+    `parameters` is how many the book's has.
+    """
+
+    network: dict[str, Any]
+    batch: int
+    weights: str
+    clips: str
+    parameters: int
+
+    @property
+    def model(self) -> str:
+        """The network's name."""
+        return str(self.network["model"])
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What a function of `bench.peers` takes to run the network on the batch."""
+        return {**self.network, "weights": self.weights, "clips": self.clips}
 
 
 @dataclass
@@ -52,6 +90,9 @@ class Session:
     scale: Scale = Scale()
     videos_folder: Path | None = None
     use_torch: bool = True
+    models: Sequence[str] = ()
+    """Networks that the family's row is about; all of them where there are none."""
+    _cases: dict[tuple[str, int], Case] = field(default_factory=dict, init=False)
 
     @property
     def threads(self) -> int:
@@ -65,13 +106,13 @@ class Session:
             raise NotRun("PyTorch was left out (--no-torch)")
         return torch_python()
 
-    def torch_peers(self, function: str, **options: Any) -> list[Peer]:
+    def torch_peers(self, function: str, model: str = MODEL, batch: int | None = None, **options: Any) -> list[Peer]:
         """PyTorch eager twice: as a user runs it, and with glibc keeping its memory. Raises NotRun.
 
-        `options` are those of the function beyond the shared network and batch.
+        Network and batch are those of `case`; `options` are those of the function beyond them.
         """
         python = self.torch  # before anything is made for it
-        options = {"threads": self.threads, **self.network, **self.shared_files, **options}
+        options = {"threads": self.threads, **self.case(model, batch).options, **options}
         target = f"bench.peers.pytorch:{function}"
         return [
             Peer("PyTorch", target, options, self.logs, python, ours=False),
@@ -87,36 +128,17 @@ class Session:
         """Where contestants leave their standard error."""
         return self.cache / "logs"
 
-    @property
-    def network(self) -> dict[str, Any]:
-        """Options that every network takes."""
-        return {"width": self.scale.width, "num_classes": self.scale.num_classes}
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(N, C, T, H, W) of a batch."""
-        return (self.scale.batch, *self.scale.clip)
-
-    @cached_property
-    def fixtures(self) -> dict[str, Any]:
-        """Files with the weights and the batch that all share, and the network's number of parameters."""
-        files = {"weights": str(self.scratch / "weights.npz"), "clips": str(self.scratch / "clips.npy")}
-        maker = self.peer("fixtures", "book:fixtures", {**files, "shape": self.shape, **self.network})
-        with maker:
-            return {**files, **maker.facts}
-
-    @property
-    def shared_files(self) -> dict[str, str]:
-        """The files of the fixtures, as options of a network."""
-        return {name: self.fixtures[name] for name in ("weights", "clips")}
-
-    @cached_property
-    def exports(self) -> dict[str, Any]:
-        """Paths of the book's ONNX file (`ours`) and of MindSpore's (`raw`), and their numbers of nodes."""
-        files = {"ours": str(self.scratch / "ours.onnx"), "raw": str(self.scratch / "raw.onnx")}
-        options = {**files, "weights": self.fixtures["weights"], "shape": self.shape, **self.network}
-        with self.peer("exports", "book:exports", options) as maker:
-            return {**files, **maker.facts}
+    def case(self, model: str = MODEL, batch: int | None = None) -> Case:
+        """A network of the book with drawn weights, and a batch of clips, as large as `scale` says or smaller."""
+        batch = min(batch or self.scale.batch, self.scale.batch)
+        if (model, batch) not in self._cases:
+            options = {"width": self.scale.width}
+            network = {"model": model, "num_classes": self.scale.num_classes, "options": options}
+            files = {"weights": str(self.scratch / f"{model}.npz"), "clips": str(self.scratch / f"clips-{batch}.npy")}
+            shape = (batch, *self.scale.clip)
+            with self.peer("fixtures", "book:fixtures", {**files, "shape": shape, **network}) as maker:
+                self._cases[model, batch] = Case(network, batch, **files, parameters=maker.facts["parameters"])
+        return self._cases[model, batch]
 
     @cached_property
     def videos(self) -> list[Path]:

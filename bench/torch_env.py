@@ -11,35 +11,35 @@ from bench.harness import ROOT, child_environment
 
 FOLDER = ROOT / ".venv-bench"
 REQUIREMENTS = ROOT / "bench" / "requirements.txt"
+IMPORTED = "import numpy, onnx, onnxscript, torch"
 
 
 def torch_python(folder: Path = FOLDER, requirements: Path = REQUIREMENTS) -> str:
-    """The interpreter of `folder`, where PyTorch can be imported; it is made and filled first if need be.
+    """The interpreter of `folder`, where PyTorch and what its ONNX exporter needs can be imported.
 
-    Raises NotRun where that is not possible.
+    The folder is made, or filled up, first if need be. Raises NotRun where that is not possible.
     """
     python = folder / "bin" / "python"
-    if not _has_torch(python):
+    if not _runs(python, IMPORTED):
         sys.stderr.write(
-            f"PyTorch is not there yet: installing {requirements.name} into {folder.name} (some minutes)\n"
+            f"PyTorch is not there, or not all: installing {requirements.name} into {folder.name} (some minutes)\n"
         )
-        _command([sys.executable, "-m", "venv", "--clear", str(folder)])
+        fresh = [] if _runs(python, "") else ["--clear"]  # what an earlier run has put there is worth keeping
+        _command([sys.executable, "-m", "venv", *fresh, str(folder)])
         (folder / ".gitignore").write_text("*\n")
         _command(
             [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(requirements)]
         )
-        if not _has_torch(python):
+        if not _runs(python, IMPORTED):
             raise NotRun(f"PyTorch was installed into {folder.name} and cannot be imported there")
     return str(python)
 
 
-def _has_torch(python: Path) -> bool:
+def _runs(python: Path, code: str) -> bool:
     if not python.exists():
         return False
-    probe = [str(python), "-c", "import torch, numpy"]
-    return (
-        subprocess.run(probe, capture_output=True, check=False, env=child_environment({}, ours=False)).returncode == 0
-    )
+    environment = child_environment({}, ours=False)
+    return subprocess.run([str(python), "-c", code], capture_output=True, check=False, env=environment).returncode == 0
 
 
 def _command(command: list[str]) -> None:

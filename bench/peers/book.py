@@ -1,4 +1,4 @@
-"""The book's own side: its networks in MindSpore, its exports in ONNX Runtime, its loader."""
+"""The book's own side: its networks in MindSpore, its exporter, its loader."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from actionbook.clips.pipeline import TrainingSource, training_dataset
 from actionbook.conversion import export_onnx, export_onnx_raw
 from actionbook.core.recipe import Clips, Training
 from actionbook.core.runtime import set_device
-from actionbook.inference import OnnxEngine
 from actionbook.models import create_model
+from actionbook.models.layers import Dropout
 from actionbook.training.loop import train_step
 from actionbook.weights import export_state, load
 from bench.worker import Contestant
@@ -26,51 +26,58 @@ from bench.worker import Contestant
 STEPS = 100_000  # of the training whose rates are made; no run takes so many
 
 
-def fixtures(weights: str, clips: str, shape: tuple[int, ...], width: float, num_classes: int) -> Contestant:
+def fixtures(weights: str, clips: str, shape: tuple[int, ...], **network: Any) -> Contestant:
     """Write the weights and the batch that all contestants share; there is nothing to time. Facts: parameters."""
     set_device("CPU")
-    network = create_model("mobilenetv2_3d", num_classes=num_classes, width=width)
-    np.savez(weights, **{name: drawn(name, array.shape) for name, array in export_state(network, "okankop").items()})
+    made = create(**network)
+    np.savez(weights, **{name: drawn(name, array.shape) for name, array in export_state(made, "okankop").items()})
     np.save(clips, np.random.default_rng(0).standard_normal(shape, dtype=np.float32))
-    return Contestant(lambda: None, {"parameters": count(network)})
+    return Contestant(lambda: None, {"parameters": count(made)})
 
 
-def exports(*, ours: str, raw: str, weights: str, shape: tuple[int, ...], width: float, num_classes: int) -> Contestant:
-    """Export the network with the book's exporter, and with MindSpore's alone. Facts: nodes, raw_nodes."""
-    network = build(weights, width, num_classes)
+def exports(*, ours: str, raw: str, weights: str, shape: tuple[int, ...], **network: Any) -> Contestant:
+    """Export the network with the book's exporter, and with MindSpore's alone. Facts: parameters, nodes, raw_nodes."""
+    made = build(weights, **network)
     clip_shape = (shape[1], shape[2], shape[3], shape[4])
-    export = export_onnx(network, ours, clip_shape)
-    export_onnx_raw(network, raw, clip_shape, batch=shape[0])
-    return Contestant(lambda: None, {"nodes": export.nodes, "raw_nodes": export.raw_nodes})
+    export = export_onnx(made, ours, clip_shape)
+    export_onnx_raw(made, raw, clip_shape, batch=shape[0])
+    nodes = {"nodes": export.nodes, "raw_nodes": export.raw_nodes}
+    return Contestant(lambda: None, {"parameters": count(made), **nodes})
 
 
-def forward(weights: str, clips: str, width: float, num_classes: int) -> Contestant:
+def forward(weights: str, clips: str, **network: Any) -> Contestant:
     """Inference in MindSpore, GRAPH mode, on one batch. Facts: parameters, logits."""
-    network = build(weights, width, num_classes)
+    made = build(weights, **network)
     batch = Tensor(np.load(clips))
     return Contestant(
-        lambda: network(batch).asnumpy(),  # asnumpy waits for the result
-        {"parameters": count(network), "logits": network(batch).asnumpy().tolist()},
+        lambda: made(batch).asnumpy(),  # asnumpy waits for the result
+        {"parameters": count(made), "logits": made(batch).asnumpy().tolist()},
     )
 
 
-def train(weights: str, clips: str, width: float, num_classes: int, sgd: dict[str, Any]) -> Contestant:
+def train(*, weights: str, clips: str, sgd: dict[str, Any], num_classes: int, **network: Any) -> Contestant:
     """One step of the book's training on one batch. Facts: parameters, the losses of the first three steps."""
-    network = build(weights, width, num_classes).set_train(True)
+    made = build(weights, num_classes=num_classes, **network).set_train(True)
     array = np.load(clips)
     batch, targets = Tensor(array), Tensor((np.arange(len(array)) % num_classes).astype(np.int32))
-    cell = training_cell(network, len(array), sgd)
+    cell = training_cell(made, len(array), sgd)
     losses = [float(cell(batch, targets).asnumpy()) for _ in range(3)]
-    return Contestant(lambda: cell(batch, targets).asnumpy(), {"parameters": count(network), "losses": losses})
+    return Contestant(lambda: cell(batch, targets).asnumpy(), {"parameters": count(made), "losses": losses})
 
 
 def fed_train(
-    *, weights: str, store: str, frames: dict[str, int], shape: tuple[int, ...], workers: int, width: float,
-    num_classes: int, sgd: dict[str, Any],
-) -> Contestant:  # fmt: skip
+    *,
+    weights: str,
+    store: str,
+    frames: dict[str, int],
+    shape: tuple[int, ...],
+    workers: int,
+    sgd: dict[str, Any],
+    **network: Any,
+) -> Contestant:
     """The same step, fed by the book's loader with clips of `store`, which holds videos of so many `frames`."""
-    network = build(weights, width, num_classes).set_train(True)
-    cell = training_cell(network, shape[0], sgd)
+    made = build(weights, **network).set_train(True)
+    cell = training_cell(made, shape[0], sgd)
     index = pd.DataFrame([{"video": v, "label": "bench", "target": 0, "frames": n} for v, n in frames.items()])
     repeats = 1 + 500 * shape[0] // len(index)  # an epoch of about 500 steps, so that its end hardly weighs
     clips = Clips(frames=shape[2], window=shape[2], size=shape[3])
@@ -81,23 +88,24 @@ def fed_train(
         clip, target = next(batches)
         return cell(clip, target).asnumpy()
 
-    return Contestant(step, {"parameters": count(network), "first_loss": float(step())})
+    return Contestant(step, {"parameters": count(made), "first_loss": float(step())})
 
 
-def onnx(path: str, clips: str, threads: int, batch: int) -> Contestant:
-    """An ONNX file in ONNX Runtime, on the first `batch` clips. Facts: logits."""
-    engine = OnnxEngine(path, threads)
-    clip = np.ascontiguousarray(np.load(clips)[:batch])
-    return Contestant(lambda: engine.run(clip), {"logits": engine.run(clip).tolist()})
+def create(model: str, num_classes: int, options: dict[str, Any]) -> nn.Cell:
+    """A network of the book by name, with options of its own."""
+    return create_model(model, num_classes=num_classes, **options)
 
 
-def build(weights: str, width: float, num_classes: int) -> nn.Cell:
+def build(weights: str, **network: Any) -> nn.Cell:
     """The network in GRAPH mode with the arrays of an .npz file. No dropout: random masks could not be compared."""
     set_device("CPU")
-    network = create_model("mobilenetv2_3d", num_classes=num_classes, width=width, dropout=0.0)
+    made = create(**network)
+    for _, cell in made.cells_and_names():
+        if isinstance(cell, Dropout):
+            cell.rate = 0.0
     with np.load(weights) as arrays:
-        load(network, {name: arrays[name] for name in arrays.files}, layout="okankop")
-    return network
+        load(made, {name: arrays[name] for name in arrays.files}, layout="okankop")
+    return made
 
 
 def training_cell(network: nn.Cell, batch_size: int, sgd: dict[str, Any]) -> nn.Cell:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 from bench.report import Result
 from bench.rows.data import clips, frames, loader
+from bench.rows.inference import family
 from bench.rows.network import forward, train
-from bench.rows.onnx import export, onnx
 from bench.session import Session
 
 Row = Callable[[Session], Iterator[Result]]
@@ -15,8 +15,7 @@ Row = Callable[[Session], Iterator[Result]]
 ROWS: dict[str, Row] = {
     "forward": forward,
     "train": train,
-    "onnx": onnx,
-    "export": export,
+    "family": family,
     "frames": frames,
     "clips": clips,
     "loader": loader,

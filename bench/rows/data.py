@@ -63,7 +63,8 @@ def clips(session: Session) -> Iterator[Result]:
 
 def loader(session: Session) -> Iterator[Result]:
     """What feeding real clips adds to a training step on a batch that is there already. Target: at most 3 %."""
-    shared = {**session.network, "weights": session.fixtures["weights"], "sgd": SGD}
+    case = session.case()
+    shared = {**case.network, "weights": case.weights, "sgd": SGD}
     fed = session.peer(
         "fed step",
         "book:fed_train",
@@ -71,18 +72,18 @@ def loader(session: Session) -> Iterator[Result]:
             **shared,
             "store": str(session.scratch / "stores"),
             "frames": session.stores,
-            "shape": session.shape,
+            "shape": (case.batch, *session.scale.clip),
             "workers": session.threads,
         },
         pause=0.3,  # its loader fills up what the turn has used
     )
-    constant = session.peer("constant step", "book:train", {**shared, "clips": session.fixtures["clips"]})
+    constant = session.peer("constant step", "book:train", {**shared, "clips": case.clips})
     with session.running([fed, constant]):
         rounds = session.rounds("loader", [fed, constant], session.scale.loader_pace)
     found = compare(rounds, constant.label, fed.label)
     yield Result(
         "loader",
-        f"training step: the loader's share, batch {session.scale.batch}",
+        f"training step: the loader's share, batch {case.batch}",
         value=found.ratio - 1,
         target=0.03,
         at_most=True,

@@ -58,3 +58,40 @@ def test_weights_hold_no_batch(build):
     assert not may_hold_batch(graph)
     open_batch(graph, 2)
     assert graph.inputs[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+
+
+def test_a_shuffle_of_channels_holds_no_batch(build):
+    node = helper.make_node("Gather", ["image", "order"], ["class"], axis=1)
+    assert not may_hold_batch(Graph.from_model(build([node], (2, 3, 4), (2, 3, 4), order=np.array([2, 0, 1]))))
+    node = helper.make_node("Gather", ["image", "order"], ["class"], axis=0)
+    assert may_hold_batch(Graph.from_model(build([node], (2, 3, 4), (2, 3, 4), order=np.array([1, 0]))))
+
+
+def test_a_target_with_a_size_left_open_follows_the_batch_too(build, run):
+    def graph(batch: int) -> Graph:
+        nodes = [
+            helper.make_node("Reshape", ["image", "fold"], ["a"]),  # two frames folded into the batch
+            helper.make_node("ReduceMean", ["a"], ["b"], axes=[2], keepdims=0),
+            helper.make_node("Reshape", ["b", "unfold"], ["class"]),
+        ]
+        targets = {"fold": np.array([2 * batch, 3, -1]), "unfold": np.array([batch, 2, -1])}
+        return Graph.from_model(build(nodes, (batch, 2, 3, 5), (batch, 2, 3), **targets))
+
+    image = np.random.default_rng(0).standard_normal((5, 2, 3, 5), dtype=np.float32)
+    opened = graph(2)
+    open_batch(opened, 2, graph(3), 3)
+    for batch in (1, 4, 5):
+        np.testing.assert_allclose(run(opened.to_model(), image[:batch]), image[:batch].mean(3), atol=1e-6)
+
+
+def test_a_batch_hidden_in_an_attribute_is_refused(build):
+    def graph(batch: int) -> Graph:
+        nodes = [
+            helper.make_node("Split", ["image"], ["a", "b"], axis=0, split=[1, batch - 1]),
+            helper.make_node("Add", ["b", "one"], ["c"]),
+            helper.make_node("Concat", ["a", "c"], ["class"], axis=0),
+        ]
+        return Graph.from_model(build(nodes, (batch, 3), (batch, 3), one=np.ones(3, np.float32)))
+
+    with pytest.raises(ConversionError, match=r"\(Split\) depends on the batch size through its attributes"):
+        open_batch(graph(2), 2, graph(3), 3)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from pathlib import Path
 from zlib import crc32
 
@@ -12,8 +13,9 @@ import pytest
 from mindspore import Tensor, nn, ops
 
 from actionbook.conversion import ConversionError, OnnxExport, export_mindir, export_onnx, export_onnx_raw, exporter
+from actionbook.conversion.names import tidy_names
 from actionbook.models import create_model
-from actionbook.models.layers import DepthwiseConv3d
+from actionbook.models.layers import GroupedConv3d
 
 GOLDEN = Path(__file__).parent.parent / "models" / "data" / "efficient3d_golden.json"
 NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
@@ -77,7 +79,7 @@ class Unequal(nn.Cell):
         self.norm = nn.BatchNorm3d(4)
         self.plane = nn.Conv3d(4, 5, (1, 3, 3), 1, "pad", (0, 0, 1, 1, 1, 1))
         self.same = nn.Conv3d(5, 6, (3, 1, 2), (2, 1, 1), "same")
-        self.depthwise = DepthwiseConv3d(6, 2, form="banded")
+        self.depthwise = GroupedConv3d(6, 6, 3, 2, groups=6)
         self.dense = nn.Dense(6, 3)
 
     def construct(self, x: Tensor) -> Tensor:
@@ -124,6 +126,20 @@ def test_the_raw_export_runs_and_agrees(unequal, unequal_export, tmp_path):
     assert len(onnx.load(raw).graph.node) == unequal_export.raw_nodes
 
 
+def test_names_are_those_of_the_cells_whatever_they_are_called(tmp_path):
+    convolution = nn.Conv3d(3, 4, 1, has_bias=True)
+    network = nn.SequentialCell(
+        OrderedDict(image=convolution, shape=nn.BatchNorm3d(4), flat=nn.Flatten(), last=nn.Dense(32, 2))
+    )
+    path = export_onnx(network, tmp_path / "a.onnx", (3, 2, 2, 2)).path
+    graph = onnx.load(path).graph
+    assert [node.name for node in graph.node] == ["image.2", "image/Flatten", "last"]  # "image" is the input
+    numbered = nn.SequentialCell(nn.Conv3d(3, 4, 1, has_bias=True), nn.Flatten(), nn.Dense(32, 2))
+    graph = onnx.load(export_onnx(numbered, tmp_path / "b.onnx", (3, 2, 2, 2)).path).graph
+    assert [node.name for node in graph.node] == ["0", "0/Flatten", "2"]
+    assert {tensor.name for tensor in graph.initializer} == {"0.weight", "0.bias", "2.weight", "2.bias"}
+
+
 def test_the_network_is_as_before(unequal, tmp_path):
     unequal.set_train(True)
     unequal.norm.set_train(False)  # a frozen batch norm in a network that trains
@@ -153,16 +169,18 @@ def test_changed_weights_are_exported(unequal, unequal_export, tmp_path):
 
 def test_a_graph_that_differs_gets_no_name(unequal, tmp_path, monkeypatch):
     def spoil(graph):
-        name = next(name for name in graph.constants if name.endswith(".weight"))
-        graph.constants[name] = graph.constants[name] * 1.01
+        tidy_names(graph)
+        graph.constants["plane.weight"] = graph.constants["plane.weight"] * 1.01
 
     monkeypatch.setattr(exporter, "tidy_names", spoil)
-    with pytest.raises(ConversionError, match="differs from the network by"):
+    with pytest.raises(ConversionError, match=r"differs from the network by .*, first in node 'plane'"):
         export_onnx(unequal, tmp_path / "net.onnx", SMALL, batch=1)
     assert list(tmp_path.iterdir()) == []
 
 
 class Pooled(nn.Cell):
+    """A padded pool, written as SAME by MindSpore: on 6 frames that would pad 0 before and 1 behind."""
+
     def __init__(self) -> None:
         super().__init__()
         self.pool = ops.MaxPool3D(3, 2, "pad", (1, 1, 1, 1, 1, 1))
@@ -171,20 +189,56 @@ class Pooled(nn.Cell):
         return self.pool(x).mean(axis=(2, 3, 4))
 
 
-def test_a_padded_pool_is_refused(tmp_path):
-    with pytest.raises(ConversionError, match="MaxPool with auto_pad"):
-        export_onnx(Pooled(), tmp_path / "net.onnx", SMALL, batch=1)
+def test_a_padded_pool_keeps_its_padding(tmp_path):
+    export = export_onnx(Pooled(), tmp_path / "net.onnx", SMALL, batch=2)
+    (pool,) = (node for node in onnx.load(export.path).graph.node if node.op_type == "MaxPool")
+    values = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in pool.attribute}
+    assert values == {"kernel_shape": [3, 3, 3], "strides": [2, 2, 2], "pads": [1] * 6}
+    clips = np.random.default_rng(0).standard_normal((2, *SMALL), dtype=np.float32) - 5  # zeros would win
+    padded = np.pad(clips, [(0, 0), (0, 0), (1, 1), (1, 1), (1, 1)], constant_values=-np.inf)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3, 3), axis=(2, 3, 4))[:, :, ::2, ::2, ::2]
+    np.testing.assert_allclose(run_onnx(export.path, clips), windows.max((-3, -2, -1)).mean((2, 3, 4)), atol=1e-5)
+
+
+class Operation(nn.Cell):
+    """One operation on the clips, then the mean."""
+
+    def __init__(self, operation: nn.Cell | ops.Primitive) -> None:
+        super().__init__()
+        self.operation = operation
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.operation(x).mean(axis=(2, 3, 4))
+
+
+@pytest.mark.parametrize(
+    ("operation", "operator", "remedy"),
+    [
+        (nn.AvgPool3d(3, 2), "AvgPool3D", r"models\.layers\.AvgPool3d"),
+        (nn.AdaptiveAvgPool3d(1), "AdaptiveAvgPool3D", r"x\.mean"),
+        (nn.HSwish(), "HSwish", "relu6"),
+        (ops.Erfinv(), "Erfinv", "export_mindir"),
+    ],
+)
+def test_what_mindspore_cannot_export_is_said_with_what_to_use_instead(tmp_path, operation, operator, remedy):
+    message = f"MindSpore cannot export this network as ONNX: its operator {operator} .*Use .*{remedy}.* instead"
+    with pytest.raises(ConversionError, match=message):
+        export_onnx(Operation(operation), tmp_path / "net.onnx", SMALL, batch=1)
     assert list(tmp_path.iterdir()) == []
 
 
-class Unexportable(nn.Cell):
+class Images(nn.Cell):
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = nn.MaxPool2d(3, 2, "pad", 1)
+
     def construct(self, x: Tensor) -> Tensor:
-        return ops.erfinv(x).mean(axis=(2, 3, 4))
+        return self.pool(x[:, :, 0]).mean(axis=(2, 3))
 
 
-def test_what_mindspore_cannot_export_is_said(tmp_path):
-    with pytest.raises(ConversionError, match="MindSpore cannot export this network as ONNX"):
-        export_onnx(Unexportable(), tmp_path / "net.onnx", SMALL, batch=1)
+def test_a_padded_2d_pool_is_referred_to_the_librarys(tmp_path):
+    with pytest.raises(ConversionError, match=r"MaxPool3DWithArgmax .*models\.layers\.MaxPool3d"):
+        export_onnx(Images(), tmp_path / "net.onnx", SMALL, batch=1)
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,21 @@ def test_shared_weights_are_folded_apart(build, run):
     np.testing.assert_allclose(run(graph.to_model(), image), expected, atol=1e-5)
 
 
+def test_two_batch_norms_are_folded_one_after_the_other(build, run):
+    nodes = [
+        helper.make_node("Conv", ["image", "w"], ["x"], kernel_shape=[1, 1], doc_string="conv"),
+        helper.make_node("BatchNormalization", ["x", "gamma", "beta", "mean", "variance"], ["y"], doc_string="one"),
+        helper.make_node("BatchNormalization", ["y", "gamma", "beta", "mean", "variance"], ["class"], doc_string="two"),
+    ]
+    model = build(nodes, (1, 3, 4, 4), (1, 3, 4, 4), w=normal(3, 3, 1, 1), **norm_constants(3))
+    image = normal(1, 3, 4, 4)
+    expected = run(model, image)
+    graph = Graph.from_model(model)
+    fold_batch_norm(graph)
+    assert [(node.op_type, node.doc_string) for node in graph.nodes] == [("Conv", "two")]
+    np.testing.assert_allclose(run(graph.to_model(), image), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_a_convolution_that_is_read_elsewhere_keeps_its_norm(build):
     nodes = [
         helper.make_node("Conv", ["image", "w"], ["x"], kernel_shape=[1, 1]),

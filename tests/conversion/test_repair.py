@@ -8,7 +8,13 @@ from onnx import helper
 
 from actionbook.conversion import ConversionError
 from actionbook.conversion.graph import Graph, attributes, count_operators
-from actionbook.conversion.repair import make_pads_explicit, permute_conv_pads, unwrap_batch_norm
+from actionbook.conversion.repair import (
+    drop_identities,
+    make_pads_explicit,
+    permute_conv_pads,
+    reconnect_output,
+    unwrap_batch_norm,
+)
 
 RNG = np.random.default_rng(0)
 SMALL = st.tuples(*[st.integers(1, 3)] * 3)
@@ -41,13 +47,6 @@ def test_explicit_pads_give_what_auto_pad_gave(build, run, *, mode, kernel, stri
     make_pads_explicit(repaired)
     assert "auto_pad" not in attributes(repaired.nodes[0])
     np.testing.assert_allclose(run(repaired.to_model(), image), expected, atol=1e-5)
-
-
-@pytest.mark.parametrize("kind", ["MaxPool", "AveragePool"])
-def test_a_pool_whose_pads_are_lost_is_refused(graph, kind):
-    node = helper.make_node(kind, ["image"], ["class"], kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_UPPER")
-    with pytest.raises(ConversionError, match=f"{kind} with auto_pad SAME_UPPER"):
-        make_pads_explicit(graph([node], (1, 1, 8, 8), (1, 1, 4, 4)))
 
 
 def test_a_valid_pool_gets_zero_pads(graph):
@@ -85,3 +84,44 @@ def test_reshapes_that_mix_the_channels_stay(build):
     repaired = Graph.from_model(build(nodes, (2, 3, 4, 2, 5), (2, 3, 4, 2, 5), **constants))
     unwrap_batch_norm(repaired)
     assert count_operators(repaired.to_model())["Reshape"] == 2
+
+
+def test_identities_go_in_chains_and_before_the_output(build, run):
+    nodes = [
+        helper.make_node("Split", ["image"], ["s0", "s1"], axis=1, split=[1, 2]),
+        helper.make_node("Identity", ["s1"], ["a"]),
+        helper.make_node("Identity", ["a"], ["b"]),
+        helper.make_node("Relu", ["b"], ["c"]),
+        helper.make_node("Sub", ["a", "c"], ["d"]),
+        helper.make_node("Identity", ["d"], ["class"]),
+    ]
+    model = build(nodes, (2, 3, 4), (2, 2, 4))
+    image = normal(2, 3, 4)
+    expected = run(model, image)
+    repaired = Graph.from_model(model)
+    drop_identities(repaired)
+    assert count_operators(repaired.to_model()) == {"Split": 1, "Relu": 1, "Sub": 1}
+    np.testing.assert_array_equal(run(repaired.to_model(), image), expected)
+
+
+def test_an_identity_from_input_to_output_stays(graph):
+    repaired = graph([helper.make_node("Identity", ["image"], ["class"])], (2, 3), (2, 3))
+    drop_identities(repaired)
+    assert count_operators(repaired.to_model()) == {"Identity": 1}
+
+
+def test_an_output_without_a_node_is_the_last_tensor(build, run):
+    nodes = [
+        helper.make_node("Relu", ["image"], ["x"]),
+        helper.make_node("Reshape", ["x", "target"], ["77-Default/op"]),
+    ]
+    repaired = Graph.from_model(build(nodes, (2, 3), (3, 2), target=np.array([3, 2])))
+    reconnect_output(repaired)
+    image = normal(2, 3)
+    np.testing.assert_array_equal(run(repaired.to_model(), image), np.maximum(image, 0).reshape(3, 2))
+
+
+def test_two_candidates_for_the_output_are_refused(graph):
+    nodes = [helper.make_node("Relu", ["image"], ["x"]), helper.make_node("Abs", ["image"], ["y"])]
+    with pytest.raises(ConversionError, match="no node makes the output class, and 2 could be meant"):
+        reconnect_output(graph(nodes, (2, 3), (2, 3)))

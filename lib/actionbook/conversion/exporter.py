@@ -11,14 +11,15 @@ from mindspore import nn
 
 from actionbook.conversion.batch import may_hold_batch, open_batch
 from actionbook.conversion.check import TOLERANCE, check_explicit, compare
+from actionbook.conversion.differences import first_difference, layer_differences
 from actionbook.conversion.errors import ConversionError
 from actionbook.conversion.fold import fold_batch_norm, merge_pointwise
 from actionbook.conversion.graph import Graph, count_operators
 from actionbook.conversion.layout import use_2d_convolutions
 from actionbook.conversion.msexport import ClipShape, export_raw, with_suffix
-from actionbook.conversion.names import tidy_names
+from actionbook.conversion.names import mark_cells, tidy_names
 from actionbook.conversion.pools import Pool
-from actionbook.conversion.repair import drop_identities, put_pads_right, unwrap_batch_norm
+from actionbook.conversion.repair import drop_identities, put_pads_right, reconnect_output, unwrap_batch_norm
 from actionbook.core.files import atomic_path, sha256_file
 from actionbook.models.layers import GROUPED_FORMS
 
@@ -74,8 +75,9 @@ def export_onnx(
     raw_nodes, raw_operators = len(raw.graph.node), count_operators(raw)
     graph = repaired(raw, pools)
     if batch is None:
-        twin = repaired(*export_raw(network, clip_shape, 3)) if may_hold_batch(graph) else None
+        twin = repaired(*export_raw(network, clip_shape, 3, pools)) if may_hold_batch(graph) else None
         open_batch(graph, 2, twin, 3)
+    fold_batch_norm(graph)
     merge_pointwise(graph)
     if depthwise == "banded":
         use_2d_convolutions(graph)
@@ -84,13 +86,14 @@ def export_onnx(
     check_explicit(model)
     with atomic_path(path) as temporary:
         onnx.save(model, temporary)
-        sizes = (1, 3, 8) if batch is None else (batch,)
+        sizes = (3, 1) if batch is None else (batch,)
         clips = np.random.default_rng(seed).standard_normal((max(sizes), *clip_shape), dtype=np.float32)
         difference, relative = compare(network, temporary, clips, sizes)
         if not relative <= TOLERANCE:
             raise ConversionError(
                 f"{path}: the ONNX graph differs from the network by {difference:.3g} "
-                f"({relative:.3g} of the logits' standard deviation; allowed {TOLERANCE:g}). Nothing was written"
+                f"({relative:.3g} of the logits' standard deviation; allowed {TOLERANCE:g})"
+                f"{_where(network, temporary, clips[0])}. Nothing was written"
             )
         size, digest = temporary.stat().st_size, sha256_file(temporary)
     operators = count_operators(model)
@@ -99,11 +102,21 @@ def export_onnx(
 
 
 def repaired(raw: onnx.ModelProto, pools: list[Pool]) -> Graph:
-    """MindSpore's export with its faults put right, pads explicit and batch norm folded."""
+    """MindSpore's export with its faults put right, pads explicit, and the nodes marked with their cells."""
     graph = Graph.from_model(raw)
+    reconnect_output(graph)
+    mark_cells(graph.nodes)
     put_pads_right(graph, pools)
     drop_identities(graph)
     unwrap_batch_norm(graph)
-    fold_batch_norm(graph)
     graph.prune()
     return graph
+
+
+def _where(network: nn.Cell, path: Path, clip: np.ndarray) -> str:
+    """The layer from which on the file differs, for an error message; nothing where that cannot be told."""
+    try:
+        found = first_difference(layer_differences(network, path, clip), TOLERANCE)
+    except ConversionError:  # no layer with a name; the difference itself is the news
+        return ""
+    return "" if found is None else f", first in node {found['node']!r} ({found['operator']}, cell {found['cell']!r})"

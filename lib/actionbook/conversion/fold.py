@@ -25,6 +25,7 @@ def fold_batch_norm(graph: Graph) -> None:
         if not all(name in graph.constants for name in (*node.input[1:], *conv.input[1:])):
             continue
         _fold(graph, conv, node)
+        producers[node.output[0]] = conv  # a second batch norm may follow
         gone.append(node)
     graph.drop(gone)
 
@@ -41,7 +42,7 @@ def _fold(graph: Graph, conv: NodeProto, norm: NodeProto) -> None:
     inputs = [conv.input[0], weight_name, bias_name]
     del conv.input[:]
     conv.input.extend(inputs)
-    conv.output[0] = norm.output[0]
+    conv.output[0], conv.doc_string = norm.output[0], norm.doc_string
 
 
 def merge_pointwise(graph: Graph) -> None:

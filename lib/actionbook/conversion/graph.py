@@ -84,10 +84,7 @@ class Graph:
         return found
 
     def shapes(self) -> dict[str, Shape]:
-        """Tensor name -> shape by ONNX shape inference; None stands for a size that is not static.
-
-        Of large constants only shape and type are passed on: inference reads no weights, and copying them takes longer.
-        """
+        """Tensor name -> shape, as `model_shapes` gives them; the weights are not copied into a model for it."""
         self.prune()
         large = {name: value for name, value in self.constants.items() if value.size > SMALL}
         weights = [
@@ -127,9 +124,27 @@ def set_attribute(node: NodeProto, name: str, value: Any) -> None:
 
 
 def model_shapes(model: ModelProto) -> dict[str, Shape]:
-    """Tensor name -> shape by ONNX shape inference. Raises ConversionError where the shapes contradict each other."""
+    """Tensor name -> shape by ONNX shape inference; None stands for a size that is not static.
+
+    Of large constants only shape and type are passed on: inference reads no weights, and copying them takes longer.
+    Raises ConversionError where the shapes contradict each other.
+    """
+    graph = model.graph
+    small, weights = [], []
+    for tensor in graph.initializer:
+        if np.prod(tensor.dims) > SMALL:
+            weights.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+        else:
+            small.append(tensor)
+    names = {tensor.name for tensor in graph.initializer}
+    inputs = [*(value for value in graph.input if value.name not in names), *weights]
+    light = helper.make_model(
+        helper.make_graph(graph.node, graph.name, inputs, graph.output, small),
+        opset_imports=model.opset_import,
+        ir_version=model.ir_version,
+    )
     try:
-        inferred = shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+        inferred = shape_inference.infer_shapes(light, strict_mode=True, data_prop=True)
     except shape_inference.InferenceError as error:
         raise ConversionError(f"the ONNX graph's shapes do not fit together: {error}") from error
     shapes: dict[str, Shape] = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}

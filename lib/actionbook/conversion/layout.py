@@ -106,7 +106,7 @@ class _Rewriter:
         name = node.output[0]
         tensor = name if view == self.full_view(name) else f"{name}.{_label(view)}"
         values = {**attributes(node), **changes}
-        self.nodes.append(helper.make_node(node.op_type, inputs, [tensor], node.name, **values))
+        self.nodes.append(helper.make_node(node.op_type, inputs, [tensor], node.name, node.doc_string, **values))
         self.views[name] = {view: tensor}
 
     def keep(self, node: NodeProto) -> None:
@@ -167,7 +167,8 @@ class _Rewriter:
         """Concat, Split or Gather along the channels, on whatever view its inputs share: channels come first in all."""
         inputs = list(node.input[:1] if node.op_type == "Gather" else node.input)
         full = [self.full_view(name) for name in (*inputs, *node.output)]
-        if any(v is None or v[1:] != view[1:] for v in full):
+        fixed = node.op_type != "Gather" or node.input[1] in self.graph.constants
+        if not fixed or any(v is None or v[1:] != view[1:] for v in full):
             self.keep(node)
             return
         channels = {name: v[0] for name, v in zip((*inputs, *node.output), full, strict=True) if v is not None}
@@ -182,7 +183,7 @@ class _Rewriter:
         values = attributes(node)
         if node.op_type == "Split":
             values["split"] = [part * factor for part in values["split"]]
-        if node.op_type == "Gather":
+        if node.op_type == "Gather":  # below 0 it counts from the end, and so does its block
             order = self.graph.constants[node.input[1]].ravel()[:, np.newaxis] * factor + np.arange(factor)
             tensors.append(self.graph.add_constant(f"{node.input[1]}.x{factor}", order.ravel()))
         outputs = []
@@ -190,7 +191,7 @@ class _Rewriter:
             target = like(chosen, name)
             outputs.append(name if target == self.full_view(name) else f"{name}.{_label(target)}")
             self.views[name] = {target: outputs[-1]}
-        self.nodes.append(helper.make_node(node.op_type, tensors, outputs, node.name, **values))
+        self.nodes.append(helper.make_node(node.op_type, tensors, outputs, node.name, node.doc_string, **values))
 
     def is_global(self, node: NodeProto, view: View) -> bool:
         values = attributes(node)
@@ -202,7 +203,8 @@ class _Rewriter:
         chosen = next((v for v in known if v[0] == view[0] and len(v) > 1), view)
         tensor = self.get(node.input[0], chosen)
         values: dict[str, Any] = {"axes": list(range(2, len(chosen) + 1)), "keepdims": 0}
-        self.nodes.append(helper.make_node("ReduceMean", [tensor], list(node.output), node.name, **values))
+        outputs = list(node.output)
+        self.nodes.append(helper.make_node("ReduceMean", [tensor], outputs, node.name, node.doc_string, **values))
 
 
 def _label(view: View) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,10 +19,23 @@ from actionbook.conversion.errors import ConversionError
 from actionbook.conversion.forward import forward_only
 from actionbook.conversion.graph import Graph
 from actionbook.conversion.pools import Pool, needs_pools, recorded_pools
-from actionbook.conversion.repair import put_pads_right
+from actionbook.conversion.repair import put_pads_right, reconnect_output
 from actionbook.core.files import atomic_path
 
 ClipShape = tuple[int, int, int, int]
+# MindSpore operator without an ONNX form -> what to write instead.
+REMEDIES = {
+    "AvgPool3D": "actionbook.models.layers.AvgPool3d (also for 2-D average pools with padding)",
+    "MaxPool3DWithArgmax": "actionbook.models.layers.MaxPool3d (also for 2-D max pools with padding)",
+    "MaxPoolWithArgmaxV2": "actionbook.models.layers.MaxPool3d, which pools in 2-D too",
+    "AdaptiveAvgPool2D": "x.mean(axis=(2, 3))",
+    "AdaptiveAvgPool3D": "x.mean(axis=(2, 3, 4))",
+    "AdaptiveMaxPool2D": "ops.amax(x, (2, 3))",
+    "AdaptiveMaxPool3D": "ops.amax(x, (2, 3, 4))",
+    "HSigmoid": "ops.relu6(x + 3) / 6",
+    "HSwish": "x * ops.relu6(x + 3) / 6",
+    "PadV3": "the padding of the convolution or pool that follows",
+}
 INPUT_NAME, OUTPUT_NAME = "image", "class"  # of the Ascend port of Efficient-3DCNNs, so that its commands still fit
 
 
@@ -85,10 +99,13 @@ def export_air(
     return path
 
 
-def export_raw(network: nn.Cell, clip_shape: ClipShape, batch: int) -> tuple[onnx.ModelProto, list[Pool]]:
+def export_raw(
+    network: nn.Cell, clip_shape: ClipShape, batch: int, pools: list[Pool] | None = None
+) -> tuple[onnx.ModelProto, list[Pool]]:
     """What MindSpore's ONNX exporter makes of `network`, faults included, and the geometry of the pools that it lost.
 
     Static batch, opset 11. Grouped convolutions are exported as grouped Conv nodes: the exporter knows no other form.
+    `pools` is the geometry where it is known already, from an export at another batch size.
     """
     example = _example(clip_shape, batch)
     with tempfile.TemporaryDirectory(prefix="onnx-") as folder, forward_only(network, "grouped") as forward:
@@ -96,8 +113,8 @@ def export_raw(network: nn.Cell, clip_shape: ClipShape, batch: int) -> tuple[onn
         with _exporter("ONNX"):
             ms.onnx.export(forward, example, file_name=str(raw), input_names=[INPUT_NAME], output_names=[OUTPUT_NAME])
         model = onnx.load(raw)
-        if not needs_pools(model):
-            return model, []
+        if pools is not None or not needs_pools(model):
+            return model, pools or []
         with _exporter("MINDIR"):
             ms.export(forward, example, file_name=str(mindir), file_format="MINDIR")
         graph = next(Path(folder).rglob("*.mindir"))  # of large networks the weights lie beside it
@@ -105,10 +122,12 @@ def export_raw(network: nn.Cell, clip_shape: ClipShape, batch: int) -> tuple[onn
 
 
 def export_onnx_raw(network: nn.Cell, path: Path | str, clip_shape: ClipShape, *, batch: int = 1) -> Path:
-    """Write MindSpore's export with nothing but the pads put right, so that it runs: the baseline to compare with."""
+    """Write MindSpore's export with the pads put right and no more, so that it runs: the baseline to compare with."""
     path = with_suffix(path, ".onnx")
     model, pools = export_raw(network, clip_shape, batch)
-    put_pads_right(Graph.from_model(model), pools)  # the nodes are shared with `model`
+    graph = Graph.from_model(model)  # the nodes are shared with `model`
+    reconnect_output(graph)
+    put_pads_right(graph, pools)
     with atomic_path(path) as temporary:
         onnx.save(model, temporary)
     return path
@@ -124,6 +143,9 @@ def _exporter(kind: str) -> Iterator[None]:
         yield
     except (RuntimeError, ValueError, TypeError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if operator := re.search(r"Can not find key (\w+) in convert map", first):
+            remedy = REMEDIES.get(operator[1], "operators that it has one for, or export MINDIR (export_mindir)")
+            first = f"its operator {operator[1]} has no ONNX form there. Use {remedy} instead"
         raise ConversionError(f"MindSpore cannot export this network as {kind}: {first}") from error
     finally:
         logger.setLevel(level)

@@ -30,11 +30,13 @@ class Pool:
     begins: tuple[int, ...]
     ends: tuple[int, ...]
     ceil: bool
+    cell: str = ""
+    """The network's cell that pools, "" where the network itself does."""
 
 
 def needs_pools(model: onnx.ModelProto) -> bool:
-    """Whether there is a pool in a fresh export, whose padding may not be what it says."""
-    return any(node.op_type in POOLS for node in model.graph.node)
+    """Whether there is a max pool in a fresh export: its padding may not be what it says."""
+    return any(node.op_type == "MaxPool" for node in model.graph.node)
 
 
 def recorded_pools(mindir: Path) -> list[Pool]:
@@ -50,9 +52,8 @@ def recorded_pools(mindir: Path) -> list[Pool]:
         values = {attribute.name: _value(attribute) for attribute in primitive.attribute}
         kernel, strides = tuple(values["kernel_size"][2:]), tuple(values["strides"][2:])
         pads = values.get("pad_list") or (0,) * (2 * len(kernel))
-        pools.append(
-            Pool(kernel, strides, values["pad_mode"], pads[0::2], pads[1::2], bool(values.get("ceil_mode", 0)))
-        )
+        ceil, cell = bool(values.get("ceil_mode", 0)), _cell(node.domain)
+        pools.append(Pool(kernel, strides, values["pad_mode"], pads[0::2], pads[1::2], ceil, cell))
     return pools
 
 
@@ -75,6 +76,7 @@ def restore_pools(graph: Graph, pools: list[Pool]) -> None:
             set_attribute(node, "pads", [*pool.begins, *pool.ends])
         if pool.ceil:
             set_attribute(node, "ceil_mode", 1)
+        node.doc_string = pool.cell
 
 
 def extend_for_ceil(graph: Graph) -> None:
@@ -93,6 +95,11 @@ def extend_for_ceil(graph: Graph) -> None:
                 raise ConversionError(f"node {node.name or node.output[0]!r}: ceil_mode on a size that is not static")
             whole = size + pads[axis] + pads[rank + axis] - values["kernel_shape"][axis]
             pads[rank + axis] += -whole % strides[axis]
+            if pads[rank + axis] >= values["kernel_shape"][axis]:
+                raise ConversionError(
+                    f"node {node.name or node.output[0]!r}: with ceil_mode the last window of axis {axis + 2} sees "
+                    "nothing but padding, which ONNX does not have; use a stride of at most kernel - padding there"
+                )
         set_attribute(node, "ceil_mode", None)
         set_attribute(node, "pads", pads)
 
@@ -101,6 +108,11 @@ def _geometry(node: NodeProto) -> tuple[tuple[int, ...], tuple[int, ...]]:
     values = attributes(node)
     kernel = tuple(values["kernel_shape"])
     return kernel, tuple(values.get("strides", (1,) * len(kernel)))
+
+
+def _cell(scope: str) -> str:
+    """The cell's name in a scope such as ``Default/network-Net/stem-SequentialCell/2-MaxPool3d/MaxPool3D-op0``."""
+    return ".".join(part.rpartition("-")[0] for part in scope.split("/")[2:-1])
 
 
 def _value(attribute: AttributeProto) -> Any:

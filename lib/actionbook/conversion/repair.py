@@ -73,17 +73,56 @@ def _same_pads(node: NodeProto, shapes: dict[str, Shape], *, upper: bool) -> lis
     return begins + ends
 
 
+def reconnect_output(graph: Graph) -> None:
+    """Let the last tensor have the name of the graph's output.
+
+    MindSpore gives that name to the last node's output unless the last node is a Reshape (behind `nn.BatchNorm1d`,
+    say); then nothing makes the output that the file promises. Raises ConversionError where several tensors are left
+    that could be meant.
+    """
+    producers, read = graph.producers(), {name for node in graph.nodes for name in node.input}
+    lost = [value.name for value in graph.outputs if value.name not in producers]
+    if not lost:
+        return
+    unread = [node for node in graph.nodes if not read.intersection(node.output)]
+    if len(graph.outputs) != 1 or len(unread) != 1:
+        raise ConversionError(
+            f"no node makes the output {', '.join(lost)}, and {len(unread)} could be meant: export a network that "
+            "returns one tensor"
+        )
+    unread[0].output[0] = lost[0]
+
+
 def drop_identities(graph: Graph) -> None:
-    """Let the readers of an Identity (MindSpore writes one behind every output of a Split) read what it copies."""
+    """Remove every Identity (MindSpore writes one behind every output of a Split): its tensors become one.
+
+    Only one from the graph's input or output straight to an output stays, for both names are promised.
+    """
     outputs = {value.name for value in graph.outputs}
-    copies = {n.output[0]: n.input[0] for n in graph.nodes if n.op_type == "Identity" and n.output[0] not in outputs}
-    graph.nodes = [node for node in graph.nodes if node.output[0] not in copies]
+    made = {name for node in graph.nodes for name in node.output}
+    renamed: dict[str, str] = {}
+
+    def final(name: str) -> str:
+        while name in renamed:
+            name = renamed[name]
+        return name
+
+    gone = []
     for node in graph.nodes:
-        for place, name in enumerate(node.input):
-            source = name
-            while source in copies:
-                source = copies[source]
-            node.input[place] = source
+        if node.op_type != "Identity":
+            continue
+        source, copy = final(node.input[0]), node.output[0]
+        if copy not in outputs:
+            renamed[copy] = source
+        elif source in made and source not in outputs:
+            renamed[source] = copy
+        else:
+            continue
+        gone.append(node)
+    graph.drop(gone)
+    for node in graph.nodes:
+        for names in (node.input, node.output):
+            names[:] = [final(name) for name in names]
 
 
 def unwrap_batch_norm(graph: Graph) -> None:

@@ -1,0 +1,30 @@
+"""The nine networks as a PyTorch user writes them, under the book's names. Needs PyTorch only.
+
+Modules are called as in the original program (okankop/Efficient-3DCNNs), so that its checkpoints, and what the book
+exports for it, load strictly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import nn
+
+from bench.peers.networks.mobilenet import MobileNet
+from bench.peers.networks.mobilenetv2 import MobileNetV2
+from bench.peers.networks.resnet import resnet18, resnet50, resnet101, resnext101
+from bench.peers.networks.shufflenet import ShuffleNet
+from bench.peers.networks.shufflenetv2 import ShuffleNetV2
+from bench.peers.networks.squeezenet import SqueezeNet
+
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "mobilenet_3d": MobileNet,
+    "mobilenetv2_3d": MobileNetV2,
+    "shufflenet_3d": ShuffleNet,
+    "shufflenetv2_3d": ShuffleNetV2,
+    "squeezenet_3d": SqueezeNet,
+    "resnet18_3d": resnet18,
+    "resnet50_3d": resnet50,
+    "resnet101_3d": resnet101,
+    "resnext101_3d": resnext101,
+}

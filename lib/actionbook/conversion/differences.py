@@ -1,0 +1,143 @@
+"""Where an ONNX file goes wrong: its nodes against the network's own layers, one by one."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pandas as pd
+from google.protobuf.message import DecodeError
+from mindspore import Tensor, nn
+from onnx import NodeProto, TensorProto, helper
+
+from actionbook.conversion.errors import ConversionError
+from actionbook.conversion.forward import forward_only
+from actionbook.conversion.graph import Graph
+from actionbook.conversion.names import LAYERS, mark_cells, stem
+from actionbook.models.layers import GroupedConv3d, MaxPool3d
+from actionbook.models.profile import watch_outputs
+
+# Cells that become one node, whose output is theirs.
+CELLS = (
+    nn.Conv2d,
+    nn.Conv3d,
+    GroupedConv3d,
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+    nn.Dense,
+    nn.MaxPool2d,
+    nn.MaxPool3d,
+    MaxPool3d,
+)
+COLUMNS = ["node", "operator", "cell", "max_abs", "relative"]
+
+
+def layer_differences(network: nn.Cell, onnx_path: Path | str, clip: np.ndarray) -> pd.DataFrame:
+    """Compare the nodes of an ONNX file with the layers of `network` that they stand for, on one clip (C, T, H, W).
+
+    One row per node whose output should be that of a cell of the network (convolutions, with the batch norm folded
+    into them; batch norms; dense layers; max pools), in order of execution. Columns: node; operator; cell; max_abs,
+    the greatest absolute difference of the two outputs; relative, the same divided by the standard deviation of the
+    cell's output. Both are infinite where the sizes differ, or where ONNX Runtime cannot compute the node. Activations
+    and the like carry no cell's name: what is wrong with them shows in the next row.
+
+    The cells are those that `export_onnx` notes in each node's `doc_string`; in a file without such notes
+    (`export_onnx_raw`) they are told from the names of the weights. A file with a fixed batch gets copies of the clip.
+    Raises ConversionError for a file that is not ONNX, or where no node has a cell in this network.
+    """
+    graph = _read(Path(onnx_path))
+    cells = _cell_names(network)
+    nodes = [node for node in graph.nodes if node.doc_string in cells]
+    if not nodes:
+        raise ConversionError(f"{onnx_path}: none of its nodes names a layer of this network; export it again")
+    batch = graph.inputs[0].type.tensor_type.shape.dim[0].dim_value or 1
+    clips = np.repeat(clip[np.newaxis], batch, axis=0)
+    found = _onnx_outputs(graph, [node.output[0] for node in nodes], clips)
+    waiting: dict[str, list[NodeProto]] = defaultdict(list)
+    for node in nodes:
+        waiting[cells[node.doc_string]].append(node)
+    rows: dict[str, dict[str, Any]] = {}
+
+    def note(name: str, _cell: nn.Cell, output: Tensor) -> None:
+        if waiting[name]:  # one node for each time that the cell runs
+            node = waiting[name].pop(0)
+            differences = _difference(output.asnumpy(), found.pop(node.output[0], None))
+            rows[node.output[0]] = dict(zip(COLUMNS, (node.name, node.op_type, name, *differences), strict=True))
+
+    with forward_only(network):
+        watch_outputs(network, clips, _is_one_node, note)
+    return pd.DataFrame([rows[node.output[0]] for node in nodes if node.output[0] in rows], columns=COLUMNS)
+
+
+def first_difference(table: pd.DataFrame, tolerance: float = 1e-4) -> pd.Series | None:
+    """The first row of `layer_differences` whose relative difference is above `tolerance` or NaN; None without one."""
+    wrong = table[~(table["relative"] <= tolerance)]
+    return None if wrong.empty else wrong.iloc[0]
+
+
+def _is_one_node(cell: nn.Cell) -> bool:
+    return isinstance(cell, CELLS) and not getattr(cell, "activation_flag", False)  # a dense layer may hold a second
+
+
+def _cell_names(network: nn.Cell) -> dict[str, str]:
+    """What a node's mark may say -> the name of the cell: its own, or the one in its parameters' names.
+
+    They differ where a cell has two places in the network.
+    """
+    cells = {name: cell for name, cell in network.cells_and_names() if _is_one_node(cell)}
+    names = {stem(parameter.name): name for name, cell in cells.items() for parameter in cell.get_parameters()}
+    return names | {name: name for name in cells}
+
+
+def _read(path: Path) -> Graph:
+    """The graph of a file, every node marked with its cell."""
+    try:
+        graph = Graph.from_model(onnx.load(path))
+    except (OSError, DecodeError) as error:
+        raise ConversionError(f"{path}: cannot be read as ONNX: {error}") from error
+    if not any(node.doc_string for node in graph.nodes if node.op_type in LAYERS):
+        mark_cells(graph.nodes)
+    return graph
+
+
+def _onnx_outputs(graph: Graph, wanted: list[str], clips: np.ndarray) -> dict[str, np.ndarray]:
+    """The tensors named `wanted`, in order of execution, as far as the graph can be run."""
+    outputs, failing = _run(graph, wanted, clips), len(wanted)
+    if outputs is not None:
+        return outputs
+    working, best = 0, {}
+    while failing - working > 1:
+        middle = (working + failing) // 2
+        outputs = _run(graph, wanted[:middle], clips)
+        if outputs is None:
+            failing = middle
+        else:
+            working, best = middle, outputs
+    return best
+
+
+def _run(graph: Graph, wanted: list[str], clips: np.ndarray) -> dict[str, np.ndarray] | None:
+    """The wanted tensors, computed as the file says, without ONNX Runtime's own rewriting; None where it fails."""
+    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in wanted]
+    part = Graph(graph.nodes, graph.constants, graph.inputs, outputs, graph.opset, graph.ir_version).to_model()
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4  # a graph that fails is an answer here, not news
+    try:
+        session = onnxruntime.InferenceSession(part.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return dict(zip(wanted, session.run(wanted, {graph.inputs[0].name: clips}), strict=True))
+    except Exception:  # ONNX Runtime's exceptions share no narrower base
+        return None
+
+
+def _difference(expected: np.ndarray, actual: np.ndarray | None) -> tuple[float, float]:
+    """Greatest absolute difference and its ratio to the standard deviation; views differ by a reshape only."""
+    if actual is None or actual.size != expected.size:
+        return np.inf, np.inf
+    greatest = float(np.abs(actual.ravel() - expected.ravel()).max())
+    return greatest, greatest / (float(expected.std()) or 1.0)

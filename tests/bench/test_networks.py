@@ -1,0 +1,54 @@
+"""bench.peers.networks: PyTorch's networks have the book's parameters, name by name. Only where PyTorch is."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+
+import pytest
+from bench import torch_env
+from bench.agreement import PUBLISHED_PARAMETERS
+from bench.harness import ROOT, child_environment
+
+from actionbook.models import create_model
+from actionbook.weights import export_state
+
+TORCH = torch_env.FOLDER / "bin" / "python"
+pytestmark = pytest.mark.skipif(not TORCH.exists(), reason="no .venv-bench; make bench makes it")
+# On the device "meta" tensors have shapes and no values.
+SCRIPT = """
+import json, torch
+from bench.peers.networks import NETWORKS
+from bench.peers.pytorch import count
+with torch.device("meta"):
+    small = {name: make(5, width=0.25).state_dict() for name, make in NETWORKS.items()}
+    full = {name: count(make(101)) for name, make in NETWORKS.items()}
+shapes = {name: {key: list(value.shape) for key, value in state.items()} for name, state in small.items()}
+print(json.dumps({"shapes": shapes, "parameters": full}))
+"""
+
+
+@pytest.fixture(scope="module")
+def found() -> Mapping[str, Mapping]:
+    done = subprocess.run(
+        [str(TORCH), "-c", SCRIPT],
+        cwd=ROOT,
+        env=child_environment({}, ours=False),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_at_full_size_they_have_the_published_number_of_parameters(found: Mapping[str, Mapping]) -> None:
+    assert found["parameters"] == PUBLISHED_PARAMETERS
+
+
+@pytest.mark.parametrize("model", PUBLISHED_PARAMETERS)
+def test_they_load_what_the_book_exports(model: str, found: Mapping[str, Mapping]) -> None:
+    state = export_state(create_model(model, num_classes=5, width=0.25), "okankop")
+    theirs = {k: v for k, v in found["shapes"][model].items() if not k.endswith("num_batches_tracked")}
+    assert theirs == {name: list(array.shape) for name, array in state.items()}
