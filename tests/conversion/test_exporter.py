@@ -214,7 +214,7 @@ class Operation(nn.Cell):
 @pytest.mark.parametrize(
     ("operation", "operator", "remedy"),
     [
-        (nn.AvgPool3d(3, 2), "AvgPool3D", r"models\.layers\.AvgPool3d"),
+        (nn.AvgPool3d(3, 2), "AvgPool3D", r"models\.pooling\.AvgPool3d"),
         (nn.AdaptiveAvgPool3d(1), "AdaptiveAvgPool3D", r"x\.mean"),
         (nn.HSwish(), "HSwish", "relu6"),
         (ops.Erfinv(), "Erfinv", "export_mindir"),
@@ -237,7 +237,7 @@ class Images(nn.Cell):
 
 
 def test_a_padded_2d_pool_is_referred_to_the_librarys(tmp_path):
-    with pytest.raises(ConversionError, match=r"MaxPool3DWithArgmax .*models\.layers\.MaxPool3d"):
+    with pytest.raises(ConversionError, match=r"MaxPool3DWithArgmax .*models\.pooling\.MaxPool3d"):
         export_onnx(Images(), tmp_path / "net.onnx", SMALL, batch=1)
 
 
@@ -254,3 +254,11 @@ def test_a_padded_2d_pool_is_referred_to_the_librarys(tmp_path):
 def test_impossible_wishes_are_refused(unequal, tmp_path, options, message):
     with pytest.raises(ConversionError, match=message):
         export_onnx(unequal, **{"path": tmp_path / "net.onnx", "clip_shape": SMALL, **options})
+
+
+def test_a_pool_needs_a_fixed_batch_in_mindir(tmp_path):
+    network = create_model("shufflenetv2_3d", num_classes=3, width=0.25)
+    with pytest.raises(ConversionError, match=r"as MINDIR: .+With a fixed `batch` it may"):
+        export_mindir(network, tmp_path / "open.mindir", (3, 4, 32, 32))
+    assert export_mindir(network, tmp_path / "two.mindir", (3, 4, 32, 32), batch=2).stat().st_size > 0
+    assert [path.name for path in tmp_path.iterdir()] == ["two.mindir"]

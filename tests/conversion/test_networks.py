@@ -18,7 +18,8 @@ from mindspore import Tensor, nn, ops
 
 from actionbook.conversion import check_explicit, export_onnx
 from actionbook.conversion.graph import attributes
-from actionbook.models.layers import AvgPool3d, ChannelShuffle, GroupedConv3d, MaxPool3d
+from actionbook.models.layers import ChannelShuffle, GroupedConv3d
+from actionbook.models.pooling import AvgPool3d, MaxPool3d
 
 Shape = tuple[int, ...]  # (N, C, T, H, W) or (N, C, H, W)
 

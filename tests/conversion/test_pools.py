@@ -14,7 +14,7 @@ from actionbook.conversion import ConversionError
 from actionbook.conversion.graph import attributes
 from actionbook.conversion.msexport import export_raw
 from actionbook.conversion.pools import Pool, extend_for_ceil, needs_pools, restore_pools
-from actionbook.models.layers import AvgPool3d, MaxPool3d
+from actionbook.models.pooling import AvgPool3d, MaxPool3d
 
 Triple = tuple[int, int, int]
 Reduce = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # values, which lie inside, which in the padding

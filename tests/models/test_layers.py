@@ -9,16 +9,15 @@ from mindspore import Tensor, nn, ops
 
 from actionbook.models.layers import (
     GROUPED_FORMS,
-    AvgPool3d,
     ChannelShuffle,
     Dropout,
     GroupedConv3d,
-    MaxPool3d,
     conv3d,
     init_fan_out,
     init_uniform,
     set_grouped_form,
 )
+from actionbook.models.pooling import AvgPool3d, MaxPool3d
 
 Triple = tuple[int, int, int]
 
@@ -244,3 +243,8 @@ def has_plain_norms_and_biases(values: dict[str, np.ndarray]) -> None:
     assert (values["3.bias"] == 0).all()
     for name, value in {"gamma": 1, "moving_variance": 1, "beta": 0, "moving_mean": 0}.items():
         assert (values[f"1.bn2d.{name}"] == value).all()
+
+
+def test_a_bias_in_a_grouped_convolution_is_refused() -> None:
+    with pytest.raises(ValueError, match="2 groups: grouped convolutions have no bias"):
+        conv3d(4, 4, 3, groups=2, bias=True)

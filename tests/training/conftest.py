@@ -21,7 +21,10 @@ class TinyNetwork(nn.Cell):
     def __init__(self, classes: int = 2, channels: int = 4, dropout: float = 0.0, seed: int = 0) -> None:
         super().__init__()
         self.features = nn.SequentialCell(
-            conv3d(3, channels, 3, 2), nn.BatchNorm3d(channels), nn.ReLU(), conv3d(channels, channels, 3, groups=channels)
+            conv3d(3, channels, 3, 2),
+            nn.BatchNorm3d(channels),
+            nn.ReLU(),
+            conv3d(channels, channels, 3, groups=channels),
         )
         self.classifier = nn.SequentialCell(Dropout(dropout, seed), nn.Dense(channels, classes))
         init_fan_out(self, seed, linear_std=0.1)

@@ -6,6 +6,7 @@ from actionbook.conversion.ascend import atc_command, converter_lite_command
 from actionbook.conversion.atc import AtcError, AtcMissing, AtcResult, run_atc
 from actionbook.conversion.atc_codes import explain
 from actionbook.conversion.check import check_explicit
+from actionbook.conversion.differences import first_difference, layer_differences
 from actionbook.conversion.errors import ConversionError
 from actionbook.conversion.exporter import OnnxExport, export_onnx
 from actionbook.conversion.lite import run_converter_lite
@@ -28,6 +29,8 @@ __all__ = [
     "export_mindir",
     "export_onnx",
     "export_onnx_raw",
+    "first_difference",
+    "layer_differences",
     "preflight",
     "quantise",
     "run_atc",

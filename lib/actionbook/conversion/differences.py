@@ -18,7 +18,8 @@ from actionbook.conversion.errors import ConversionError
 from actionbook.conversion.forward import forward_only
 from actionbook.conversion.graph import Graph
 from actionbook.conversion.names import LAYERS, mark_cells, stem
-from actionbook.models.layers import GroupedConv3d, MaxPool3d
+from actionbook.models.layers import GroupedConv3d
+from actionbook.models.pooling import MaxPool3d
 from actionbook.models.profile import watch_outputs
 
 # Cells that become one node, whose output is theirs.

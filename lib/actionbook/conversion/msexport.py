@@ -25,9 +25,9 @@ from actionbook.core.files import atomic_path
 ClipShape = tuple[int, int, int, int]
 # MindSpore operator without an ONNX form -> what to write instead.
 REMEDIES = {
-    "AvgPool3D": "actionbook.models.layers.AvgPool3d (also for 2-D average pools with padding)",
-    "MaxPool3DWithArgmax": "actionbook.models.layers.MaxPool3d (also for 2-D max pools with padding)",
-    "MaxPoolWithArgmaxV2": "actionbook.models.layers.MaxPool3d, which pools in 2-D too",
+    "AvgPool3D": "actionbook.models.pooling.AvgPool3d (also for 2-D average pools with padding)",
+    "MaxPool3DWithArgmax": "actionbook.models.pooling.MaxPool3d (also for 2-D max pools with padding)",
+    "MaxPoolWithArgmaxV2": "actionbook.models.pooling.MaxPool3d, which pools in 2-D too",
     "AdaptiveAvgPool2D": "x.mean(axis=(2, 3))",
     "AdaptiveAvgPool3D": "x.mean(axis=(2, 3, 4))",
     "AdaptiveMaxPool2D": "ops.amax(x, (2, 3))",
@@ -49,14 +49,14 @@ def export_mindir(
 ) -> Path:
     """Write `network` as MINDIR, for MindSpore on any device and for MindSpore Lite; returns the path.
 
-    `clip_shape` is (C, T, H, W). With `batch` None the file takes any batch size, else only that one. Weights are
-    stored inside the file. Raises ConversionError where MindSpore cannot export the network, or `path` does not end
-    in ``.mindir``.
+    `clip_shape` is (C, T, H, W). With `batch` None the file takes any batch size, else only that one. Behind a pool
+    MindSpore loses all sizes of an open batch: networks with pools need a fixed one. Weights are stored inside the
+    file. Raises ConversionError where MindSpore cannot export the network, or `path` does not end in ``.mindir``.
     """
     path = with_suffix(path, ".mindir")
     with tempfile.TemporaryDirectory(prefix="mindir-") as folder, forward_only(network, depthwise) as forward:
         raw = Path(folder) / "network.mindir"
-        with _exporter("MINDIR"):
+        with _exporter("MINDIR", "" if batch else ". With a fixed `batch` it may"):
             ms.export(forward, _example(clip_shape, batch), file_name=str(raw), file_format="MINDIR")
         if not raw.is_file():
             raise ConversionError(f"{path}: the weights are too large for one MINDIR file (1 GiB)")
@@ -134,8 +134,8 @@ def export_onnx_raw(network: nn.Cell, path: Path | str, clip_shape: ClipShape, *
 
 
 @contextlib.contextmanager
-def _exporter(kind: str) -> Iterator[None]:
-    """Run MindSpore's exporter without its warnings; its errors become ConversionError."""
+def _exporter(kind: str, advice: str = "") -> Iterator[None]:
+    """Run MindSpore's exporter without its warnings; its errors become ConversionError, with `advice` behind them."""
     logger = logging.getLogger("MindSpore")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -146,7 +146,7 @@ def _exporter(kind: str) -> Iterator[None]:
         if operator := re.search(r"Can not find key (\w+) in convert map", first):
             remedy = REMEDIES.get(operator[1], "operators that it has one for, or export MINDIR (export_mindir)")
             first = f"its operator {operator[1]} has no ONNX form there. Use {remedy} instead"
-        raise ConversionError(f"MindSpore cannot export this network as {kind}: {first}") from error
+        raise ConversionError(f"MindSpore cannot export this network as {kind}: {first}{advice}") from error
     finally:
         logger.setLevel(level)
 

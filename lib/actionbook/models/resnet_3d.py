@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from actionbook.models.layers import MaxPool3d, conv3d, init_fan_out
+from actionbook.models.layers import conv3d, init_fan_out
+from actionbook.models.pooling import MaxPool3d
 
 PLANES = (64, 128, 256, 512)
 SHORTCUTS = ("A", "B")

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from actionbook.models.layers import AvgPool3d, ChannelShuffle, Dropout, MaxPool3d, conv3d, init_uniform
+from actionbook.models.layers import ChannelShuffle, Dropout, conv3d, init_uniform
+from actionbook.models.pooling import AvgPool3d, MaxPool3d
 
 # Groups of the pointwise convolutions -> output channels of the three stages. 567 is what the program says; with one
 # group ShuffleNet's own table has 576.

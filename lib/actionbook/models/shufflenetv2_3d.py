@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from mindspore import Tensor, nn, ops
 
-from actionbook.models.layers import ChannelShuffle, Dropout, MaxPool3d, conv3d, init_uniform
+from actionbook.models.layers import ChannelShuffle, Dropout, conv3d, init_uniform
+from actionbook.models.pooling import MaxPool3d
 
 # Width -> output channels of the three stages and of the last convolution.
 CHANNELS = {

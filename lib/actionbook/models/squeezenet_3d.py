@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from mindspore import Tensor, nn, ops
 
-from actionbook.models.layers import Dropout, MaxPool3d, conv3d, init_fan_out
+from actionbook.models.layers import Dropout, conv3d, init_fan_out
+from actionbook.models.pooling import MaxPool3d
 
 POOL = None
 # Squeeze channels and channels of each expansion; POOL halves time and space. Inputs follow from what is before.
