@@ -73,8 +73,10 @@ def _is_layer(cell: nn.Cell) -> bool:
 
 
 def _kind(cell: nn.Cell) -> str:
-    if isinstance(cell, GroupedConv3d):
+    if isinstance(cell, GroupedConv3d) and cell.groups > 1:
         return "depthwise convolution" if cell.groups == cell.channels[0] else "grouped convolution"
+    if isinstance(cell, GroupedConv3d):
+        return "convolution"
     if isinstance(cell, nn.Conv3d | nn.Conv2d):
         return "pointwise convolution" if set(cell.kernel_size) == {1} else "convolution"
     return "batch norm" if isinstance(cell, nn.BatchNorm3d) else "dense"
