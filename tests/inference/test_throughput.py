@@ -6,7 +6,15 @@ import mmap
 import numpy as np
 import pytest
 
-from actionbook.inference import AisBenchEngine, InferenceError, MsameEngine, measure, measure_sizes, throughput_table
+from actionbook.inference import (
+    AisBenchEngine,
+    InferenceError,
+    MsameEngine,
+    measure,
+    measure_sizes,
+    throughput,
+    throughput_table,
+)
 from actionbook.inference.throughput import peak_rss_mib, resident_mib
 
 SHAPE = (3, 2, 4, 5)
@@ -31,38 +39,60 @@ def test_what_does_not_fit_is_refused(sum_engine):
 
 
 class Hoarder:
-    """Keeps 8 MiB for each clip that it has not seen so many of before."""
+    """Keeps 8 MiB for each clip that it has not seen so many of before, and takes `spent` more while it runs."""
 
     name, batch_size, sha256 = "hoarder", None, "0" * 64
 
-    def __init__(self):
-        self.kept = []
+    def __init__(self, spent=0):
+        self.kept, self.spent, self.peak = 0, spent, 100
 
     def run(self, batch):
-        while len(self.kept) < len(batch):
-            fresh = mmap.mmap(-1, 2**23)  # pages that nobody had: an array may get memory that another test gave back
-            np.frombuffer(fresh, np.uint8)[:] = 1
-            self.kept.append(fresh)
+        self.kept = max(self.kept, len(batch))
+        self.peak = max(self.peak, self.resident() + self.spent)
         return np.zeros((len(batch), 2), np.float32)
 
-
-class Spender(Hoarder):
-    """Takes 64 MiB more than this process has ever had, and gives it back."""
-
-    def run(self, batch):
-        np.ones(int(2**17 * (64 + peak_rss_mib() - resident_mib())))
-        return np.zeros((len(batch), 2), np.float32)
+    def resident(self):
+        return 90 + 8 * self.kept
 
 
-def test_growth_counts_what_an_engine_keeps():
-    small, large = measure_sizes(Hoarder(), [8, 2], SHAPE, warmup=1, repeats=3, progress=False)
+@pytest.fixture
+def hoarder(monkeypatch):
+    """A maker of hoarders whose memory is the process's: what a real process keeps hangs on all that ran before."""
+
+    def make(spent=0):
+        engine = Hoarder(spent)
+        monkeypatch.setattr(throughput, "resident_mib", engine.resident)
+        monkeypatch.setattr(throughput, "peak_rss_mib", lambda: engine.peak)
+        return engine
+
+    return make
+
+
+def test_growth_counts_what_an_engine_keeps(hoarder):
+    small, large = measure_sizes(hoarder(), [8, 2], SHAPE, warmup=1, repeats=3, progress=False)
     assert (small.batch, large.batch) == (2, 8)
-    assert 15 < small.growth_rss_mib < 30
-    assert 60 < large.growth_rss_mib < 90  # from before the smaller one, though only six are new
+    assert small.growth_rss_mib == 16
+    assert large.growth_rss_mib == 64  # from before the smaller one, though only six are new
 
 
-def test_growth_sees_a_new_peak_that_is_given_back():
-    assert measure(Spender(), 8, SHAPE, warmup=1, repeats=1, progress=False).growth_rss_mib > 60
+def test_growth_sees_a_new_peak_that_is_given_back(hoarder):
+    one = measure(hoarder(spent=64), 2, SHAPE, warmup=1, repeats=1, progress=False)
+    assert one.growth_rss_mib == 16 + 64
+    assert one.peak_rss_mib == 90 + 16 + 64
+
+
+def test_an_old_peak_says_nothing_about_growth(hoarder):
+    engine = hoarder(spent=64)
+    engine.peak = 1000
+    assert measure(engine, 2, SHAPE, warmup=1, repeats=1, progress=False).growth_rss_mib == 16
+
+
+def test_memory_of_this_process_is_read():
+    before = resident_mib()
+    fresh = mmap.mmap(-1, 2**26)  # pages that nobody had
+    np.frombuffer(fresh, np.uint8)[:] = 1
+    assert 50 < resident_mib() - before < 90
+    assert peak_rss_mib() >= resident_mib() - 1
 
 
 def test_sizes_above_the_engines_are_left_out_and_named(sum_engine, caplog):
