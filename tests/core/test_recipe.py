@@ -99,7 +99,7 @@ def test_a_mistake_in_overrides_is_named_as_such(tmp_path: Path) -> None:
         ({"training": {"runs": [{"name": "a"}, {"name": "a"}]}}, "runs need different names"),
         ({"training": {"amp_level": "O4"}}, "training.amp_level"),
         ({"clips": {"size": 100}}, "clips.size"),
-        ({"clips": {"mean": [1.0, 2.0]}}, "clips.mean"),
+        ({"clips": {"mean": [1.0, 2.0]}}, "mean has 2 values"),
         ({"clips": {"std": [1.0, 1.0, 0.0]}}, "clips.std.2"),
         ({"clips": {"scales": [1.5]}}, "clips.scales.0"),
         ({"clips": {"crop": "centre"}}, "clips.crop"),

@@ -22,11 +22,24 @@ class Frames(Strict):
     """How videos are turned into stored frames."""
 
     height: Annotated[int, Field(ge=16)] = 240
-    """Frames are scaled to this height, the width follows (the original's FFmpeg filter is scale=-1:240)."""
+    """Pixels of the side named by `side`; the other side follows."""
+    side: Literal["height", "short"] = "height"
+    """Which side becomes `height` pixels: the height (the FFmpeg filter scale=-1:240) or the shorter one."""
     quality: Annotated[int, Field(ge=1, le=100)] = 95
     """JPEG quality."""
     max_failed: Share = 0.0
     """Preparation fails if more than this share of the videos cannot be decoded."""
+
+
+class Flow(Strict):
+    """How optical flow is computed from stored frames, and stored."""
+
+    algorithm: Literal["tvl1", "opencv"] = "tvl1"
+    """TV-L1 by this book's kernel or by OpenCV's: the same algorithm and parameters, one of them ten times faster."""
+    bound: Rate = 20.0
+    """Displacements are cut off at this many pixels to either side, then brought to 0..255."""
+    quality: Annotated[int, Field(ge=1, le=100)] = 95
+    """JPEG quality."""
 
 
 class Data(Strict):
@@ -38,11 +51,15 @@ class Data(Strict):
     allow_missing: bool = False
     """Work with a partial copy; N expected and the missing count then stand beside every result."""
     frames: Frames = Frames()
+    flow: Flow = Flow()
+    """Used by recipes whose clips are of flow."""
 
 
 class Clips(Strict):
     """Clip sampling and spatial transforms."""
 
+    modality: Literal["rgb", "flow"] = "rgb"
+    """Frames in colour (3 channels) or optical flow (2: right, down)."""
     frames: Positive = 16
     """Frames of a clip (T)."""
     stride: Positive = 1
@@ -51,14 +68,37 @@ class Clips(Strict):
     """Frames that a clip is drawn from: the test windows' length and distance."""
     size: Annotated[int, Field(ge=16, multiple_of=16)] = 112
     """Height and width of a clip in pixels."""
-    mean: tuple[float, float, float] = (114.7748, 107.7354, 99.4750)
-    """RGB, on the 0..255 scale (the original's "activitynet" mean)."""
-    std: tuple[Rate, Rate, Rate] = (1.0, 1.0, 1.0)
+    short_side: Annotated[int, Field(ge=16)] | None = None
+    """Test frames are scaled to this shorter side before the centre crop; None: to `size`."""
+    mean: tuple[float, ...] = (114.7748, 107.7354, 99.4750)
+    """Of each channel, on the 0..255 scale (the original's "activitynet" mean, RGB)."""
+    std: tuple[Rate, ...] = (1.0, 1.0, 1.0)
     scales: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (1.0, 0.84089641, 0.70710678, 0.59460355, 0.5)
     """Training crops: side as a share of the frame's shorter side."""
     crop: Literal["random", "corner", "center"] = "random"
     flip: Share = 0.5
-    """Probability of a mirrored training clip."""
+    """Probability of a mirrored training clip. Flow to the right then becomes flow to the left."""
+    last_start: bool = False
+    """Whether a training clip may begin at the last possible frame; the original programs never draw it."""
+
+    @property
+    def channels(self) -> int:
+        """Channels of a clip (C)."""
+        return {"rgb": 3, "flow": 2}[self.modality]
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Shape of a clip: (C, T, H, W)."""
+        return (self.channels, self.frames, self.size, self.size)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Clips:
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != self.channels:
+                raise ValueError(f"{name} has {len(values)} values, {self.modality} has {self.channels} channels")
+        if self.short_side is not None and self.short_side < self.size:
+            raise ValueError(f"short_side {self.short_side} is less than size {self.size}")
+        return self
 
 
 class Model(Strict):
@@ -69,13 +109,23 @@ class Model(Strict):
 
 
 class Weights(Strict):
-    """Foreign weights that training starts from."""
+    """Weights that training starts from: a published file, or what an earlier run of this recipe has learned."""
 
-    manifest: str
-    file: str
-    layout: str
+    manifest: str | None = None
+    file: str | None = None
+    layout: str | None = None
+    run: Name | None = None
+    """The first seed of this run, instead of a file."""
     skip: tuple[str, ...] = ()
     """Prefixes of parameters that keep their fresh values, such as the classifier when the classes differ."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Weights:
+        named = [name for name in ("manifest", "file", "layout") if getattr(self, name) is not None]
+        if len(named) != (0 if self.run else 3):
+            found = ", ".join([*named, *(["run"] if self.run else [])]) or "none of them"
+            raise ValueError(f"expected manifest, file and layout, or run alone; found {found}")
+        return self
 
 
 class Run(Strict):
@@ -93,6 +143,8 @@ class Training(Strict):
     """0 trains nothing: the initial weights are the result."""
     batch_size: Positive
     """Clips per step over all devices; the learning rate belongs to this number."""
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    """SGD with momentum and dampening, or Adam with its usual constants (0.9, 0.999, 1e-8)."""
     lr: Rate
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     dampening: Share = 0.9
@@ -100,28 +152,40 @@ class Training(Strict):
     lr_steps: tuple[Positive, ...] = ()
     """Epochs after which the rate is multiplied by lr_factor."""
     lr_factor: Rate = 0.1
+    lr_restarts: tuple[tuple[Positive, Rate], ...] = ()
+    """(epoch, rate) pairs: after that epoch the rate is set anew, and later lr_steps go on from there."""
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
     """Epochs in which the rate rises in equal steps from near 0 (the original has none; small batches like it)."""
     clips_per_video: Positive = 1
     """Training clips drawn from each video in one epoch."""
+    trainable: tuple[str, ...] = ()
+    """Prefixes of the parameters that are trained; the others are frozen, their batch norm as in evaluation.
+    None named: all are trained."""
     amp_level: Literal["O0", "O1", "O2", "O3"] = "O0"
     loss_scale: Rate = 1.0
     checkpoint_epochs: Positive = 1
-    """A checkpoint is kept every so many epochs, and at the end."""
+    """A checkpoint to resume from is written every so many epochs, and at the end."""
+    keep_epochs: Annotated[int, Field(ge=0)] = 0
+    """The networks of this many last epochs are kept, to be compared (the last one always is)."""
     validate_epochs: Positive = 1
     """The middle clips of the test videos are classified every so many epochs, and at the end."""
     any_library: bool = False
     """Go on with a training that another version of the library began, instead of starting afresh."""
     runs: tuple[Run, ...] = (Run(name="clip"),)
-    """The trainings of this recipe. The first seed of the first run is the one that is converted and evaluated."""
+    """The trainings of this recipe, in order: a run may start from what an earlier one has learned."""
+    result: Name | None = None
+    """The run whose first seed is converted and evaluated; None: the first."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Training:
-        if list(self.lr_steps) != sorted(set(self.lr_steps)):
-            raise ValueError(f"lr_steps must rise, found {list(self.lr_steps)}")
+        for name, epochs in (("lr_steps", self.lr_steps), ("lr_restarts", tuple(e for e, _ in self.lr_restarts))):
+            if list(epochs) != sorted(set(epochs)):
+                raise ValueError(f"the epochs of {name} must rise, found {list(epochs)}")
         names = [run.name for run in self.runs]
         if len(set(names)) != len(names) or not names:
             raise ValueError(f"runs need different names and at least one, found {names}")
+        if self.result not in (None, *names):
+            raise ValueError(f"result {self.result!r} is none of the runs {names}")
         return self
 
 
@@ -145,6 +209,10 @@ class Export(Strict):
 class Evaluation(Strict):
     """The protocol of the reported accuracy."""
 
+    clips: Literal["windows", "centre"] = "windows"
+    """Every window of a video, or the one clip in its middle."""
+    frames: Positive | None = None
+    """Frames of a tested clip, if others than in training; shorter videos are repeated from their start."""
     topk: tuple[Positive, ...] = (1, 5)
     pool: Literal["softmax_mean", "logit_mean"] = "softmax_mean"
     """How the clips of a video become one prediction."""
@@ -173,16 +241,25 @@ class Recipe(Strict):
     def load(cls, path: Path | str, overrides: dict[str, Any] | str | None = None) -> Recipe:
         """Read a recipe file, lay `overrides` over it and check all of it.
 
-        `overrides` is a nested mapping or its YAML text, for example ``{training: {epochs: 2}}``.
+        A file that ``extends`` another recipe of its folder holds only the differences. `overrides` is a nested mapping
+        or its YAML text, for example ``{training: {epochs: 2}}``.
         Raises BookError naming file, key, what is wrong and what is allowed.
         """
-        data, source = read_yaml(path), shown(path)
+        data, source = _read(Path(path)), shown(path)
         changes = parse_overrides(overrides)
         if changes:
             source += " with overrides"
         recipe = validate(cls, merge(data, changes), source)
+        earlier: list[str] = []
         for run in recipe.training.runs:
-            recipe.for_run(run, source)  # so that a mistake in the last run is found before the first one trains
+            # So that a mistake in the last run is found before the first one trains.
+            origin = recipe.for_run(run, source).weights
+            if origin is not None and origin.run is not None and origin.run not in earlier:
+                raise BookError(
+                    f"{source}: run {run.name!r} starts from run {origin.run!r}, which is not among the runs before: "
+                    f"{', '.join(earlier) or 'there are none'}"
+                )
+            earlier.append(run.name)
         return recipe
 
     def for_run(self, run: Run, source: str | None = None) -> Recipe:
@@ -190,6 +267,22 @@ class Recipe(Strict):
         only = {"training": {"runs": [{"name": run.name, "seeds": list(run.seeds)}]}}
         data = merge(merge(self.as_dict(), run.overrides), only)
         return validate(type(self), data, f"{source or self.name}, run {run.name!r}")
+
+    @property
+    def main_run(self) -> Run:
+        """The run that goes on to conversion and evaluation."""
+        return next(run for run in self.training.runs if self.training.result in (None, run.name))
+
+    @property
+    def tested(self) -> Clips:
+        """How test clips are made: `clips` with the evaluation's number of frames."""
+        return self.clips.model_copy(update={"frames": self.evaluation.frames or self.clips.frames})
+
+    @property
+    def model_options(self) -> dict[str, float | int | str]:
+        """Options of the network; one for flow is told its number of channels."""
+        channels = self.clips.channels
+        return {**self.model.options, **({} if channels == 3 else {"in_channels": channels})}
 
     def as_dict(self) -> dict[str, Any]:
         """The complete recipe, defaults filled in, as plain data."""
@@ -199,6 +292,17 @@ class Recipe(Strict):
         """Digest of the complete recipe, or of the named sections only."""
         data = self.as_dict()
         return sha256_json({key: data[key] for key in sections} if sections else data)
+
+
+def _read(path: Path, seen: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The mapping in a recipe file, laid over that of the recipe which it extends."""
+    data = read_yaml(path)
+    base = data.pop("extends", None)
+    if base is None:
+        return data
+    if not isinstance(base, str) or base in (path.stem, *seen):
+        raise BookError(f"{shown(path)}: key 'extends': expected the name of another recipe, found {base!r}")
+    return merge(_read(path.parent / f"{base}.yaml", (*seen, path.stem)), {**data, "name": data.get("name", path.stem)})
 
 
 def parse_overrides(overrides: dict[str, Any] | str | None) -> dict[str, Any]:
