@@ -5,7 +5,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 
 # A new chapter is one more word here: its five notebooks lie in notebooks/<chapter>/.
-CHAPTERS := efficient3d
+CHAPTERS := efficient3d i3d
 
 PYTHON ?= python3.11
 PY     := .venv/bin/python
@@ -90,8 +90,11 @@ $(call stage,$(1),05_accuracy,04_conversion)
 endef
 $(foreach name,$(CHAPTERS),$(eval $(call chapter,$(name))))
 
-# Your own video is classified by the network that the first chapter has trained.
-notebooks: $(STAMPS)/your_own_video.done
+# Notebooks beside the stages: a page on published figures, and your own video, which the first chapter's network classifies.
+notebooks: $(STAMPS)/i3d/published_numbers.done $(STAMPS)/your_own_video.done
+$(STAMPS)/i3d/published_numbers.done: notebooks/i3d/published_numbers.md $(wildcard book/published/*.yaml) $(SHARED)
 $(STAMPS)/your_own_video.done: notebooks/your_own_video.md $(STAMPS)/efficient3d/05_accuracy.done
+$(STAMPS)/i3d/published_numbers.done $(STAMPS)/your_own_video.done:
+	@mkdir -p $(@D)
 	$(PY) -m actionbook.notebooks execute $<
 	@touch $@

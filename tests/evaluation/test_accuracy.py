@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -148,3 +150,21 @@ def test_protocol_says_how_a_number_was_measured() -> None:
     changes["evaluation"] = {"pool": "logit_mean", "skip_last_video": True}
     quirk = protocol(Recipe.load(MINI, changes))
     assert quirk == expected.replace("mean of softmax", "mean of logits, last video not scored")
+
+
+def test_protocol_names_flow_the_centre_and_another_length() -> None:
+    changes: dict[str, Any] = {
+        "data": {"manifest": "ucf101"},
+        "clips": {"modality": "flow", "mean": [0.0, 0.0], "std": [1.0, 1.0], "frames": 64, "stride": 1, "size": 224},
+        "evaluation": {"clips": "centre", "pool": "logit_mean"},
+    }
+    changes["clips"]["short_side"] = 256
+    centre = "ucf101 split 1, video level, optical flow, 1 clip of the middle 64 frames (stride 1), 1 centre crop, "
+    scaled = "short side 256, crop 224, mean of logits"
+    assert protocol(Recipe.load(MINI, changes)) == centre + scaled
+    changes["evaluation"]["frames"] = 250
+    assert protocol(Recipe.load(MINI, changes)) == centre.replace("64", "250") + scaled
+    changes["evaluation"] |= {"clips": "windows", "frames": 80}
+    changes["clips"]["window"] = 100
+    windows = "clips of 80 frames (stride 1) at every 100-frame window, 1 centre crop"
+    assert windows in protocol(Recipe.load(MINI, changes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,10 @@ from mindspore import Tensor, nn
 
 from actionbook.clips.pipeline import test_clips as clips_of_windows
 from actionbook.clips.pipeline import window_table
-from actionbook.core.paths import NOTEBOOKS
-from actionbook.core.recipe import Recipe
 from actionbook.core.runtime import set_device
+from actionbook.core.workspace import Stage
 from actionbook.datasets.index import missing_sha256, subset
+from actionbook.evaluation import predict as module
 from actionbook.evaluation.predict import (
     centre_validation,
     expected_truth,
@@ -23,11 +24,7 @@ from actionbook.evaluation.predict import (
     predict_test,
 )
 
-SMALL = {
-    "clips": {"frames": 4, "stride": 1, "window": 8, "size": 16},
-    "export": {"inference_batch": 5},
-    "evaluation": {"pool": "logit_mean"},
-}
+Open = Callable[..., Stage]
 
 
 class Means(nn.Cell):
@@ -43,17 +40,33 @@ class Counting:
     name, sha256, batch_size = "counting", "", None
 
     def __init__(self) -> None:
-        self.sizes: list[int] = []
+        self.shapes: list[tuple[int, ...]] = []
+
+    @property
+    def sizes(self) -> list[int]:
+        return [shape[0] for shape in self.shapes]
 
     def run(self, batch: np.ndarray) -> np.ndarray:
-        self.sizes.append(len(batch))
+        self.shapes.append(batch.shape)
         return batch[:, :2, 0, 0, 0]
 
 
-@pytest.fixture(scope="module")
-def recipe() -> Recipe:
+@pytest.fixture(autouse=True, scope="module")
+def _device() -> None:
     set_device("CPU")
-    return Recipe.load(NOTEBOOKS / "efficient3d" / "recipes" / "mini.yaml", SMALL)
+
+
+@pytest.fixture
+def stage(tiny_stage: Open) -> Stage:
+    return tiny_stage(evaluation={"pool": "logit_mean"})
+
+
+@pytest.fixture
+def counting(monkeypatch: pytest.MonkeyPatch) -> Counting:
+    """The engine in place of every network."""
+    engine = Counting()
+    monkeypatch.setattr(module, "_engine", lambda network, batch: engine)
+    return engine
 
 
 def test_predict_runs_every_clip_once_in_order() -> None:
@@ -65,10 +78,11 @@ def test_predict_runs_every_clip_once_in_order() -> None:
     assert engine.sizes == [3, 3, 1]
 
 
-def test_predict_test_covers_all_windows_of_all_test_videos(prepared: Any, recipe: Recipe) -> None:
-    found = predict_test(Means(), recipe, prepared.index, prepared.store, workers=2)
+def test_predict_test_covers_all_windows_of_all_test_videos(prepared: Any, stage: Stage) -> None:
+    found = predict_test(Means(), stage, prepared.index)
     test = subset(prepared.index, "test")
-    windows = window_table(test, recipe.clips)
+    recipe = stage.recipe
+    windows = window_table(test, recipe)
     assert found.videos == windows.video.tolist()
     assert len(found.videos) % 5  # the last batch is not full
     expected = np.stack([c for _, c in clips_of_windows(windows, prepared.store, recipe.clips)]).mean((2, 3, 4))[:, :2]
@@ -84,9 +98,49 @@ def test_predict_test_covers_all_windows_of_all_test_videos(prepared: Any, recip
     assert found.accuracy(2, skip_last_video=True).correct == 13
 
 
-def test_validation_is_the_accuracy_of_centre_clips(prepared: Any, recipe: Recipe) -> None:
+@pytest.mark.parametrize(("frames", "tested"), [(None, 4), (10, 10), (40, 40)])
+def test_the_centre_protocol_runs_one_clip_of_the_tested_length_for_every_video(
+    prepared: Any, tiny_stage: Open, counting: Counting, frames: int | None, tested: int
+) -> None:
+    stage = tiny_stage(evaluation={"clips": "centre", "frames": frames})
+    found = predict_test(Means(), stage, prepared.index)
+    test = subset(prepared.index, "test")
+    assert found.videos == test.video.tolist()
+    assert counting.shapes == [(5, 3, tested, 16, 16)] * 2 + [(4, 3, tested, 16, 16)]
+    assert (found.accuracy().evaluated, found.accuracy().expected) == (14, 14)
+    recipe = stage.recipe
+    expected = clips_of_windows(window_table(test, recipe), prepared.store, recipe.tested)
+    np.testing.assert_array_equal(found.logits, np.stack([clip[:2, 0, 0, 0] for _, clip in expected]))
+
+
+def test_windows_of_another_length_than_in_training(prepared: Any, tiny_stage: Open, counting: Counting) -> None:
+    videos = [predict_test(Means(), tiny_stage(evaluation={"frames": n}), prepared.index).videos for n in (None, 12)]
+    assert videos[0] == videos[1]
+    assert {shape[2] for shape in counting.shapes} == {4, 12}
+
+
+def test_validation_sees_the_frames_of_training(prepared: Any, tiny_stage: Open, counting: Counting) -> None:
+    """Another clip length would be another network to compile in every epoch."""
+    stage = tiny_stage(evaluation={"clips": "centre", "frames": 10})
+    centre_validation(stage, prepared.index)(Means())
+    assert counting.shapes == [(5, 3, 4, 16, 16)] * 2 + [(4, 3, 4, 16, 16)]
+
+
+def test_a_runs_stage_is_tested_by_its_own_recipe(prepared: Any, tiny_stage: Open, counting: Counting) -> None:
+    runs = [
+        {"name": "clip"},
+        {"name": "short", "overrides": {"clips": {"frames": 2}, "export": {"inference_batch": 7}}},
+    ]
+    stage = tiny_stage(training={"runs": runs}, evaluation={"clips": "centre"})
+    own = stage.for_run(stage.recipe.training.runs[1])
+    predict_test(Means(), own, prepared.index)
+    centre_validation(own, prepared.index)(Means())
+    assert counting.shapes == [(7, 3, 2, 16, 16)] * 4
+
+
+def test_validation_is_the_accuracy_of_centre_clips(prepared: Any, stage: Stage) -> None:
     network = Means()
-    validate = centre_validation(prepared.index, prepared.store, workers=2)(recipe)
+    validate = centre_validation(stage, prepared.index)
     first = validate(network)
     assert first == validate(network)
     assert list(first) == ["centre_clip_top1"]
@@ -100,13 +154,13 @@ class _Always(nn.Cell):
         return logits * 0 + Tensor(np.array([[0.0, 1.0]], np.float32))
 
 
-def test_missing_videos_are_expected_and_never_right(prepared: Any, recipe: Recipe) -> None:
+def test_missing_videos_are_expected_and_never_right(prepared: Any, stage: Stage) -> None:
     gone = subset(prepared.index, "test").video.iloc[3]
     index = prepared.index.copy()
     index.loc[index.video == gone, ["path", "frames"]] = ["", 0]
     truth = expected_truth(index)
     pd.testing.assert_series_equal(truth, expected_truth(prepared.index))
-    found = predict_test(Means(), recipe, index, prepared.store)
+    found = predict_test(Means(), stage, index)
     assert gone not in found.videos
     accuracy = found.accuracy(2)  # of two classes, one of the two best is always right
     assert (accuracy.correct, accuracy.evaluated, accuracy.expected) == (13, 13, 14)

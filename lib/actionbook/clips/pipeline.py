@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import pandas as pd
 
-from actionbook.clips.sampling import centre_clip, random_clip, test_windows, window_clip
+from actionbook.clips.sampling import centre_window, random_clip, test_windows, window_clip
 from actionbook.clips.transforms import draw_crop, test_clip, train_clip
 from actionbook.core.errors import BookError
-from actionbook.core.recipe import Clips
+from actionbook.core.recipe import Clips, Recipe
+from actionbook.video.frame_folder import FrameFolder, open_frames
 from actionbook.video.store import FrameStore
 
 if TYPE_CHECKING:
@@ -24,10 +25,14 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Frames = FrameStore | FrameFolder
 
 
 def store_path(store: Path, label: str, video: str) -> Path:
-    """The frame store file of one video: ``<store>/<label>/<video>.zip``."""
+    """The frame store file of one video: ``<store>/<label>/<video>.zip``.
+
+    Where there is a folder of that name without ``.zip``, made by the original programs, `open_frames` reads that.
+    """
     return store / label / f"{video}.zip"
 
 
@@ -53,16 +58,16 @@ def ordered_map(
                 future.cancel()
 
 
-def read_train_clip(store: FrameStore, clips: Clips, rng: np.random.Generator) -> np.ndarray:
-    """Draw one training clip of a video: float32 (3, T, size, size). All draws come from `rng`."""
-    indices = random_clip(len(store), clips.frames, clips.stride, rng)
+def read_train_clip(store: Frames, clips: Clips, rng: np.random.Generator) -> np.ndarray:
+    """Draw one training clip of a video: float32 (C, T, size, size). All draws come from `rng`."""
+    indices = random_clip(len(store), clips.frames, clips.stride, rng, last_start=clips.last_start)
     crop = draw_crop(*store.frame_size, clips, rng)
     frames = store.frames(indices.tolist(), min_size=math.ceil(clips.size / crop.side), fast=True)
     return train_clip(frames, crop, clips)
 
 
-def read_test_clip(store: FrameStore, indices: np.ndarray, clips: Clips) -> np.ndarray:
-    """The clip of the given frames with the authors' test transform: float32 (3, T, size, size)."""
+def read_test_clip(store: Frames, indices: np.ndarray, clips: Clips) -> np.ndarray:
+    """The clip of the given frames with the authors' test transform: float32 (C, T, size, size)."""
     different, place = np.unique(indices, return_inverse=True)  # a looped clip repeats frames: decode each once
     frames = store.read(different.tolist())
     return test_clip([frames[i] for i in place], clips)
@@ -70,7 +75,7 @@ def read_test_clip(store: FrameStore, indices: np.ndarray, clips: Clips) -> np.n
 
 @dataclass
 class TrainingSource:
-    """Batches of training clips, epoch after epoch: (clips float32 (B, 3, T, H, W), targets int32 (B,)).
+    """Batches of training clips, epoch after epoch: (clips float32 (B, C, T, H, W), targets int32 (B,)).
 
     The order of videos is a permutation drawn from (seed, epoch); every clip's draws come from (seed, epoch, video,
     repeat). Neither the number of workers nor what happened before an epoch has any influence, so an epoch can be
@@ -120,7 +125,7 @@ class TrainingSource:
     def _clip(self, epoch: int, number: int) -> np.ndarray:
         row = self.index.iloc[number % len(self.index)]
         rng = np.random.default_rng([self.seed, epoch, number])
-        with FrameStore(store_path(self.store, row.label, row.video)) as store:
+        with open_frames(store_path(self.store, row.label, row.video)) as store:
             return read_train_clip(store, self.clips, rng)
 
 
@@ -131,15 +136,18 @@ def training_dataset(source: TrainingSource) -> mindspore.dataset.GeneratorDatas
     return GeneratorDataset(source, ["clip", "target"], shuffle=False, num_parallel_workers=1)
 
 
-def window_table(index: pd.DataFrame, clips: Clips) -> pd.DataFrame:
-    """All test windows, video by video, in time order: columns video, label, target, start, stop (frames from 0).
+def window_table(index: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
+    """All tested clips, video by video, in time order: columns video, label, target, start, stop (frames from 0).
 
+    Every window of a video or the one in its middle, as ``evaluation.clips`` says.
     Raises BookError naming videos too short for a window (they have one frame or none).
     """
+    if recipe.evaluation.clips == "centre":
+        return centre_table(index, recipe.tested)
     rows = [
         (row.video, row.label, row.target, window.start, window.stop)
         for row, frames in zip(index.itertuples(), index.frames.tolist(), strict=True)
-        for window in test_windows(frames, clips.window)
+        for window in test_windows(frames, recipe.clips.window)
     ]
     table = pd.DataFrame(rows, columns=["video", "label", "target", "start", "stop"])
     without = sorted(set(index.video) - set(table.video))
@@ -148,32 +156,31 @@ def window_table(index: pd.DataFrame, clips: Clips) -> pd.DataFrame:
     return table
 
 
-def test_clips(windows: pd.DataFrame, store: Path, clips: Clips, workers: int = 1) -> Iterator[tuple[str, np.ndarray]]:
-    """(video, clip float32 (3, T, size, size)) of every row of a `window_table`, in its order."""
+def centre_table(index: pd.DataFrame, clips: Clips) -> pd.DataFrame:
+    """The clip in the middle of every video, with the columns of `window_table`."""
+    middle = [centre_window(frames, clips.frames * clips.stride) for frames in index.frames.tolist()]
+    columns = {"start": [window.start for window in middle], "stop": [window.stop for window in middle]}
+    return index[["video", "label", "target"]].assign(**columns)
+
+
+def test_clips(table: pd.DataFrame, store: Path, clips: Clips, workers: int = 1) -> Iterator[tuple[str, np.ndarray]]:
+    """(video, clip float32 (C, T, size, size)) of every row of a `window_table`, in its order.
+
+    `clips` is the recipe's `tested`: a window shorter than its clip is repeated from the start.
+    """
 
     def read(row: tuple[str, str, int, int]) -> tuple[str, np.ndarray]:
         video, label, start, stop = row
         indices = window_clip(range(start, stop), clips.frames, clips.stride)
-        with FrameStore(store_path(store, label, video)) as frames:
+        with open_frames(store_path(store, label, video)) as frames:
             return video, read_test_clip(frames, indices, clips)
 
-    rows = zip(windows.video, windows.label, windows.start, windows.stop, strict=True)
+    rows = zip(table.video, table.label, table.start, table.stop, strict=True)
     return ordered_map(read, rows, workers, ahead=4 * workers + 16)
 
 
-def centre_clips(index: pd.DataFrame, store: Path, clips: Clips, workers: int = 1) -> Iterator[tuple[str, np.ndarray]]:
-    """(video, its middle clip float32 (3, T, size, size)) of every video, in the index's order."""
-
-    def read(row: tuple[str, str, int]) -> tuple[str, np.ndarray]:
-        video, label, frames = row
-        with FrameStore(store_path(store, label, video)) as file:
-            return video, read_test_clip(file, centre_clip(frames, clips.frames, clips.stride), clips)
-
-    return ordered_map(read, zip(index.video, index.label, index.frames, strict=True), workers, ahead=4 * workers + 16)
-
-
 def batched(clips: Iterable[tuple[str, np.ndarray]], size: int) -> Iterator[tuple[list[str], np.ndarray]]:
-    """Group (id, clip) pairs: (ids, array (B, 3, T, H, W)); the last group may be smaller, nothing is dropped."""
+    """Group (id, clip) pairs: (ids, array (B, C, T, H, W)); the last group may be smaller, nothing is dropped."""
     group: list[tuple[str, np.ndarray]] = []
     for item in clips:
         group.append(item)

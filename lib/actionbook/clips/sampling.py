@@ -25,15 +25,17 @@ def loop(indices: range | np.ndarray, length: int) -> np.ndarray:
     return np.resize(np.asarray(indices), length)
 
 
-def random_clip(frames: int, length: int, stride: int, rng: np.random.Generator) -> np.ndarray:
+def random_clip(
+    frames: int, length: int, stride: int, rng: np.random.Generator, *, last_start: bool = False
+) -> np.ndarray:
     """Frame numbers of one training clip (temporal_transforms.py, TemporalRandomCrop).
 
     `length * stride` consecutive frames from a uniformly drawn start, looped if the video is shorter, of which every
     stride-th is taken. The original never draws the very last start (its upper end is n - span - 1, inclusive);
-    so does this.
+    so does this, unless `last_start` is set.
     """
     span = length * stride
-    start = int(rng.integers(0, max(0, frames - span - 1), endpoint=True))
+    start = int(rng.integers(0, max(0, frames - span - (not last_start)), endpoint=True))
     return loop(range(start, min(start + span, frames)), span)[::stride]
 
 
@@ -42,8 +44,7 @@ def window_clip(window: range, length: int, stride: int) -> np.ndarray:
     return loop(window[: length * stride], length * stride)[::stride]
 
 
-def centre_clip(frames: int, length: int, stride: int) -> np.ndarray:
-    """Frame numbers of the clip in the middle of a video (TemporalCenterCrop), used for validation while training."""
-    span = length * stride
-    start = max(0, frames // 2 - span // 2)
-    return loop(range(start, min(start + span, frames)), span)[::stride]
+def centre_window(frames: int, length: int) -> range:
+    """The `length` frames in the middle of a video (TemporalCenterCrop), or all of a shorter one."""
+    start = max(0, frames // 2 - length // 2)
+    return range(start, min(start + length, frames))

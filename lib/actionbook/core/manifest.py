@@ -38,10 +38,14 @@ class Source(Strict):
 
 
 class Split(Strict):
-    """Numbers of videos of one train/test split."""
+    """Numbers of videos of one train/test split, and of those that it leaves out."""
 
     train: Count
     test: Count
+    unused: Count = 0
+    lists_sha256: Sha256 | None = None
+    """Of all list files of the split, where a data set has one for each class: one after the other in class order,
+    every line as two words, a space between, LF after them."""
 
 
 class Layout(Strict):
@@ -56,7 +60,7 @@ class Generator(Strict):
     """Settings of a procedural data set."""
 
     seed: int
-    groups: Annotated[int, Field(ge=22)] = 25
+    groups: Annotated[int, Field(ge=2, le=99)] = 25
     clips_per_group: Annotated[int, Field(ge=1, le=99)] = 2
     min_frames: Annotated[int, Field(ge=17)] = 34
     max_frames: Annotated[int, Field(ge=17)] = 50
@@ -69,7 +73,7 @@ class DatasetManifest(Strict):
 
     kind: Literal["dataset"]
     name: str
-    dataset: Literal["ucf101"]
+    dataset: Literal["hmdb51", "kinetics400", "ucf101"]
     """The reader in `actionbook.datasets` that understands the layout."""
     title: str
     licence: str
@@ -89,15 +93,18 @@ class DatasetManifest(Strict):
     @model_validator(mode="after")
     def _counts_agree(self) -> DatasetManifest:
         for name, split in self.splits.items():
-            if split.train + split.test != self.videos:
-                raise ValueError(
-                    f"split {name}: {split.train} + {split.test} videos, but the data set has {self.videos}"
-                )
+            if split.train + split.test + split.unused != self.videos:
+                parts = f"{split.train} + {split.test}" + (f" + {split.unused} unused" if split.unused else "")
+                raise ValueError(f"split {name}: {parts} videos, but the data set has {self.videos}")
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("a class is listed twice")
         unknown = {c for sets in self.class_groups.values() for s in sets for c in s} - set(self.classes)
         if unknown:
             raise ValueError(f"class_groups name classes that do not exist: {', '.join(sorted(unknown))}")
+        if self.generator is not None:
+            drawn = len(self.classes) * self.generator.groups * self.generator.clips_per_group
+            if drawn != self.videos:
+                raise ValueError(f"the generator draws {drawn} videos, but the data set has {self.videos}")
         return self
 
 

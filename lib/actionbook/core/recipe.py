@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,7 +16,8 @@ from actionbook.core.schema import Strict, merge, parse_yaml, read_yaml, validat
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+Name = Annotated[str, Field(pattern=NAME)]
 
 
 class Frames(Strict):
@@ -213,6 +215,8 @@ class Evaluation(Strict):
     """Every window of a video, or the one clip in its middle."""
     frames: Positive | None = None
     """Frames of a tested clip, if others than in training; shorter videos are repeated from their start."""
+    compare_frames: tuple[Positive, ...] = ()
+    """Further numbers of frames whose accuracy is shown beside the reported one."""
     topk: tuple[Positive, ...] = (1, 5)
     pool: Literal["softmax_mean", "logit_mean"] = "softmax_mean"
     """How the clips of a video become one prediction."""
@@ -264,7 +268,7 @@ class Recipe(Strict):
 
     def for_run(self, run: Run, source: str | None = None) -> Recipe:
         """This recipe as `run` changes it, with that run as its only one."""
-        only = {"training": {"runs": [{"name": run.name, "seeds": list(run.seeds)}]}}
+        only = {"training": {"runs": [{"name": run.name, "seeds": list(run.seeds)}], "result": None}}
         data = merge(merge(self.as_dict(), run.overrides), only)
         return validate(type(self), data, f"{source or self.name}, run {run.name!r}")
 
@@ -300,9 +304,12 @@ def _read(path: Path, seen: tuple[str, ...] = ()) -> dict[str, Any]:
     base = data.pop("extends", None)
     if base is None:
         return data
-    if not isinstance(base, str) or base in (path.stem, *seen):
+    if not isinstance(base, str) or not re.fullmatch(NAME, base) or base in (path.stem, *seen):
         raise BookError(f"{shown(path)}: key 'extends': expected the name of another recipe, found {base!r}")
-    return merge(_read(path.parent / f"{base}.yaml", (*seen, path.stem)), {**data, "name": data.get("name", path.stem)})
+    file = path.parent / f"{base}.yaml"
+    if not file.is_file():
+        raise BookError(f"{shown(path)}: key 'extends': {shown(file)} does not exist; check the name")
+    return merge(_read(file, (*seen, path.stem)), {**data, "name": data.get("name", path.stem)})
 
 
 def parse_overrides(overrides: dict[str, Any] | str | None) -> dict[str, Any]:

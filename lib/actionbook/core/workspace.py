@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -17,7 +17,7 @@ from actionbook.core.errors import BookError
 from actionbook.core.files import write_json_atomic
 from actionbook.core.manifest import DatasetManifest, load_dataset
 from actionbook.core.paths import NOTEBOOKS, ROOT, default_work_root, shown
-from actionbook.core.recipe import Recipe
+from actionbook.core.recipe import Recipe, Run
 
 PARAMETERS = ("recipe", "data_root", "work_root", "device", "workers", "overrides")
 
@@ -69,6 +69,8 @@ class Stage:
     workers: int
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds, by the names given to `timed`."""
+    parent: Stage | None = None
+    """Of a stage that `for_run` has made: the stage of all runs."""
     _started: float = field(default_factory=time.perf_counter)
 
     @classmethod
@@ -107,20 +109,46 @@ class Stage:
         return self.workspace.folder
 
     @property
-    def frame_store(self) -> Path:
-        """Folder of the data set's frame store, shared by all recipes that want the same frames."""
+    def colour_store(self) -> Path:
+        """Folder of the data set's frames in colour, shared by all recipes that want the same frames."""
         frames = self.recipe.data.frames
-        return self.work_root / "frames" / f"{self.manifest.name}-h{frames.height}-q{frames.quality}"
+        side = {"height": "h", "short": "s"}[frames.side]
+        return self.work_root / "frames" / f"{self.manifest.name}-{side}{frames.height}-q{frames.quality}"
+
+    @property
+    def flow_store(self) -> Path:
+        """Folder of the optical flow between those frames."""
+        flow = self.recipe.data.flow
+        return self.colour_store.with_name(f"{self.colour_store.name}-{flow.algorithm}-b{flow.bound:g}-q{flow.quality}")
+
+    @property
+    def frame_store(self) -> Path:
+        """Folder of what the recipe's clips are made of: frames in colour, or flow."""
+        return self.flow_store if self.recipe.clips.modality == "flow" else self.colour_store
 
     @property
     def index_file(self) -> Path:
-        """The index that stage 01 writes."""
-        return self.folder / "index.csv"
+        """The index that stage 01 writes, of the recipe's data set and split."""
+        return self.folder / f"index-{self.manifest.name}-{self.recipe.data.split}.csv"
 
     @property
     def manifest(self) -> DatasetManifest:
         """The manifest of the recipe's data set."""
         return load_dataset(self.recipe.data.manifest)
+
+    def for_run(self, run: Run) -> Stage:
+        """This stage with the recipe as `run` changes it. Another data set than the recipe's lies beside it."""
+        recipe = self.recipe.for_run(run)
+        same = recipe.data.manifest == self.recipe.data.manifest
+        data_root = self.data_root if same else self.data_root.parent / load_dataset(recipe.data.manifest).name
+        return replace(self, recipe=recipe, data_root=data_root, parent=self.parent or self)
+
+    def data_sets(self) -> list[Stage]:
+        """Stages of this recipe with different data: its own first, then those that only some run needs."""
+        found: dict[tuple[Path, Path], Stage] = {}
+        for stage in (self, *map(self.for_run, self.recipe.training.runs)):
+            found.setdefault((stage.index_file, stage.frame_store), stage)
+        return list(found.values())
 
     @contextmanager
     def timed(self, what: str) -> Iterator[None]:

@@ -97,9 +97,12 @@ def protocol(recipe: Recipe, split: int | None = None) -> str:
     parts = [
         f"{name} split {split or recipe.data.split}",
         "video level",
-        f"clips of {clips.frames} frames (stride {clips.stride}) at every {clips.window}-frame window",
+        *(["optical flow"] if clips.modality == "flow" else []),
+        f"clips of {recipe.tested.frames} frames (stride {clips.stride}) at every {clips.window}-frame window"
+        if evaluation.clips == "windows"
+        else f"1 clip of the middle {recipe.tested.frames} frames (stride {clips.stride})",
         "1 centre crop",
-        f"short side {clips.size}",
+        f"short side {clips.short_side or clips.size}",
         f"crop {clips.size}",
         pooled,
     ]

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from mindspore import nn
 
-from actionbook.clips.pipeline import batched, centre_clips, test_clips, window_table
-from actionbook.core.recipe import Recipe
+from actionbook.clips.pipeline import batched, centre_table, test_clips, window_table
+from actionbook.core.workspace import Stage
 from actionbook.datasets.index import subset
 from actionbook.evaluation.accuracy import Accuracy, topk_accuracy
 from actionbook.evaluation.video_level import pool_clips
@@ -48,7 +47,7 @@ def _engine(network: nn.Cell, batch: int) -> NetworkEngine:
 
 
 def predict(engine: Engine, clips: Iterable[tuple[str, np.ndarray]], batch_size: int) -> tuple[list[str], np.ndarray]:
-    """Run clips (video, float32 (3, T, H, W)) through an engine: (video of every clip, logits (clips, classes))."""
+    """Run clips (video, float32 (C, T, H, W)) through an engine: (video of every clip, logits (clips, classes))."""
     videos: list[str] = []
     logits: list[np.ndarray] = []
     for ids, batch in batched(clips, batch_size):
@@ -62,36 +61,32 @@ def expected_truth(index: pd.DataFrame) -> pd.Series:
     return index[index.subset == "test"].set_index("video").target
 
 
-def predict_test(network: nn.Cell, recipe: Recipe, index: pd.DataFrame, store: Path, workers: int = 1) -> Predictions:
-    """All test windows of all test videos through a network."""
-    windows = window_table(subset(index, "test"), recipe.clips)
+def predict_test(network: nn.Cell, stage: Stage, index: pd.DataFrame) -> Predictions:
+    """All test clips of all test videos of `index`, by the protocol of the stage's recipe, through a network."""
+    recipe = stage.recipe
+    table = window_table(subset(index, "test"), recipe)
     batch = recipe.export.inference_batch
-    clips = test_clips(windows, store, recipe.clips, workers)
+    clips = test_clips(table, stage.frame_store, recipe.tested, stage.workers)
     videos, logits = predict(_engine(network, batch), clips, batch)
     return Predictions(videos, logits, expected_truth(index), recipe.evaluation.pool)
 
 
-def centre_validation(
-    index: pd.DataFrame, store: Path, workers: int = 1
-) -> Callable[[Recipe], Callable[[nn.Cell], dict[str, float]]]:
+def centre_validation(stage: Stage, index: pd.DataFrame) -> Callable[[nn.Cell], dict[str, float]]:
     """What `training.runs.train_runs` calls after every epoch: accuracy over the middle clip of every test video.
 
-    The same figure as the original's prec@1 while training. It is quick and not the reported accuracy, which pools
-    all windows of a video.
+    The same figure as the original's prec@1 while training. It is quick and, where a video has several windows, not
+    the reported accuracy, which pools all of them.
     """
+    test = subset(index, "test")
+    table = centre_table(test, stage.recipe.clips)
+    batch = stage.recipe.export.inference_batch
 
-    def for_recipe(recipe: Recipe) -> Callable[[nn.Cell], dict[str, float]]:
-        test = subset(index, "test")
-        batch = recipe.export.inference_batch
+    def validate(network: nn.Cell) -> dict[str, float]:
+        clips = test_clips(table, stage.frame_store, stage.recipe.clips, stage.workers)
+        _, logits = predict(_engine(network, batch), clips, batch)
+        return {"centre_clip_top1": round(float((logits.argmax(axis=1) == test.target.to_numpy()).mean()), 6)}
 
-        def validate(network: nn.Cell) -> dict[str, float]:
-            clips = centre_clips(test, store, recipe.clips, workers)
-            _, logits = predict(_engine(network, batch), clips, batch)
-            return {"centre_clip_top1": round(float((logits.argmax(axis=1) == test.target.to_numpy()).mean()), 6)}
-
-        return validate
-
-    return for_recipe
+    return validate
 
 
 def group_accuracy(scores: pd.DataFrame, truth: pd.Series, groups: Iterable[tuple[int, ...]]) -> Accuracy:

@@ -16,8 +16,8 @@ from actionbook.results.markdown import escape, file_link, table
 from actionbook.results.records import Record, StageEntry, of_chapter, read_records
 from actionbook.results.scoreboard import scoreboard
 
-CHAPTERS = {"efficient3d": "Efficient-3DCNNs"}
-PLANNED = ("I3D", "ECO", "StNet", "SlowFast")
+CHAPTERS = {"efficient3d": "Efficient-3DCNNs", "i3d": "I3D"}
+PLANNED = ("ECO", "StNet", "SlowFast")
 
 _VERSIONS = (
     ("Python", "python"),

@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 from actionbook.core.recipe import Name
 from actionbook.core.schema import Strict
 
-Metric = Literal["top1", "top5", "clips_per_second", "parameters", "operations", "ratio"]
-Unit = Literal["fraction", "percent", "clips/s", "million", "1"]
+Metric = Literal["top1", "top5", "clips_per_second", "parameters", "operations", "ratio", "count", "time", "loss"]
+Unit = Literal["fraction", "percent", "clips/s", "million", "1", "ms", "hours", "nats"]
 System = Literal["paper", "original", "port", "hub"]
 Count = Annotated[int, Field(ge=0)]
 
@@ -21,6 +21,9 @@ UNITS: dict[str, tuple[str, ...]] = {
     "parameters": ("million",),
     "operations": ("million",),
     "ratio": ("1",),
+    "count": ("1",),
+    "time": ("ms", "hours"),
+    "loss": ("nats",),
 }
 LAST_DIGIT = {"fraction": 1e-5, "percent": 1e-2}
 """One unit in the last printed digit: sources round or cut."""

@@ -234,4 +234,6 @@ def _column(figure: Figure) -> str:
         return f"{figure.hardware}, clips/s{batch}"
     if figure.metric == "ratio":
         return str(figure.hardware)
+    if figure.metric in ("count", "time", "loss"):
+        return figure.protocol if figure.unit == "1" else f"{figure.protocol}, {figure.unit}"
     return f"{figure.metric}, millions"

@@ -21,6 +21,7 @@ from actionbook.core.paths import shown
 from actionbook.core.progress import progress_bar
 from actionbook.core.recipe import Training
 from actionbook.training.checkpoint import load_checkpoint, save_checkpoint
+from actionbook.training.optimiser import train_step
 from actionbook.training.schedule import step_rates
 
 Validate = Callable[[nn.Cell], dict[str, float]]
@@ -48,19 +49,25 @@ def train(
     training: Training,
     folder: Path,
     validate: Validate | None = None,
+    *,
+    step: nn.Cell | None = None,
 ) -> pd.DataFrame:
     """Train `network` in place and return the log, one row per epoch.
 
-    `folder` receives ``log.jsonl``, ``state.ckpt`` (weights, optimiser, epoch; resumed from if present) and, at the
-    end, ``network.ckpt`` and ``done.json``. A finished folder is loaded, not trained again. `validate` is called
-    after every epoch with the network in evaluation mode; what it returns is logged. Without a `source` nothing is
-    trained and the network is stored as it is (a recipe of 0 epochs).
+    `folder` receives ``log.jsonl``, ``state.ckpt`` (weights, optimiser, epoch; resumed from if present), the
+    ``epoch-<n>.ckpt`` of the last ``keep_epochs`` epochs and, at the end, ``network.ckpt`` and ``done.json``. A
+    finished folder is loaded, not trained again. `validate` is called after every epoch with the network in evaluation
+    mode; what it returns is logged. Without a `source` nothing is trained and the network is stored as it is (a recipe
+    of 0 epochs). `step` is the network's optimiser step where one is compiled already (`training.compiled`).
     Raises BookError if the loss stops being a finite number.
     """
     if (folder / "done.json").exists():
         load_checkpoint(network, folder / "network.ckpt")
         return read_log(folder)
-    log = _train_epochs(network, source, training, folder, validate) if source else []
+    log: list[Epoch] = []
+    if source is not None:
+        step = step or train_step(network, training, len(source))
+        log = _train_epochs(network, step, source, training, folder=folder, validate=validate)
     network.set_train(False)
     _write_log(folder, log)
     save_checkpoint(network, folder / "network.ckpt")
@@ -70,11 +77,16 @@ def train(
 
 
 def _train_epochs(
-    network: nn.Cell, source: TrainingSource, training: Training, folder: Path, validate: Validate | None
+    network: nn.Cell,
+    step: nn.Cell,
+    source: TrainingSource,
+    training: Training,
+    *,
+    folder: Path,
+    validate: Validate | None,
 ) -> list[Epoch]:
     """Train from the folder's last state, if there is one, to the last epoch; returns the whole log."""
     steps = len(source)
-    step = train_step(network, training, steps)
     log = _resume(step, folder)
     source.epoch = len(log)
     batches = _forever(source, training.epochs - len(log))
@@ -90,6 +102,8 @@ def _train_epochs(
             wait = round(waited / seconds, 4)
             log.append(Epoch(epoch, rates[epoch * steps - 1], round(loss, 6), round(seconds, 3), wait, found))
             bar.set_postfix({"loss": f"{loss:.3f}", **{k: f"{v:.3f}" for k, v in found.items()}}, refresh=False)
+            if epoch > training.epochs - training.keep_epochs:
+                save_checkpoint(network, folder / f"epoch-{epoch:03d}.ckpt")
             if epoch % training.checkpoint_epochs == 0 and not last:
                 _write_state(step, folder, log)
     return log
@@ -112,29 +126,6 @@ def _one_epoch(
             )
         bar.update()
     return float(np.mean(losses)), time.perf_counter() - start, waited
-
-
-def train_step(network: nn.Cell, training: Training, steps_per_epoch: int) -> nn.Cell:
-    """A cell that takes (clips, targets), does one optimiser step and returns the loss.
-
-    Cross-entropy and SGD with dampening and weight decay on every parameter, as the original (main.py, PyTorch's SGD).
-    """
-    rates = step_rates(training, steps_per_epoch) or [training.lr]
-    # As a plain list, parameters with "gamma" or "beta" in their names would be spared the decay; in a group none is.
-    parameters = [{"params": network.trainable_params(), "weight_decay": training.weight_decay}]
-    optimiser = nn.SGD(
-        parameters,
-        learning_rate=rates,
-        momentum=training.momentum,
-        dampening=training.dampening,
-        loss_scale=training.loss_scale,
-    )
-    manager = None if training.loss_scale == 1 else ms.amp.FixedLossScaleManager(training.loss_scale, False)
-    # sparse=True takes class numbers instead of one-hot rows.
-    loss = nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean")
-    return ms.amp.build_train_network(
-        network, optimiser, loss, level=training.amp_level, boost_level="O0", loss_scale_manager=manager
-    )
 
 
 def read_log(folder: Path) -> pd.DataFrame:

@@ -13,16 +13,18 @@ from mindspore import nn
 from actionbook.clips.pipeline import TrainingSource
 from actionbook.core import manifest, runtime
 from actionbook.core.files import sha256_json
-from actionbook.core.recipe import Recipe
+from actionbook.core.recipe import Recipe, Weights
 from actionbook.core.workspace import Stage
-from actionbook.datasets.index import index_sha256, subset
+from actionbook.datasets.index import index_sha256, read_index, subset
 from actionbook.models import create_model
 from actionbook.training.checkpoint import load_checkpoint
+from actionbook.training.compiled import CompiledStep
 from actionbook.training.loop import Validate, train
-from actionbook.weights import load, read_torch
+from actionbook.weights import LoadReport, export_state, load, read_torch
 
 logger = logging.getLogger(__name__)
 
+Validation = Callable[[Stage, pd.DataFrame], Validate]
 DECIDING = ("data", "clips", "model", "weights")  # sections of the recipe that decide a training, beside its own
 
 
@@ -30,41 +32,64 @@ DECIDING = ("data", "clips", "model", "weights")  # sections of the recipe that 
 class TrainedRun:
     """One finished training."""
 
-    recipe: Recipe
-    """The recipe as this run changes it."""
+    stage: Stage
+    """The stage as this run changes it, with its recipe, data set and frame store."""
+    index: pd.DataFrame
+    """Of the run's data set."""
     run: str
     seed: int
     folder: Path
     network: nn.Cell
-    """In evaluation mode."""
+    """In evaluation mode. The next training of the same kind goes on in this very cell: use it before asking for that
+    one, or get a copy of your own from `trained_network`."""
     log: pd.DataFrame
 
 
-def train_runs(
-    stage: Stage, index: pd.DataFrame, validate: Callable[[Recipe], Validate] | None = None
-) -> Iterator[TrainedRun]:
+def train_runs(stage: Stage, validation: Validation | None = None) -> Iterator[TrainedRun]:
     """Train every run with every seed, one after the other, and yield each as it is finished.
 
-    Finished trainings are loaded, interrupted ones go on. `validate`, given a run's recipe, returns what is called
-    with the network after every epoch (see `training.loop.train`).
+    Finished trainings are loaded, interrupted ones go on. `validation`, given a run's stage and index, returns what is
+    called with the network after every epoch (see `training.loop.train`). Raises BookError where notebook 01_data has
+    not prepared the data set of a run.
     """
+    compiled = CompiledStep()
     for run in stage.recipe.training.runs:
-        recipe = stage.recipe.for_run(run)
+        own = stage.for_run(run)
+        index = read_index(own.index_file)
         for seed in run.seeds:
-            folder = run_folder(stage, recipe, index, seed)
+            folder = run_folder(own, index, seed)
             runtime.seed_everything(seed)
-            network = initial_network(stage, recipe, seed)
-            source = _source(stage, recipe, index, seed) if recipe.training.epochs else None
-            log = train(network, source, recipe.training, folder, validate(recipe) if validate else None)
-            yield TrainedRun(recipe, run.name, seed, folder, network, log)
+            network = initial_network(own, seed)
+            training = own.recipe.training
+            source = step = None
+            if training.epochs:
+                source = _source(own, index, seed)
+                network, step = compiled.take(_kind(own, len(source)), network, training, len(source))
+            validate = validation(own, index) if validation else None
+            log = train(network, source, training, folder, validate, step=step)
+            yield TrainedRun(own, index, run.name, seed, folder, network, log)
 
 
-def _source(stage: Stage, recipe: Recipe, index: pd.DataFrame, seed: int) -> TrainingSource:
-    training = recipe.training
+def _kind(stage: Stage, steps: int) -> str:
+    """Digest of all that is compiled into a training step: equal for the seeds of a run, and for runs that differ in
+    data or initial weights alone."""
+    recipe = stage.recipe
+    model = [recipe.model.name, recipe.model_options, len(stage.manifest.classes)]
+    return sha256_json([model, list(recipe.clips.shape), _optimisation(recipe), steps])
+
+
+def _optimisation(recipe: Recipe) -> dict[str, object]:
+    """The section `training` without what has no influence on the result of a run."""
+    free = {"runs", "result", "any_library", "checkpoint_epochs", "validate_epochs", "keep_epochs"}
+    return {key: value for key, value in recipe.as_dict()["training"].items() if key not in free}
+
+
+def _source(stage: Stage, index: pd.DataFrame, seed: int) -> TrainingSource:
+    training = stage.recipe.training
     return TrainingSource(
         subset(index, "train"),
         stage.frame_store,
-        recipe.clips,
+        stage.recipe.clips,
         training.batch_size,
         seed,
         training.clips_per_video,
@@ -72,32 +97,60 @@ def _source(stage: Stage, recipe: Recipe, index: pd.DataFrame, seed: int) -> Tra
     )
 
 
-def initial_network(stage: Stage, recipe: Recipe, seed: int) -> nn.Cell:
-    """A fresh network from `seed`, with the recipe's foreign weights loaded if it names any.
+def initial_network(stage: Stage, seed: int) -> nn.Cell:
+    """A fresh network from `seed`, with the weights loaded that the recipe names, if it names any.
 
-    The file is looked for in ``<data_root>/weights/`` and checked against its manifest before it is read.
+    A file is looked for in ``<data_root>/weights/`` and checked against its manifest before it is read. What an earlier
+    run has learned is taken from that run's first seed, with its own number of classes.
     """
-    options = {"seed": seed, **recipe.model.options}
-    network = create_model(recipe.model.name, num_classes=len(stage.manifest.classes), **options)
-    if recipe.weights is not None:
-        weights = recipe.weights
-        path = stage.data_root / "weights" / weights.file
-        digest = manifest.verify(path, manifest.load_weights(weights.manifest).file(weights.file))
-        report = load(network, read_torch(path), weights.layout, skip=weights.skip)
-        logger.info("%s (sha256 %s): %s", weights.file, digest, report)
+    network = _network(stage, seed=seed)
+    weights = stage.recipe.weights
+    if weights is not None:
+        report = _load_run(stage, network, weights) if weights.run else _load_file(stage, network, weights)
+        logger.info("%s: %s", weights.run or weights.file, report)
     return network
 
 
-def run_folder(stage: Stage, recipe: Recipe, index: pd.DataFrame, seed: int) -> Path:
+def _network(stage: Stage, **options: int) -> nn.Cell:
+    recipe = stage.recipe
+    classes = len(stage.manifest.classes)
+    return create_model(recipe.model.name, num_classes=classes, **{**options, **recipe.model_options})
+
+
+def _load_file(stage: Stage, network: nn.Cell, weights: Weights) -> LoadReport:
+    path = stage.data_root / "weights" / str(weights.file)
+    manifest.verify(path, manifest.load_weights(str(weights.manifest)).file(str(weights.file)))
+    return load(network, read_torch(path), str(weights.layout), skip=weights.skip)
+
+
+def _load_run(stage: Stage, network: nn.Cell, weights: Weights) -> LoadReport:
+    earlier = _origin(stage)
+    trained = _network(earlier)
+    folder = run_folder(earlier, read_index(earlier.index_file), earlier.recipe.main_run.seeds[0])
+    load_checkpoint(trained, folder / "network.ckpt")
+    return load(network, export_state(trained, "mindspore"), "mindspore", skip=weights.skip)
+
+
+def _origin(stage: Stage) -> Stage:
+    """The stage of the run that this stage's run starts from."""
+    whole = stage.parent or stage
+    name = stage.recipe.weights.run if stage.recipe.weights else None
+    return whole.for_run(next(run for run in whole.recipe.training.runs if run.name == name))
+
+
+def run_folder(stage: Stage, index: pd.DataFrame, seed: int) -> Path:
     """``training/<run>-seed<n>-<digest>``: another recipe, data set or library gets another folder; nothing is lost.
 
-    With ``training.any_library`` the newest folder that differs by the library alone is taken instead.
+    `stage` is the run's own (`Stage.for_run`). What a run starts from counts too. With ``training.any_library`` the
+    newest folder that differs by the library alone is taken instead.
     """
-    training = recipe.as_dict()["training"]
-    for key in ("runs", "any_library", "checkpoint_epochs", "validate_epochs"):
-        training.pop(key)
-    what = sha256_json([recipe.sha256(*DECIDING), training, index_sha256(index), seed])[:8]
-    stem = f"{recipe.training.runs[0].name}-seed{seed}-{what}"
+    recipe = stage.recipe
+    what = [recipe.sha256(*DECIDING), _optimisation(recipe), index_sha256(index), seed]
+    if recipe.weights is not None and recipe.weights.run is not None:
+        earlier = _origin(stage)
+        first = earlier.recipe.main_run.seeds[0]
+        what.append(run_folder(earlier, read_index(earlier.index_file), first).name)
+    stem = f"{recipe.main_run.name}-seed{seed}-{sha256_json(what)[:8]}"
     folder = stage.folder / "training" / f"{stem}-{runtime.library_sha256()[:8]}"
     others = sorted(folder.parent.glob(f"{stem}-*"), key=lambda path: path.stat().st_mtime)
     if folder.exists() or not others:
@@ -113,17 +166,18 @@ def run_folder(stage: Stage, recipe: Recipe, index: pd.DataFrame, seed: int) -> 
 
 
 def trained_network(stage: Stage, folder: str, run: str | None = None) -> nn.Cell:
-    """The network of a run, by default the recipe's first, from its training folder (relative to the workspace).
+    """The network of a run, by default of the recipe's main one, from its training folder (relative to the workspace).
 
     Raises BookError if its checkpoint is missing or belongs to another network.
     """
-    runs = stage.recipe.training.runs
-    recipe = stage.recipe.for_run(next(r for r in runs if run in (None, r.name)))
-    network = create_model(recipe.model.name, num_classes=len(stage.manifest.classes), **recipe.model.options)
+    recipe = stage.recipe
+    chosen = next(r for r in recipe.training.runs if r.name == (run or recipe.main_run.name))
+    network = _network(stage.for_run(chosen))
     load_checkpoint(network, stage.folder / folder / "network.ckpt")
     return network
 
 
 def runs_of_same_clips(recipe: Recipe) -> list[str]:
-    """Names of the runs that see clips as the recipe describes them, so that one set of test batches serves all."""
-    return [run.name for run in recipe.training.runs if recipe.for_run(run).clips == recipe.clips]
+    """Names of the runs whose data, clips and protocol are the recipe's: one set of test batches serves all of them."""
+    what = ("data", "clips", "evaluation")
+    return [run.name for run in recipe.training.runs if recipe.for_run(run).sha256(*what) == recipe.sha256(*what)]

@@ -6,11 +6,14 @@ from actionbook.core.recipe import Training
 
 
 def step_rate(training: Training, epoch: int) -> float:
-    """The rate of an epoch (from 0): ``lr * lr_factor ** n``, n being the number of lr_steps already reached.
+    """The rate of an epoch (from 0): the last rate set, times ``lr_factor`` for every one of lr_steps reached since.
 
-    As the original's adjust_learning_rate (utils.py), which sets the rate of every parameter group alike.
+    The rate is set at the beginning, to ``lr``, and anew after every epoch of ``lr_restarts``; a step at that very
+    epoch is not taken. As the originals' adjust_learning_rate, which set the rate of every parameter group alike
+    (Efficient-3DCNNs: utils.py; I3D for flow: the second phase of the authors' schedule, kinetics-i3d README).
     """
-    return training.lr * training.lr_factor ** sum(epoch >= step for step in training.lr_steps)
+    since, rate = max(((after, new) for after, new in training.lr_restarts if after <= epoch), default=(0, training.lr))
+    return rate * training.lr_factor ** sum(since < step <= epoch for step in training.lr_steps)
 
 
 def step_rates(training: Training, steps_per_epoch: int) -> list[float]:

@@ -1,0 +1,208 @@
+"""Streams are joined video by video, clip by clip, whatever their order; what does not belong together is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actionbook.datasets.index import missing_sha256
+from actionbook.evaluation.fusion import FusionError, How, class_gains, fuse
+from actionbook.evaluation.predict import Predictions
+from actionbook.evaluation.video_level import softmax
+
+TRUTH = pd.Series([0, 1, 2, 1], index=["a", "b", "c", "d"])
+
+
+def stream(
+    logits: Mapping[str, Sequence[Sequence[float]]],
+    truth: pd.Series = TRUTH,
+    pool: str = "softmax_mean",
+    order: str = "",
+) -> Predictions:
+    """Predictions of clips by video; `order` names the videos in the order of the rows."""
+    videos = [video for video in (order or "".join(logits)) for _ in logits[video]]
+    seen = dict.fromkeys(logits, 0)
+    rows = []
+    for video in videos:
+        rows.append(logits[video][seen[video]])
+        seen[video] += 1
+    return Predictions(videos, np.array(rows, np.float32), truth, pool)
+
+
+# Two clips of b, one of the others.
+RGB = {"a": [[3, 1, 0]], "b": [[0, 1, 4], [0, 1, 1]], "c": [[2, 0, 1]], "d": [[0, 2, 1]]}
+FLOW = {"a": [[0, 2, 1]], "b": [[1, 5, 0], [0, 2, 0]], "c": [[0, 0, 4]], "d": [[1, 0, 0]]}
+JOINT = {"a": [[3, 3, 1]], "b": [[1, 6, 4], [0, 3, 1]], "c": [[2, 0, 5]], "d": [[1, 2, 1]]}
+
+
+def rgb_and_flow(flow: Predictions | None = None) -> dict[str, Predictions]:
+    return {"rgb": stream(RGB), "flow": flow or stream(FLOW)}
+
+
+def test_logits_are_added_by_video_and_clip() -> None:
+    joint = fuse(rgb_and_flow())
+    assert joint.videos == ["a", "b", "b", "c", "d"]
+    assert joint.logits.tolist() == [row for rows in JOINT.values() for row in rows]
+    accuracy = joint.accuracy()
+    assert (accuracy.correct, accuracy.evaluated, accuracy.expected) == (4, 4, 4)
+    assert [found.accuracy().correct for found in rgb_and_flow().values()] == [2, 2]
+
+
+def test_rows_in_another_order_make_no_difference() -> None:
+    shuffled = stream(FLOW, TRUTH.loc[["d", "b", "a", "c"]], order="dbac")
+    clips_apart = Predictions(
+        ["b", "d", "a", "b", "c"], np.array([FLOW[v][i] for v, i in zip("bdabc", (0, 0, 0, 1, 0), strict=True)]), TRUTH
+    )
+    expected = fuse(rgb_and_flow())
+    for other in (shuffled, clips_apart):
+        joint = fuse(rgb_and_flow(other))
+        assert joint.videos == expected.videos
+        assert np.array_equal(joint.logits, expected.logits)
+        pd.testing.assert_series_equal(joint.truth, TRUTH)
+
+
+@given(st.permutations("abcd"), st.permutations("abcd"), st.sampled_from(["logit_sum", "softmax_mean"]))
+def test_no_order_of_rows_or_streams_changes_a_bit(one: Sequence[str], two: Sequence[str], how: How) -> None:
+    expected = fuse({**rgb_and_flow(), "third": stream(FLOW)}, how)
+    third, flow = stream(FLOW, order="".join(one)), stream(FLOW, order="".join(two))
+    joint = fuse({"third": third, "flow": flow, "rgb": stream(RGB)}, how)
+    assert joint.videos == expected.videos
+    assert np.array_equal(joint.logits, expected.logits)
+
+
+def test_the_sum_of_logits_is_the_product_of_softmaxes_and_the_mean_is_another_rule() -> None:
+    streams = rgb_and_flow()
+    order = [streams["rgb"].logits, streams["flow"].logits]
+    product = softmax(order[0]) * softmax(order[1])
+    np.testing.assert_allclose(softmax(fuse(streams).logits), product / product.sum(axis=1, keepdims=True))
+    mean = fuse(streams, "softmax_mean")
+    np.testing.assert_allclose(softmax(mean.logits), (softmax(order[0]) + softmax(order[1])) / 2)
+    np.testing.assert_allclose(mean.scores.loc["b"], softmax(mean.logits)[1:3].mean(axis=0))
+
+
+def test_a_class_that_one_stream_rules_out_is_lost_in_the_sum_and_not_in_the_mean() -> None:
+    truth = pd.Series([0], index=["a"])
+    streams = {"rgb": stream({"a": [[0, -9, -2]]}, truth), "flow": stream({"a": [[-30, 9, 8.9]]}, truth)}
+    assert fuse(streams).scores.idxmax(axis=1).tolist() == [2]
+    assert fuse(streams, "softmax_mean").scores.idxmax(axis=1).tolist() == [0]
+
+
+def test_equal_logits_of_both_streams_tie_towards_the_lower_class() -> None:
+    truth = pd.Series([0, 1], index=["a", "b"])
+    one = stream({"a": [[0, 1]], "b": [[0, 1]]}, truth)
+    two = stream({"a": [[1, 0]], "b": [[1, 0]]}, truth)
+    for how in ("logit_sum", "softmax_mean"):
+        joint = fuse({"rgb": one, "flow": two}, how)
+        assert joint.accuracy().correct == 1  # class 0 wins both
+        assert joint.logits[0, 0] == joint.logits[0, 1]
+
+
+def test_the_joint_of_one_stream_is_the_stream() -> None:
+    alone = stream(RGB)
+    assert np.array_equal(fuse({"rgb": alone}).logits, alone.logits)
+    pd.testing.assert_frame_equal(fuse({"rgb": alone}).scores, alone.scores)
+    pd.testing.assert_frame_equal(fuse({"rgb": alone}, "softmax_mean").scores, alone.scores)
+    assert fuse({"rgb": alone, "again": alone}).accuracy() == alone.accuracy()
+
+
+def test_probabilities_too_small_for_a_float_stay_finite() -> None:
+    truth = pd.Series([0], index=["a"])
+    far = stream({"a": [[0, 2000, -2000]]}, truth)
+    joint = fuse({"rgb": far, "flow": far}, "softmax_mean")
+    np.testing.assert_allclose(joint.logits, [[-2000, 0, -4000]], atol=1e-9)
+
+
+@pytest.mark.parametrize("how", ["logit_sum", "softmax_mean"])
+def test_a_video_without_prediction_in_one_stream_is_an_error_or_a_miss(how: How) -> None:
+    flow = stream({video: clips for video, clips in FLOW.items() if video != "b"})
+    with pytest.raises(FusionError, match=r"flow lacks b\. .*missing=\"miss\""):
+        fuse(rgb_and_flow(flow), how)
+    joint = fuse(rgb_and_flow(flow), how, missing="miss")
+    assert joint.videos == ["a", "c", "d"]
+    accuracy = joint.accuracy()
+    assert (accuracy.evaluated, accuracy.expected) == (3, 4)
+    assert accuracy.missing_sha256 == missing_sha256(["b"])
+    assert fuse(rgb_and_flow(flow), missing="miss").accuracy().correct == 3
+
+
+def test_a_video_that_no_stream_has_is_a_miss_as_everywhere() -> None:
+    without = {"rgb": {v: c for v, c in RGB.items() if v != "d"}, "flow": {v: c for v, c in FLOW.items() if v != "d"}}
+    accuracy = fuse({name: stream(clips) for name, clips in without.items()}).accuracy()
+    assert (accuracy.correct, accuracy.evaluated, accuracy.expected) == (3, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("flow", "message"),
+    [
+        (stream({**FLOW, "b": FLOW["b"][:1]}), r"clips from b \(b: 2 in rgb, 1 in flow\)"),
+        (stream(FLOW, TRUTH.replace({0: 2})), "disagree about the true class of a"),
+        (stream(FLOW, pd.concat([TRUTH, pd.Series({"e": 0})])), "different videos: only one lists e"),
+        (stream({**FLOW, "z": [[0, 0, 0]]}), "flow holds predictions that were not asked for: z"),
+        (stream(FLOW, pool="logit_mean"), "pool clips by softmax_mean and logit_mean"),
+        (stream({v: [c[:2] for c in clips] for v, clips in FLOW.items()}), "have 3 and 2 classes"),
+        (Predictions(["a"], np.zeros((2, 3)), TRUTH), "stream flow: 1 clip names for 2 rows"),
+    ],
+)
+def test_streams_that_do_not_belong_together_are_refused(flow: Predictions, message: str) -> None:
+    for missing in ("error", "miss"):
+        with pytest.raises(FusionError, match=message):
+            fuse(rgb_and_flow(flow), missing=missing)
+
+
+def test_messages_name_five_videos_at_most() -> None:
+    names = [f"v{i}" for i in range(9)]
+    truth = pd.Series(0, index=names)
+    full, short = Predictions(names, np.zeros((9, 2)), truth), Predictions(["v8"], np.zeros((1, 2)), truth)
+    with pytest.raises(FusionError, match="flow lacks v0, v1, v2, v3, v4 and 3 more"):
+        fuse({"rgb": full, "flow": short})
+
+
+def test_nothing_to_fuse_and_expecting_a_video_twice_are_errors() -> None:
+    with pytest.raises(FusionError, match="no stream given"):
+        fuse({})
+    truth = pd.Series([0, 0], index=["a", "b"])
+    one, two = Predictions(["a"], np.zeros((1, 2)), truth), Predictions(["b"], np.zeros((1, 2)), truth)
+    with pytest.raises(FusionError, match="no video has a prediction in all of rgb, flow"):
+        fuse({"rgb": one, "flow": two}, missing="miss")
+    double = pd.Series([0, 0], index=["a", "a"])
+    with pytest.raises(FusionError, match="rgb expects videos twice: a"):
+        fuse({"rgb": Predictions(["a"], np.zeros((1, 2)), double)})
+
+
+def test_gains_of_each_class() -> None:
+    streams = rgb_and_flow()
+    table = class_gains(streams, fuse(streams), TRUTH, ("sit", "stand", "wave", "jump"))
+    assert list(table.columns) == ["class", "videos", "rgb", "flow", "joint", "gain"]
+    assert table["class"].tolist() == ["sit", "stand", "wave", "jump"]
+    assert table["videos"].tolist() == [1, 2, 1, 0]
+    # rgb is right on a and d, flow on b and c, both together on all.
+    assert table["rgb"].tolist()[:3] == [1.0, 0.5, 0.0]
+    assert table["flow"].tolist()[:3] == [0.0, 0.5, 1.0]
+    assert table["joint"].tolist()[:3] == [1.0, 1.0, 1.0]
+    assert table["gain"].tolist()[:3] == [0.0, 0.5, 0.0]
+    assert table.loc[3, ["rgb", "flow", "joint", "gain"]].isna().all()
+
+
+def test_missing_videos_lower_the_recall_of_their_class_and_a_loss_is_negative() -> None:
+    flow = stream({video: clips for video, clips in FLOW.items() if video != "b"})
+    streams = rgb_and_flow(flow)
+    table = class_gains(streams, fuse(streams, missing="miss"), TRUTH, "012").set_index("class")
+    assert table.loc["1", ["rgb", "flow", "joint", "gain"]].tolist() == [0.5, 0.0, 0.5, 0.0]
+    worse = class_gains(streams, flow, TRUTH, "012").set_index("class")
+    assert worse.loc["0", ["joint", "gain"]].tolist() == [0.0, -1.0]
+
+
+def test_gains_need_names_of_all_classes_and_streams_with_names_of_their_own() -> None:
+    streams = rgb_and_flow()
+    joint = fuse(streams)
+    with pytest.raises(FusionError, match=r"outside 0\.\.1"):
+        class_gains(streams, joint, TRUTH, ("sit", "stand"))
+    with pytest.raises(FusionError, match="found joint"):
+        class_gains({"joint": joint}, joint, TRUTH, "012")
+    with pytest.raises(FusionError, match="found none"):
+        class_gains({}, joint, TRUTH, "012")
