@@ -1,9 +1,12 @@
-"""What several floors share: a tiny data set of real video files in UCF101's layout, and its prepared frames."""
+"""What several floors share: a tiny data set of real video files in UCF101's layout, its prepared frames, its stage."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -12,6 +15,9 @@ import actionbook  # noqa: F401  before any test module imports MindSpore, whose
 from actionbook.clips.pipeline import store_path
 from actionbook.core.manifest import DatasetManifest, Layout, Split
 from actionbook.core.recipe import Frames
+from actionbook.core.schema import merge
+from actionbook.core.workspace import Stage
+from actionbook.datasets.index import write_index
 from actionbook.datasets.miniature import MiniSpec, write_ucf101
 from actionbook.datasets.ucf101 import ucf101_index
 from actionbook.video.prepare import Job, prepare_video
@@ -77,3 +83,42 @@ def prepared(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
         assert not result.error
         counts.append(result.frames)
     return Prepared(store, index.assign(frames=counts), frames)
+
+
+@pytest.fixture
+def tiny_stage(tiny: Tiny, prepared: Prepared, tmp_path: Path) -> Callable[..., Stage]:
+    """A function that opens stage 03 of a recipe over the tiny data set, given the recipe's differences.
+
+    Indexes and frames of all its runs are there. ``other.yaml`` in `tmp_path` is the manifest of a second data set with
+    the same videos and three classes. The work root is the folder `work` in `tmp_path`.
+    """
+    for manifest in (
+        tiny.manifest,
+        tiny.manifest.model_copy(update={"name": "other", "classes": (*SPEC.classes, "Waving")}),
+    ):
+        (tmp_path / f"{manifest.name}.yaml").write_text(json.dumps(manifest.model_dump(mode="json")), encoding="utf-8")
+    recipe: dict[str, Any] = {
+        "chapter": "tiny",
+        "name": "tiny",
+        "title": "Tiny",
+        "data": {"manifest": str(tmp_path / "tiny.yaml"), "frames": {"height": 32}},
+        "clips": {"frames": 4, "stride": 1, "window": 8, "size": 16},
+        "model": {"name": "mobilenetv2_3d", "options": {"width": 0.2}},
+        "training": {"epochs": 0, "batch_size": 2, "lr": 0.02},
+        "export": {"inference_batch": 5},
+    }
+
+    def open_stage(work: str = "work", **differences: Any) -> Stage:
+        file = tmp_path / "recipe.yaml"
+        file.write_text(json.dumps(merge(recipe, differences)), encoding="utf-8")  # JSON is YAML
+        parameters = {"recipe": str(file), "data_root": str(tiny.root), "work_root": str(tmp_path / work)}
+        others = {"device": "CPU", "workers": 2, "overrides": None}
+        stage = Stage.open("tiny", "03_training", parameters | others)
+        for own in stage.data_sets():
+            write_index(prepared.index, own.index_file)
+            own.colour_store.parent.mkdir(parents=True, exist_ok=True)
+            if not own.colour_store.exists():
+                own.colour_store.symlink_to(prepared.store)
+        return stage
+
+    return open_stage

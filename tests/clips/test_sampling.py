@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actionbook.clips.sampling import centre_clip, loop, random_clip, window_clip
+from actionbook.clips.sampling import centre_window, loop, random_clip, window_clip
 from actionbook.clips.sampling import test_windows as windows_of
 
 
@@ -76,12 +76,42 @@ def test_random_clips_start_anywhere_the_original_does(frames: int, starts: set[
     assert min(drawn.count(start) for start in starts) > 250 / len(starts)
 
 
+@pytest.mark.parametrize(("frames", "stride"), [(10, 1), (16, 1), (17, 1), (21, 1), (35, 2)])
+def test_with_the_last_start_clips_begin_at_every_frame_that_they_fit_from(frames: int, stride: int) -> None:
+    """The range 0..n - T, both ends included, and each as likely as the others."""
+    rng = np.random.default_rng(0)
+    clips = [random_clip(frames, 16, stride, rng, last_start=True) for _ in range(400)]
+    starts = set(range(max(1, frames - 16 * stride + 1)))
+    drawn = [int(clip[0]) for clip in clips]
+    assert set(drawn) == starts
+    assert min(drawn.count(start) for start in starts) > 250 / len(starts)
+    assert max(clip.max() for clip in clips) == (frames - 1 if frames < 16 * stride else frames - stride)
+
+
+@given(st.integers(1, 200), st.integers(1, 32), st.integers(1, 3), st.integers(0, 2**32))
+def test_the_last_start_is_the_only_difference(frames: int, length: int, stride: int, seed: int) -> None:
+    """Where the original has no choice to lose (no or one start), both draw the same."""
+    with_last, without = (
+        random_clip(frames, length, stride, np.random.default_rng(seed), last_start=last) for last in (True, False)
+    )
+    if frames <= length * stride:
+        assert with_last.tolist() == without.tolist()
+    else:
+        assert with_last[0] <= frames - length * stride
+        assert without[0] <= frames - length * stride - 1
+
+
 def test_window_clips() -> None:
     assert window_clip(range(16, 18), 16, 1).tolist() == [16, 17] * 8
     assert window_clip(range(16), 16, 1).tolist() == list(range(16))
     assert window_clip(range(32, 64), 16, 2).tolist() == list(range(32, 64, 2))
     assert window_clip(range(32), 8, 2).tolist() == list(range(0, 16, 2))
     assert window_clip(range(5), 4, 2).tolist() == [0, 2, 4, 1]
+
+
+def centre_clip(frames: int, length: int, stride: int) -> np.ndarray:
+    """Frame numbers of the clip in the middle of a video."""
+    return window_clip(centre_window(frames, length * stride), length, stride)
 
 
 @pytest.mark.parametrize(
@@ -102,3 +132,14 @@ def test_centre_clips_of_the_original(frames: int, stride: int, expected: list[i
 def test_centre_clips_of_odd_lengths_round_as_the_original() -> None:
     assert centre_clip(40, 15, 1).tolist() == list(range(13, 28))  # 40 // 2 - 15 // 2
     assert centre_clip(41, 16, 1).tolist() == list(range(12, 28))
+
+
+@given(st.integers(1, 1000), st.integers(1, 300))
+def test_centre_windows_lie_in_the_middle(frames: int, length: int) -> None:
+    window = centre_window(frames, length)
+    assert window.step == 1
+    assert len(window) == min(frames, length)
+    before, after = window.start, frames - window.stop
+    assert before >= 0
+    assert after >= 0
+    assert abs(before - after) <= 1

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from actionbook.clips.transforms import Crop, draw_crop, to_pixels, train_clip
 from actionbook.clips.transforms import test_clip as transform_test_clip
@@ -20,6 +21,8 @@ from actionbook.core.recipe import Clips
 
 GOLDEN = json.loads((Path(__file__).parent / "data" / "efficient3d_prep_golden.json").read_text())
 PLAIN = Clips(size=32, mean=(0.0, 0.0, 0.0))
+FLOW = Clips(modality="flow", size=32, mean=(0.0, 0.0), std=(1.0, 1.0))
+SYMMETRIC = FLOW.model_copy(update={"mean": (127.5, 127.5), "std": (127.5, 127.5)})
 
 
 def formula_image(width: int, height: int) -> np.ndarray:
@@ -30,8 +33,8 @@ def formula_image(width: int, height: int) -> np.ndarray:
     )
 
 
-def noise(width: int, height: int, frames: int = 1, seed: int = 0) -> list[np.ndarray]:
-    return list(np.random.default_rng(seed).integers(0, 256, (frames, height, width, 3), dtype=np.uint8))
+def noise(width: int, height: int, frames: int = 1, seed: int = 0, channels: int = 3) -> list[np.ndarray]:
+    return list(np.random.default_rng(seed).integers(0, 256, (frames, height, width, channels), dtype=np.uint8))
 
 
 @pytest.mark.parametrize("golden", GOLDEN, ids=lambda g: f"{g['w']}x{g['h']}")
@@ -72,9 +75,11 @@ def test_mean_and_std_are_taken_per_colour(transform: str) -> None:
     np.testing.assert_allclose(clip[:, 0], expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("clips", [Clips(size=32), Clips(size=32, std=(38.7568578, 37.88248729, 40.02898126))])
+@pytest.mark.parametrize(
+    "clips", [Clips(size=32), Clips(size=32, std=(38.7568578, 37.88248729, 40.02898126)), SYMMETRIC]
+)
 def test_to_pixels_undoes_the_normalisation(clips: Clips) -> None:
-    frames = noise(32, 32, 3)
+    frames = noise(32, 32, 3, channels=clips.channels)
     np.testing.assert_array_equal(to_pixels(transform_test_clip(frames, clips), clips), np.stack(frames))
 
 
@@ -91,6 +96,76 @@ def test_mirroring_is_left_to_right() -> None:
     straight, mirrored = (train_clip(frames, Crop(0.1, 0.2, 0.7, flip), PLAIN) for flip in (False, True))
     np.testing.assert_array_equal(mirrored, straight[..., ::-1])
     assert (mirrored != straight).any()
+
+
+@pytest.mark.parametrize("size", [(32, 32), (90, 44), (200, 150)])
+def test_mirrored_flow_changes_sides_and_direction(size: tuple[int, int]) -> None:
+    frames = noise(*size, 3, channels=2)
+    kept = [frame.copy() for frame in frames]
+    straight, mirrored = (train_clip(frames, Crop(0.0, 0.0, 1.0, flip), FLOW) for flip in (False, True))
+    assert straight.shape == mirrored.shape == (2, 3, 32, 32)
+    assert mirrored.dtype == np.float32
+    # To the right, stored as v, becomes to the left, 255 - v, without rounding; down stays down.
+    np.testing.assert_array_equal(mirrored[0], 255 - straight[0, ..., ::-1])
+    np.testing.assert_array_equal(mirrored[1], straight[1, ..., ::-1])
+    np.testing.assert_array_equal(frames, kept)
+    if size == (32, 32):
+        np.testing.assert_array_equal(straight, np.stack(frames).transpose(3, 0, 1, 2))
+
+
+def test_mirrored_flow_of_minus_one_to_one_is_negated_exactly() -> None:
+    frames = [np.stack(np.broadcast_arrays(np.arange(256, dtype=np.uint8).reshape(8, 32), np.uint8(7)), axis=-1)] * 2
+    frames = [np.tile(frame, (4, 1, 1)) for frame in frames]
+    straight, mirrored = (train_clip(frames, Crop(0.0, 0.0, 1.0, flip), SYMMETRIC) for flip in (False, True))
+    assert (straight.min(), straight.max()) == (-1, 1)
+    np.testing.assert_array_equal(mirrored[0], -straight[0, ..., ::-1])
+    np.testing.assert_array_equal(mirrored[1], straight[1])
+
+
+def test_flow_of_one_buffer_is_finished_frame_by_frame() -> None:
+    frames = noise(40, 36, 3, channels=2)
+    buffer = np.empty_like(frames[0])
+
+    def overwriting() -> Any:
+        for frame in frames:
+            buffer[:] = frame
+            yield buffer
+
+    clips = FLOW.model_copy(update={"frames": 3})
+    crop = Crop(0.05, 0.02, 0.9, True)
+    np.testing.assert_array_equal(train_clip(overwriting(), crop, clips), train_clip(frames, crop, clips))
+
+
+@pytest.mark.parametrize("channels", [2, 3])
+@pytest.mark.parametrize(
+    ("size", "scaled"),
+    [((90, 60), (72, 48)), ((60, 91), (48, 72)), ((48, 48), (48, 48)), ((30, 47), (48, 75)), ((48, 71), (48, 71))],
+)
+def test_a_short_side_of_its_own_is_pillows_scaling_and_a_centre_crop(
+    size: tuple[int, int], scaled: tuple[int, int], channels: int
+) -> None:
+    clips = FLOW if channels == 2 else PLAIN
+    frames = noise(*size, 2, channels=channels)
+    clip = transform_test_clip(frames, clips.model_copy(update={"short_side": 48}))
+    assert clip.shape == (channels, 2, 32, 32)
+    assert clip.dtype == np.float32
+    left, top = round((scaled[0] - 32) / 2), round((scaled[1] - 32) / 2)
+    for t, frame in enumerate(frames):
+        for channel in range(channels):
+            plane = Image.fromarray(np.ascontiguousarray(frame[:, :, channel]))
+            if size != scaled:
+                plane = plane.resize(scaled, Image.Resampling.BILINEAR)
+            expected = np.asarray(plane.crop((left, top, left + 32, top + 32)))
+            np.testing.assert_array_equal(clip[channel, t], expected)
+
+
+def test_the_short_side_is_the_size_unless_said_otherwise() -> None:
+    frames = noise(90, 60, 2)
+    default, same, larger = (
+        transform_test_clip(frames, PLAIN.model_copy(update={"short_side": side})) for side in (None, 32, 48)
+    )
+    np.testing.assert_array_equal(default, same)
+    assert (default != larger).any()
 
 
 @pytest.mark.parametrize(("flip", "expected"), [(0.0, {False}), (1.0, {True}), (0.5, {False, True})])

@@ -43,13 +43,45 @@ def test_every_manifest_of_the_book_loads(path: Path) -> None:
     assert load(kind, path).name == path.stem
 
 
-def test_procedural_data_sets_count_what_they_draw() -> None:
-    manifest = load_dataset("mini_ucf101")
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("mini_ucf101", {"train": 540, "test": 210, "unused": 0}),
+        ("mini_hmdb51", {"train": 168, "test": 72, "unused": 24}),
+        ("mini_kinetics400", {"train": 300, "test": 60, "unused": 0}),
+    ],
+)
+def test_procedural_data_sets_count_what_they_draw(name: str, split: dict[str, int]) -> None:
+    manifest = load_dataset(name)
     assert manifest.generator is not None
     per_class = manifest.generator.groups * manifest.generator.clips_per_group
-    assert manifest.videos == len(manifest.classes) * per_class
-    test = len(manifest.classes) * 7 * manifest.generator.clips_per_group  # seven groups of each split test
-    assert {split.test for split in manifest.splits.values()} == {test}
+    assert manifest.videos == len(manifest.classes) * per_class == sum(split.values())
+    assert [s.model_dump(exclude={"lists_sha256"}) for s in manifest.splits.values()] == [split] * len(manifest.splits)
+
+
+def test_hmdb51_has_the_published_counts() -> None:
+    manifest = load_dataset("hmdb51")
+    assert manifest.videos == 6_766
+    assert len(manifest.classes) == 51
+    assert list(manifest.classes) == sorted(manifest.classes)
+    assert set(manifest.splits) == {"1", "2", "3"}
+    for split in manifest.splits.values():
+        assert (split.train, split.test) == (3_570, 1_530) == (51 * 70, 51 * 30)
+        assert split.unused == 1_666
+    assert len({split.lists_sha256 for split in manifest.splits.values()}) == 3
+
+
+def test_kinetics400_has_the_published_counts_and_class_order() -> None:
+    manifest = load_dataset("kinetics400")
+    assert {name: (split.train, split.test) for name, split in manifest.splits.items()} == {"1": (246_534, 19_906)}
+    assert len(set(manifest.classes)) == 400
+    # data/label_map.txt of deepmind/kinetics-i3d at 0667e88, the order of the published weights
+    text = "".join(f"{name}\n" for name in manifest.classes)
+    assert (
+        hashlib.sha256(text.encode()).hexdigest() == "e9f2806fe9109b851a80a74841244f6f8c9d10917fa0229cd82bab67f2f8e28f"
+    )
+    assert set(load_dataset("mini_kinetics400").classes) < set(manifest.classes)
+    assert set(load_dataset("mini_hmdb51").classes) < set(load_dataset("hmdb51").classes)
 
 
 def test_ucf101_has_the_published_counts() -> None:
@@ -80,7 +112,9 @@ def test_ucf101_class_list_is_the_published_file() -> None:
         ({"classes": ["A", "A"]}, "a class is listed twice"),
         ({"class_groups": {"pairs": [["A", "C"]]}}, "classes that do not exist: C"),
         ({"dataset": "hmdb"}, "dataset"),
-        ({"generator": {"seed": 1, "groups": 5}}, r"generator\.groups"),
+        ({"splits": {"1": {"train": 2, "test": 1, "unused": 1}}}, r"split 1: 2 \+ 1 \+ 1 unused videos, but .* has 3"),
+        ({"generator": {"seed": 1, "groups": 1}}, r"generator\.groups"),
+        ({"generator": {"seed": 1, "groups": 5}}, "the generator draws 20 videos, but the data set has 3"),
         ({"sources": [{"name": "a", "status": "verified"}]}, "status 'verified' needs a sha256 or an md5"),
         ({"sources": [{"name": "a", "status": "single", "sha256": "abc"}]}, r"sources\.0\.sha256"),
         ({"videos": -1, "splits": {}}, "videos"),

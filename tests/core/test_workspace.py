@@ -103,13 +103,86 @@ def test_open_takes_a_recipe_by_path_but_only_of_its_chapter(parameters: dict[st
 def test_recipes_that_want_the_same_frames_share_a_store(parameters: dict[str, Any], tmp_path: Path) -> None:
     first = Stage.open("efficient3d", "01_data", parameters)
     assert first.frame_store == tmp_path.resolve() / "frames" / "mini_ucf101-h72-q95"
-    assert first.index_file == first.folder / "index.csv"
 
     def store(**data: Any) -> Path:
         return Stage.open("efficient3d", "01_data", parameters | {"overrides": {"data": data}}).frame_store
 
-    assert store(split=2) == first.frame_store
-    assert len({first.frame_store, store(frames={"height": 64}), store(frames={"quality": 80})}) == 3
+    assert store(split=2) == store(flow={"bound": 15.0}) == first.frame_store
+    others = [store(frames={"height": 64}), store(frames={"quality": 80}), store(frames={"side": "short"})]
+    assert len({first.frame_store, *others}) == 4
+    assert others[2].name == "mini_ucf101-s72-q95"
+
+
+FLOW: dict[str, Any] = {"modality": "flow", "mean": [127.5, 127.5], "std": [127.5, 127.5]}
+
+
+def test_flow_lies_in_a_store_of_its_own_beside_the_frames(parameters: dict[str, Any]) -> None:
+    def stage(**flow: Any) -> Stage:
+        overrides = {"clips": FLOW, "data": {"flow": flow}}
+        return Stage.open("i3d", "01_data", parameters | {"recipe": "ucf101_rgb", "overrides": overrides})
+
+    first = stage()
+    assert first.frame_store == first.flow_store != first.colour_store
+    assert first.flow_store.name == "ucf101-s256-q95-tvl1-b20-q95"
+    assert first.colour_store.name == "ucf101-s256-q95"
+    others = [stage(algorithm="opencv"), stage(bound=12.0), stage(bound=12.5), stage(quality=80)]
+    assert len({first.flow_store, *(other.flow_store for other in others)}) == 5
+    assert {other.colour_store for other in others} == {first.colour_store}
+
+
+def test_every_data_set_and_split_has_an_index_of_its_own(parameters: dict[str, Any]) -> None:
+    def index(**data: Any) -> Path:
+        return Stage.open("efficient3d", "01_data", parameters | {"overrides": {"data": data}}).index_file
+
+    first = Stage.open("efficient3d", "01_data", parameters)
+    assert first.index_file == first.folder / "index-mini_ucf101-1.csv"
+    assert len({first.index_file, index(split=2), index(manifest="ucf101")}) == 3
+    assert index(frames={"height": 64}) == first.index_file
+
+
+RUNS = [
+    {"name": "clip"},
+    {"name": "short", "overrides": {"clips": {"frames": 4}}},
+    {"name": "second", "overrides": {"data": {"split": 2}}},
+    {"name": "large", "overrides": {"data": {"manifest": "ucf101", "frames": {"height": 240}}}},
+    {"name": "flow", "overrides": {"clips": FLOW}},
+    {"name": "large_again", "overrides": {"data": {"manifest": "ucf101", "frames": {"height": 240}}}},
+]
+
+
+def test_a_runs_stage_differs_in_what_the_run_changes(parameters: dict[str, Any], tmp_path: Path) -> None:
+    own = {"data_root": str(tmp_path / "sets" / "mine"), "overrides": {"training": {"runs": RUNS}}}
+    stage = Stage.open("efficient3d", "03_training", parameters | own)
+    clip, short, second, large, flow, again = (stage.for_run(run) for run in stage.recipe.training.runs)
+    assert (clip.recipe.clips, clip.index_file, clip.frame_store) == (
+        stage.recipe.clips, stage.index_file, stage.frame_store,
+    )  # fmt: skip
+    assert short.recipe.clips.frames == 4
+    assert {one.folder for one in (stage, clip, second, large, flow)} == {stage.folder}
+    assert {one.parent is stage for one in (clip, short, second, large, flow, again)} == {True}
+    assert stage.parent is None
+    # Another data set lies beside the recipe's own, under its manifest's name.
+    assert large.data_root == again.data_root == tmp_path.resolve() / "sets" / "ucf101"
+    assert {one.data_root for one in (clip, short, second, flow)} == {tmp_path.resolve() / "sets" / "mine"}
+    assert large.index_file == stage.folder / "index-ucf101-1.csv"
+    assert flow.frame_store == stage.flow_store
+    # A run's stage leads to itself again, and still knows the recipe of all runs.
+    once_more = large.for_run(large.recipe.main_run)
+    assert (once_more.recipe, once_more.data_root, once_more.parent) == (large.recipe, large.data_root, stage)
+
+
+def test_the_data_sets_of_all_runs_each_once(parameters: dict[str, Any]) -> None:
+    stage = Stage.open("efficient3d", "01_data", parameters | {"overrides": {"training": {"runs": RUNS}}})
+    found = stage.data_sets()
+    assert found[0] is stage
+    assert [(one.index_file.name, one.frame_store.name) for one in found] == [
+        ("index-mini_ucf101-1.csv", "mini_ucf101-h72-q95"),
+        ("index-mini_ucf101-2.csv", "mini_ucf101-h72-q95"),
+        ("index-ucf101-1.csv", "ucf101-h240-q95"),
+        ("index-mini_ucf101-1.csv", "mini_ucf101-h72-q95-tvl1-b20-q95"),
+    ]
+    plain = Stage.open("efficient3d", "01_data", parameters)
+    assert [one is plain for one in plain.data_sets()] == [True]
 
 
 def test_a_notebook_may_have_parameters_of_its_own(parameters: dict[str, Any]) -> None:

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from mindspore import Tensor, nn
 
+from actionbook.clips.pipeline import centre_table, window_table
 from actionbook.clips.pipeline import test_clips as clips_of_windows
-from actionbook.clips.pipeline import window_table
 from actionbook.core.runtime import set_device
 from actionbook.core.workspace import Stage
 from actionbook.datasets.index import missing_sha256, subset
@@ -41,6 +41,7 @@ class Counting:
 
     def __init__(self) -> None:
         self.shapes: list[tuple[int, ...]] = []
+        self.logits: list[np.ndarray] = []
 
     @property
     def sizes(self) -> list[int]:
@@ -48,7 +49,8 @@ class Counting:
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         self.shapes.append(batch.shape)
-        return batch[:, :2, 0, 0, 0]
+        self.logits.append(batch[:, :2, 0, 0, 0])
+        return self.logits[-1]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -124,6 +126,9 @@ def test_validation_sees_the_frames_of_training(prepared: Any, tiny_stage: Open,
     stage = tiny_stage(evaluation={"clips": "centre", "frames": 10})
     centre_validation(stage, prepared.index)(Means())
     assert counting.shapes == [(5, 3, 4, 16, 16)] * 2 + [(4, 3, 4, 16, 16)]
+    clips = stage.recipe.clips
+    middle = clips_of_windows(centre_table(subset(prepared.index, "test"), clips), prepared.store, clips)
+    np.testing.assert_array_equal(np.concatenate(counting.logits), [clip[:2, 0, 0, 0] for _, clip in middle])
 
 
 def test_a_runs_stage_is_tested_by_its_own_recipe(prepared: Any, tiny_stage: Open, counting: Counting) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from mindspore import Tensor, nn
 
+from actionbook import models
 from actionbook.clips.pipeline import TrainingSource
 from actionbook.core.recipe import Clips, Training
 from actionbook.core.runtime import set_device
@@ -41,6 +42,13 @@ def _graph_mode() -> None:
 @pytest.fixture(scope="session")
 def tiny_network() -> type[TinyNetwork]:
     return TinyNetwork
+
+
+@pytest.fixture
+def tiny_model(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Recipe sections that train the tiny network on the tiny data set for one epoch of 3 steps."""
+    monkeypatch.setitem(models.MODELS, "tiny", TinyNetwork)
+    return {"model": {"name": "tiny", "options": {}}, "training": {"epochs": 1}}
 
 
 @pytest.fixture

@@ -139,15 +139,65 @@ def test_an_interrupted_training_goes_on_to_the_same_end(
     assert not (tmp_path / "cut" / "state.ckpt").exists()
 
 
-def test_a_log_that_is_ahead_of_its_state_is_cut_back(
-    tiny_network: Make, source: Make, settings: Make, tmp_path: Path
+def kept_epochs(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("epoch-*"))
+
+
+class Averages(nn.Cell):
+    """A dense layer on the mean colours of a clip: compiled in no time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = nn.Dense(3, 2, weight_init="zeros", bias_init="zeros")
+
+    def construct(self, clip: Tensor) -> Tensor:
+        return self.dense(clip.mean((2, 3, 4)))
+
+
+@pytest.mark.parametrize("case", [(0, []), (1, [4]), (3, [2, 3, 4]), (9, [1, 2, 3, 4])])
+def test_the_networks_of_the_last_epochs_are_kept(
+    source: Make, settings: Make, tmp_path: Path, case: tuple[int, list[int]]
 ) -> None:
+    keep, expected = case
+    seen: list[dict[str, np.ndarray]] = []
+
+    def validate(cell: nn.Cell) -> dict[str, float]:
+        seen.append(values(cell))
+        return {}
+
+    train(Averages(), source(), settings(keep_epochs=keep, checkpoint_epochs=4), tmp_path, validate)
+    assert kept_epochs(tmp_path) == [f"epoch-{epoch:03d}.ckpt" for epoch in expected]
+    for epoch in expected:
+        fresh = Averages()
+        assert load_checkpoint(fresh, tmp_path / f"epoch-{epoch:03d}.ckpt") == {}
+        for name, value in seen[epoch - 1].items():
+            np.testing.assert_array_equal(values(fresh)[name], value, err_msg=name)
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_kept_epochs_survive_an_interruption(source: Make, settings: Make, tmp_path: Path, every: int) -> None:
+    training: Training = settings(keep_epochs=2, checkpoint_epochs=every)
+    train(Averages(), source(), training, tmp_path / "whole")
     with pytest.raises(Stopped):
-        train(tiny_network(), source(), settings(), tmp_path, stop_after(3))
+        train(Averages(), source(), training, tmp_path / "cut", stop_after(4))
+    assert kept_epochs(tmp_path / "cut") == ["epoch-003.ckpt"]
+    train(Averages(), source(), training, tmp_path / "cut")
+    assert kept_epochs(tmp_path / "cut") == kept_epochs(tmp_path / "whole") == ["epoch-003.ckpt", "epoch-004.ckpt"]
+    for name in ("epoch-003.ckpt", "epoch-004.ckpt", "network.ckpt"):
+        expected, found = Averages(), Averages()
+        load_checkpoint(expected, tmp_path / "whole" / name)
+        load_checkpoint(found, tmp_path / "cut" / name)
+        assert_same(found, expected)
+        assert found.dense.weight.asnumpy().any()
+
+
+def test_a_log_that_is_ahead_of_its_state_is_cut_back(source: Make, settings: Make, tmp_path: Path) -> None:
+    with pytest.raises(Stopped):
+        train(Averages(), source(), settings(), tmp_path, stop_after(3))
     log = tmp_path / "log.jsonl"  # killed between the log and the checkpoint of epoch 3
     ahead = json.loads(log.read_text().splitlines()[-1]) | {"epoch": 3, "loss": 99.0}
     log.write_text(log.read_text() + json.dumps(ahead) + "\n")
-    found = train(tiny_network(), source(), settings(), tmp_path)
+    found = train(Averages(), source(), settings(), tmp_path)
     assert found.epoch.tolist() == [1, 2, 3, 4]
     assert found.loss.max() < 9
 
@@ -164,10 +214,8 @@ def test_a_finished_training_is_loaded_not_repeated(
     assert_same(again, trained)
 
 
-def test_validation_runs_every_so_many_epochs_and_at_the_end(
-    tiny_network: Make, source: Make, settings: Make, tmp_path: Path
-) -> None:
-    log = train(tiny_network(), source(), settings(epochs=5, validate_epochs=2), tmp_path, lambda _: {"top1": 0.5})
+def test_validation_runs_every_so_many_epochs_and_at_the_end(source: Make, settings: Make, tmp_path: Path) -> None:
+    log = train(Averages(), source(), settings(epochs=5, validate_epochs=2), tmp_path, lambda _: {"top1": 0.5})
     assert log.epoch[log.top1 == 0.5].tolist() == [2, 4, 5]
     assert log.top1.isna().sum() == 2
 
@@ -199,8 +247,8 @@ def test_a_loss_that_is_no_number_stops_the_training(source: Make, settings: Mak
     assert not (tmp_path / "network.ckpt").exists()
 
 
-def test_a_damaged_log_is_named(tiny_network: Make, source: Make, settings: Make, tmp_path: Path) -> None:
-    train(tiny_network(), source(), settings(epochs=1), tmp_path)
+def test_a_damaged_log_is_named(source: Make, settings: Make, tmp_path: Path) -> None:
+    train(Averages(), source(), settings(epochs=1), tmp_path)
     (tmp_path / "log.jsonl").write_text('{"epoch": 1')
     with pytest.raises(BookError, match=r"log\.jsonl: cannot be read .*delete .* and train again"):
         read_log(tmp_path)
@@ -208,16 +256,7 @@ def test_a_damaged_log_is_named(tiny_network: Make, source: Make, settings: Make
 
 def test_clips_reach_the_step_as_they_are(source: Make, settings: Make, tmp_path: Path) -> None:
     """One step of a network without hidden layers, computed by hand from the source's own first batch."""
-
-    class Mean(nn.Cell):
-        def __init__(self) -> None:
-            super().__init__()
-            self.dense = nn.Dense(3, 2, weight_init="zeros", bias_init="zeros")
-
-        def construct(self, clip: Tensor) -> Tensor:
-            return self.dense(clip.mean((2, 3, 4)))
-
-    network = Mean()
+    network = Averages()
     training = settings(epochs=1, lr=0.5, lr_steps=(), weight_decay=0.0)
     made = source()
     made.batch_size = 14

@@ -3,86 +3,251 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+from mindspore import nn
 
 from actionbook.core import runtime
-from actionbook.core.recipe import Recipe
+from actionbook.core.errors import BookError
 from actionbook.core.workspace import Stage
-from actionbook.training.runs import initial_network, run_folder, train_runs
+from actionbook.datasets.index import read_index, write_index
+from actionbook.models import create_model
+from actionbook.training.runs import initial_network, run_folder, runs_of_same_clips, train_runs, trained_network
 
-PARAMETERS = {"recipe": "mini", "data_root": None, "device": "CPU", "workers": 1}
-
-
-def stage_of(root: Path, **overrides: Any) -> Stage:
-    return Stage.open("efficient3d", "03_training", PARAMETERS | {"work_root": str(root), "overrides": overrides})
+Open = Callable[..., Stage]
 
 
-def folder_of(root: Path, index: Any, seed: int = 1, **overrides: Any) -> str:
-    stage = stage_of(root, **overrides)
-    return run_folder(stage, stage.recipe.for_run(stage.recipe.training.runs[0]), index, seed).name
+def values(network: nn.Cell) -> dict[str, np.ndarray]:
+    return {p.name: p.asnumpy().copy() for p in network.get_parameters()}
 
 
-def test_folders_change_with_what_decides_the_result(prepared: Any, tmp_path: Path) -> None:
-    index = prepared.index
-    plain = folder_of(tmp_path, index)
+def assert_same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
+def folder_of(stage: Stage, run: str | None = None, seed: int = 1, index: pd.DataFrame | None = None) -> str:
+    """Name of the folder of a run, by default of the main one."""
+    chosen = next(r for r in stage.recipe.training.runs if r.name == (run or stage.recipe.main_run.name))
+    own = stage.for_run(chosen)
+    return run_folder(own, read_index(own.index_file) if index is None else index, seed).name
+
+
+def test_folders_change_with_what_decides_the_result(tiny_stage: Open, prepared: Any) -> None:
+    plain = folder_of(tiny_stage())
     assert plain.startswith("clip-seed1-")
     assert plain.endswith(f"-{runtime.library_sha256()[:8]}")
     different = [
-        folder_of(tmp_path, index, seed=2),
-        folder_of(tmp_path, index, training={"lr": 0.5}),
-        folder_of(tmp_path, index, training={"epochs": 3}),
-        folder_of(tmp_path, index, clips={"flip": 0.25}),
-        folder_of(tmp_path, index, model={"options": {"width": 0.3}}),
-        folder_of(tmp_path, index.assign(frames=index.frames + 1)),
+        folder_of(tiny_stage(), seed=2),
+        folder_of(tiny_stage(training={"lr": 0.5})),
+        folder_of(tiny_stage(training={"epochs": 3})),
+        folder_of(tiny_stage(training={"optimizer": "adam"})),
+        folder_of(tiny_stage(training={"trainable": ["classifier"]})),
+        folder_of(tiny_stage(training={"lr_restarts": [[1, 0.5]]})),
+        folder_of(tiny_stage(clips={"flip": 0.25})),
+        folder_of(tiny_stage(clips={"last_start": True})),
+        folder_of(tiny_stage(model={"options": {"width": 0.3}})),
+        folder_of(tiny_stage(), index=prepared.index.assign(frames=prepared.index.frames + 1)),
     ]
-    assert len({plain, *different}) == 7
+    assert len({plain, *different}) == 11
     same = [
-        folder_of(tmp_path, index, export={"inference_batch": 3}),
-        folder_of(tmp_path, index, evaluation={"pool": "logit_mean"}),
-        folder_of(tmp_path, index, training={"checkpoint_epochs": 2}),
-        folder_of(tmp_path, index, title="Another title"),
+        folder_of(tiny_stage(export={"inference_batch": 3})),
+        folder_of(tiny_stage(evaluation={"pool": "logit_mean", "clips": "centre"})),
+        folder_of(tiny_stage(training={"checkpoint_epochs": 2, "validate_epochs": 2, "keep_epochs": 2})),
+        folder_of(tiny_stage(training={"result": "clip"})),
+        folder_of(tiny_stage(title="Another title")),
     ]
     assert set(same) == {plain}
 
 
 def test_folders_of_another_library_are_left_alone_unless_asked_for(
-    prepared: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tiny_stage: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    older = folder_of(tmp_path, prepared.index)
-    (stage_of(tmp_path).folder / "training" / older).mkdir(parents=True)
+    older = folder_of(tiny_stage())
+    (tiny_stage().folder / "training" / older).mkdir(parents=True)
     monkeypatch.setattr(runtime, "library_sha256", lambda: "f" * 64)
     with caplog.at_level(logging.WARNING):
-        newer = folder_of(tmp_path, prepared.index)
+        newer = folder_of(tiny_stage())
     assert newer.endswith("-ffffffff")
     assert f"{older} was trained by another version of the library" in caplog.text
-    assert folder_of(tmp_path, prepared.index, training={"any_library": True}) == older
+    assert folder_of(tiny_stage(training={"any_library": True})) == older
 
 
-def test_the_seed_of_a_run_decides_its_network(tmp_path: Path) -> None:
-    stage = stage_of(tmp_path, model={"options": {"width": 0.2}})
-    heads = [initial_network(stage, stage.recipe, seed).classifier[1].weight.asnumpy() for seed in (1, 1, 2)]
-    assert heads[0].shape == (10, 1280)
+def test_the_seed_of_a_run_decides_its_network(tiny_stage: Open) -> None:
+    stage = tiny_stage()
+    heads = [initial_network(stage, seed).classifier[1].weight.asnumpy() for seed in (1, 1, 2)]
+    assert heads[0].shape == (2, 1280)
     assert (heads[0] == heads[1]).all()
     assert (heads[0] != heads[2]).any()
 
 
-def test_every_run_with_every_seed(prepared: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs = [{"name": "clip", "seeds": [1, 2]}, {"name": "short", "seeds": [3], "overrides": {"clips": {"frames": 4}}}]
-    # No epochs: the order of runs, folders and recipes is looked at, not the training.
-    stage = stage_of(tmp_path, training={"epochs": 0, "batch_size": 2, "lr_steps": [], "runs": runs})
-    asked: list[Recipe] = []
-    monkeypatch.setattr(Stage, "frame_store", prepared.store)
+def test_a_network_for_flow_takes_two_channels(tiny_stage: Open) -> None:
+    flow = {"modality": "flow", "mean": [127.5, 127.5], "std": [127.5, 127.5]}
+    stage = tiny_stage(model={"name": "i3d", "options": {"width": 0.0625}}, clips=flow)
+    assert next(initial_network(stage, 1).get_parameters()).shape == (4, 2, 7, 7, 7)
 
-    def validation(recipe: Recipe) -> Any:
-        asked.append(recipe)
+
+def test_every_run_with_every_seed(tiny_stage: Open, tmp_path: Path) -> None:
+    other = {"data": {"manifest": str(tmp_path / "other.yaml")}}
+    runs = [
+        {"name": "clip", "seeds": [1, 2]},
+        {"name": "short", "seeds": [3], "overrides": {"clips": {"frames": 2}}},
+        {"name": "more", "seeds": [4], "overrides": other},
+    ]
+    # No epochs: the order of runs, folders and recipes is looked at, not the training.
+    stage = tiny_stage(training={"runs": runs})
+    write_index(read_index(stage.index_file).iloc[:12], stage.folder / "index-other-1.csv")
+    asked: list[tuple[Stage, int]] = []
+
+    def validation(own: Stage, index: pd.DataFrame) -> Any:
+        asked.append((own, len(index)))
         return lambda _: {}
 
-    found = list(train_runs(stage, prepared.index, validation))
-    assert [(run.run, run.seed) for run in found] == [("clip", 1), ("clip", 2), ("short", 3)]
-    assert [run.recipe.clips.frames for run in found][2] == 4
-    assert [recipe.clips.frames for recipe in asked] == [run.recipe.clips.frames for run in found]
-    assert len({run.folder for run in found}) == 3
+    found = list(train_runs(stage, validation))
+    assert [(run.run, run.seed) for run in found] == [("clip", 1), ("clip", 2), ("short", 3), ("more", 4)]
+    assert [run.stage.recipe.clips.frames for run in found] == [4, 4, 2, 4]
+    assert [run.stage.manifest.name for run in found] == ["tiny", "tiny", "tiny", "other"]
+    assert [run.stage.frame_store.name for run in found] == ["tiny-h32-q95"] * 3 + ["other-h32-q95"]
+    assert [len(run.index) for run in found] == [20, 20, 20, 12]
+    assert [run.network.classifier[1].weight.shape[0] for run in found] == [2, 2, 2, 3]
+    assert [(own.recipe, size) for own, size in asked] == [(run.stage.recipe, len(run.index)) for run in found]
+    assert len({run.folder for run in found}) == 4
+    assert all(run.folder.parent == stage.folder / "training" for run in found)
     assert all((run.folder / "done.json").is_file() for run in found)
+
+
+def test_a_data_set_that_is_not_prepared(tiny_stage: Open) -> None:
+    stage = tiny_stage()
+    stage.index_file.unlink()
+    with pytest.raises(BookError, match=r"index-tiny-1\.csv: is not a readable index .*run notebook 01_data"):
+        next(train_runs(stage))
+
+
+def two_runs(other: Path, **pretrain: Any) -> list[dict[str, Any]]:
+    """Pretraining on the other data set, and what goes on from there, without training further."""
+    first = {"name": "pretrain", "seeds": [5, 6], "overrides": {"data": {"manifest": str(other)}}} | pretrain
+    overrides = {"weights": {"run": "pretrain", "skip": ["classifier"]}, "training": {"epochs": 0}}
+    return [first, {"name": "finetune", "seeds": [1], "overrides": overrides}]
+
+
+def test_a_run_begins_with_what_an_earlier_one_has_learned(
+    tiny_stage: Open, tiny_model: dict[str, Any], tmp_path: Path
+) -> None:
+    runs = two_runs(tmp_path / "other.yaml")
+    stage = tiny_stage(**tiny_model | {"training": {"epochs": 1, "runs": runs, "result": "finetune"}})
+    found = {(run.run, run.seed): (values(run.network), run) for run in train_runs(stage)}
+    assert list(found) == [("pretrain", 5), ("pretrain", 6), ("finetune", 1)]
+    learned, second, (start, finetune) = found["pretrain", 5][0], found["pretrain", 6][0], found["finetune", 1]
+    assert len(finetune.log) == 0
+    fresh = values(create_model("tiny", num_classes=2, seed=1))
+    head = {name for name in fresh if name.startswith("classifier")}
+    assert head == {"classifier.1.weight", "classifier.1.bias"}
+    assert_same(start, {name: fresh[name] if name in head else learned[name] for name in fresh})
+    # The first seed's, after training, running statistics too; and nothing else would have passed.
+    untrained = values(create_model("tiny", num_classes=3, seed=5))
+    for name in fresh.keys() - head:
+        assert (start[name] != second[name]).any(), name
+        assert (start[name] != untrained[name]).any(), name
+    assert learned["classifier.1.weight"].shape == (3, 4)
+    # Loaded again by folder: the result by default, any other by name, each with its own number of classes.
+    folders = {run.run: str(run.folder.relative_to(stage.folder)) for _, run in reversed(found.values())}
+    assert_same(values(trained_network(stage, folders["finetune"])), start)
+    assert_same(values(trained_network(stage, folders["pretrain"], "pretrain")), learned)
+    with pytest.raises(BookError, match=r"network\.ckpt: does not fit the network"):
+        trained_network(stage, folders["pretrain"])
+
+
+def test_a_run_whose_origin_is_not_trained(tiny_stage: Open, tiny_model: dict[str, Any], tmp_path: Path) -> None:
+    stage = tiny_stage(**tiny_model | {"training": {"runs": two_runs(tmp_path / "other.yaml")}})
+    with pytest.raises(BookError, match=r"pretrain-seed5-.*network\.ckpt: is not a readable checkpoint"):
+        initial_network(stage.for_run(stage.recipe.training.runs[1]), 1)
+
+
+def test_folders_change_with_what_a_run_starts_from(tiny_stage: Open, tmp_path: Path) -> None:
+    other = tmp_path / "other.yaml"
+
+    def folders(own: dict[str, Any] | None = None, **pretrain: Any) -> tuple[str, str, str]:
+        runs = [
+            *two_runs(other, **pretrain),
+            {"name": "third", "overrides": {"weights": {"run": "finetune"}}},
+            {"name": "scratch"},
+        ]
+        stage = tiny_stage(**{"training": {"runs": runs}} | (own or {}))
+        return folder_of(stage, "finetune"), folder_of(stage, "third"), folder_of(stage, "scratch")
+
+    plain = folders()
+    data = {"manifest": str(other)}
+    changed = [
+        folders(seeds=[6, 5]),
+        folders(overrides={"data": data, "training": {"lr": 0.5}}),
+        folders(overrides={"data": data, "clips": {"flip": 0.125}}),
+        folders(overrides={"data": data, "model": {"options": {"width": 0.3}}}),
+        folders(overrides={}),
+    ]
+    for position in (0, 1):  # what starts from it, and what starts from that
+        assert len({plain[position], *(names[position] for names in changed)}) == 6
+    assert {names[2] for names in (plain, *changed)} == {plain[2]}
+    assert folders(seeds=[5]) == folders(seeds=[5, 7, 8]) == plain
+    assert folders(overrides={"data": data, "evaluation": {"pool": "logit_mean"}}) == plain
+
+
+def test_folders_change_with_the_data_that_a_run_starts_from(tiny_stage: Open, tmp_path: Path) -> None:
+    stage = tiny_stage(training={"runs": [*two_runs(tmp_path / "other.yaml"), {"name": "scratch"}]})
+    names = [folder_of(stage, run) for run in ("finetune", "scratch")]
+    earlier = stage.for_run(stage.recipe.training.runs[0])
+    write_index(read_index(earlier.index_file).iloc[1:], earlier.index_file)
+    assert folder_of(stage, "finetune") != names[0]
+    assert folder_of(stage, "scratch") == names[1]
+
+
+def test_an_older_librarys_runs_are_gone_on_with_together(
+    tiny_stage: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = two_runs(tmp_path / "other.yaml")
+    stage = tiny_stage(training={"runs": runs})
+    older = [folder_of(stage, "pretrain", 5), folder_of(stage, "finetune")]
+    for name in older:
+        (stage.folder / "training" / name).mkdir(parents=True)
+    monkeypatch.setattr(runtime, "library_sha256", lambda: "f" * 64)
+    assert folder_of(stage, "finetune") not in older
+    going_on = tiny_stage(training={"runs": runs, "any_library": True})
+    assert [folder_of(going_on, "pretrain", 5), folder_of(going_on, "finetune")] == older
+
+
+def test_seeds_that_share_a_compiled_step_train_as_if_alone(tiny_stage: Open, tiny_model: dict[str, Any]) -> None:
+    def trained(work: str, seeds: list[int]) -> dict[int, dict[str, np.ndarray]]:
+        runs = [{"name": "clip", "seeds": seeds}]
+        stage = tiny_stage(work, **tiny_model | {"training": {"epochs": 1, "runs": runs, "dampening": 0.0}})
+        return {run.seed: values(run.network) for run in train_runs(stage)}
+
+    together, alone = trained("together", [1, 2, 3]), trained("alone", [3])
+    assert_same(together[3], alone[3])
+    assert (together[1]["classifier.1.weight"] != together[2]["classifier.1.weight"]).any()
+
+
+def test_weights_of_a_file_that_is_missing(tiny_stage: Open, tiny: Any) -> None:
+    weights = {"manifest": "weights_efficient3d", "file": "kinetics_mobilenetv2_1.0x_RGB_16_best.pth"}
+    stage = tiny_stage(weights={**weights, "layout": "okankop"})
+    with pytest.raises(BookError) as caught:
+        initial_network(stage, 1)
+    assert str(caught.value).startswith(f"{tiny.root / 'weights' / weights['file']}: is missing")
+
+
+def test_runs_that_one_set_of_test_batches_serves(tiny_stage: Open, tmp_path: Path) -> None:
+    changes: dict[str, dict[str, Any]] = {
+        "clip": {},
+        "wide": {"model": {"options": {"width": 0.5}}},
+        "short": {"clips": {"frames": 2}},
+        "other": {"data": {"manifest": str(tmp_path / "other.yaml")}},
+        "split": {"data": {"split": 2}},
+        "centre": {"evaluation": {"clips": "centre"}},
+        "fast": {"training": {"lr": 0.5}},
+    }
+    runs = [{"name": name, "overrides": overrides} for name, overrides in changes.items()]
+    assert runs_of_same_clips(tiny_stage(training={"runs": runs}).recipe) == ["clip", "wide", "fast"]

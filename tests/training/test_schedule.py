@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from actionbook.core.recipe import Training
+from actionbook.core.paths import NOTEBOOKS
+from actionbook.core.recipe import Recipe, Training
 from actionbook.training.schedule import step_rate, step_rates
 
 ORIGINAL = Training(epochs=250, batch_size=128, lr=0.04, lr_steps=(40, 55, 65, 70, 200, 250))
@@ -28,3 +29,30 @@ def test_rates_of_all_steps() -> None:
 def test_warming_up_rises_to_the_planned_rate() -> None:
     training = Training(epochs=3, batch_size=1, lr=0.8, lr_steps=(2,), warmup_epochs=1)
     assert step_rates(training, 4) == pytest.approx([0.2, 0.4, 0.6, 0.8, 0.8, 0.8, 0.8, 0.8, 0.08, 0.08, 0.08, 0.08])
+
+
+def test_a_restart_sets_the_rate_anew_and_later_steps_go_on_from_there() -> None:
+    training = Training(
+        epochs=8, batch_size=1, lr=1.0, lr_steps=(2, 4, 6), lr_factor=0.5, lr_restarts=((3, 0.9), (4, 0.8))
+    )
+    # The step at epoch 4 falls on a restart and is not taken.
+    assert [step_rate(training, epoch) for epoch in range(8)] == [1.0, 1.0, 0.5, 0.9, 0.8, 0.8, 0.4, 0.4]
+    assert step_rates(training, 1) == [step_rate(training, epoch) for epoch in range(8)]
+
+
+# What the Ascend port of I3D really trained with, as (first epoch from 1, last epoch, rate), read from its train.py and
+# config.py: halved every 5 epochs; the flow stream is set back once the rate has fallen to 5e-5.
+HALVED = [(1 + 5 * n, 5 + 5 * n, 0.01 / 2**n) for n in range(8)]
+RATES = {
+    "rgb": HALVED,
+    "flow": [*HALVED, (41, 45, 3.90625e-5), (46, 50, 2.5e-4), (51, 55, 1.25e-4), (56, 60, 6.25e-5)],
+}
+
+
+@pytest.mark.parametrize("data", ["hmdb51", "hmdb51_1card", "ucf101", "ucf101_1card"])
+@pytest.mark.parametrize("modality", ["rgb", "flow"])
+def test_rates_of_the_published_i3d_trainings(data: str, modality: str) -> None:
+    training = Recipe.load(NOTEBOOKS / "i3d" / "recipes" / f"{data}_{modality}.yaml").training
+    expected = [rate for first, last, rate in RATES[modality] for _ in range(first, last + 1)]
+    assert training.epochs == len(expected) == {"rgb": 40, "flow": 60}[modality]
+    assert step_rates(training, 3) == pytest.approx([rate for rate in expected for _ in range(3)], rel=1e-12, abs=0)

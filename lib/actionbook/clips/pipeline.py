@@ -59,7 +59,11 @@ def ordered_map(
 
 
 def read_train_clip(store: Frames, clips: Clips, rng: np.random.Generator) -> np.ndarray:
-    """Draw one training clip of a video: float32 (C, T, size, size). All draws come from `rng`."""
+    """Draw one training clip of a video: float32 (C, T, size, size). All draws come from `rng`.
+
+    Raises BookError where the frames are in colour and the clips of flow, or the other way round.
+    """
+    _check_modality(store, clips)
     indices = random_clip(len(store), clips.frames, clips.stride, rng, last_start=clips.last_start)
     crop = draw_crop(*store.frame_size, clips, rng)
     frames = store.frames(indices.tolist(), min_size=math.ceil(clips.size / crop.side), fast=True)
@@ -67,10 +71,24 @@ def read_train_clip(store: Frames, clips: Clips, rng: np.random.Generator) -> np
 
 
 def read_test_clip(store: Frames, indices: np.ndarray, clips: Clips) -> np.ndarray:
-    """The clip of the given frames with the authors' test transform: float32 (C, T, size, size)."""
+    """The clip of the given frames with the authors' test transform: float32 (C, T, size, size).
+
+    Raises BookError as `read_train_clip`.
+    """
+    _check_modality(store, clips)
     different, place = np.unique(indices, return_inverse=True)  # a looped clip repeats frames: decode each once
     frames = store.read(different.tolist())
     return test_clip([frames[i] for i in place], clips)
+
+
+def _check_modality(store: Frames, clips: Clips) -> None:
+    """Red and green would pass for a displacement."""
+    found = "flow" if len(store.components) == 2 else "rgb"
+    if found != clips.modality:
+        raise BookError(
+            f"{store.path}: holds frames of {found}, clips.modality is {clips.modality!r}; "
+            "give every kind of frames a folder of its own"
+        )
 
 
 @dataclass
