@@ -19,6 +19,7 @@ from actionbook.datasets.figures import (
     Place,
     Prop,
     Scene,
+    Tool,
     actor_box,
     draw_person,
     render_frame,
@@ -208,3 +209,30 @@ def test_equal_generators_draw_equal_people_and_others_differ() -> None:
     assert people[0] == people[1]
     assert len(set(people)) == 39
     assert {person.headwear for person in people} == set(HEADWEAR)
+
+
+@pytest.mark.parametrize("action", ["Swinging", "Lunging"])
+def test_sticks_are_drawn_from_the_hand_on_and_change_nothing_else(action: str) -> None:
+    bare = an_actor(action, 2, facing=1)
+    armed = dataclasses.replace(bare, tool=Tool((255, 0, 255)))
+    for t in (0, 5, 9):
+        changed = (render_frame(a_scene(armed), t) != render_frame(a_scene(bare), t)).any(-1)
+        x, y = bare.placement(t).world(bare.joints(t).hands[1])
+        rows, columns = np.nonzero(changed)
+        assert 60 < changed.sum() < 2500
+        assert np.hypot(columns - x, rows - y).min() < 8
+        assert 0.9 * 0.46 < np.hypot(columns - x, rows - y).max() / bare.height < 1.1 * 0.46
+
+
+def test_a_ball_is_thrown_forwards_and_comes_back_when_caught() -> None:
+    throw, catch = (an_actor(name, 3, length=30, tool=Tool((250, 214, 84))) for name in ("Throwing", "Catching"))
+    release = ACTIONS["Throwing"].release
+    assert release is not None
+    ball = np.array([throw.ball(t) for t in range(30)])
+    assert ball[::-1] == pytest.approx(np.array([catch.ball(t) for t in range(30)]))
+    held = [t for t in range(30) if throw.moment(t) <= release]
+    assert ball[held] == pytest.approx(np.array([throw.joints(t).hands[1] for t in held]))
+    assert (np.diff(ball[len(held) :, 0]) > 0.05).all()  # body heights a frame
+    assert (ball[:, 1] < 0).all()  # above the ground
+    reached = np.array([throw.joints(t).hands[1][0] for t in range(30)])
+    assert (ball[len(held) + 3 :, 0] > reached[len(held) + 3 :] + 0.1).all()

@@ -11,7 +11,7 @@ import pytest
 
 from actionbook.core.errors import BookError
 from actionbook.core.files import write_bytes_atomic
-from actionbook.core.manifest import DatasetManifest, Generator, Source, load_dataset
+from actionbook.core.manifest import DatasetManifest, Generator, Source, Split, load_dataset
 from actionbook.datasets.obtain import obtain, read_split
 from actionbook.datasets.ucf101 import ucf101_index
 
@@ -87,3 +87,49 @@ def test_a_generator_draws_once(tiny: Any, tmp_path: Path) -> None:
 def test_read_split_uses_the_reader_of_the_layout(tiny: Any) -> None:
     table = read_split(tiny.manifest, tiny.root, 2)
     pd.testing.assert_frame_equal(table, ucf101_index(tiny.root, tiny.manifest, 2))
+
+
+@pytest.mark.parametrize(
+    ("name", "folders"),
+    [
+        ("hmdb51", "hmdb51_org/ and testTrainMulti_7030_splits/"),
+        ("kinetics400", "videos/ and annotations/"),
+    ],
+)
+def test_the_error_names_the_folders_of_each_layout(name: str, folders: str, tmp_path: Path) -> None:
+    manifest = load_dataset(name)
+    with pytest.raises(BookError) as caught:
+        obtain(manifest, tmp_path)
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path / manifest.layout.videos} does not exist")
+    assert f"set data_root to the folder that holds {folders}" in message
+    assert f"{manifest.sources[0].name}: {manifest.sources[0].url}" in message
+
+
+def test_lists_without_a_digest_must_be_there_all_the_same(published: DatasetManifest, root: Path) -> None:
+    entry = Source(name="testlist01.txt", status="tofu")
+    manifest = published.model_copy(update={"annotation_files": (entry,)})
+    assert "1 list files" in obtain(manifest, root)
+    (root / "ucfTrainTestlist" / "testlist01.txt").unlink()
+    with pytest.raises(BookError, match=r"testlist01\.txt: cannot be read"):
+        obtain(manifest, root)
+    assert obtain(published.model_copy(update={"annotation_files": ()}), root).endswith(
+        "its lists are checked as a split is read"
+    )
+
+
+@pytest.mark.parametrize("name", ["mini_hmdb51", "mini_kinetics400"])
+def test_every_layout_is_drawn_and_read(name: str, tmp_path: Path) -> None:
+    manifest = load_dataset(name)
+    classes = manifest.classes[:1]
+    generator = Generator(
+        seed=2, groups=11, clips_per_group=1, min_frames=17, max_frames=17, width=32, height=32
+    )  # the least that a manifest can ask for
+    split = {"mini_hmdb51": Split(train=7, test=3, unused=1), "mini_kinetics400": Split(train=10, test=1)}[name]
+    manifest = manifest.model_copy(
+        update={"generator": generator, "videos": 11, "classes": classes, "splits": {"1": split}}
+    )
+    assert obtain(manifest, tmp_path / "drawn").endswith("11 videos drawn from seed 2")
+    table = read_split(manifest, tmp_path / "drawn", 1)
+    assert table.groupby("subset").size().to_dict() == {"train": split.train, "test": split.test}
+    assert all((tmp_path / "drawn" / path).stat().st_size > 0 for path in table.path)

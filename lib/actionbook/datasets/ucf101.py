@@ -13,7 +13,7 @@ import pandas as pd
 from actionbook.core.errors import BookError
 from actionbook.core.manifest import DatasetManifest
 from actionbook.core.paths import shown
-from actionbook.datasets.index import make_index
+from actionbook.datasets.lists import finish_index, read_lines, split_of
 
 _LINE = re.compile(r"(?P<label>[^/]+)/(?P<video>v_[^/]+_g\d\d_c\d\d)\.avi(?: (?P<number>\d+))?")
 
@@ -25,11 +25,9 @@ def ucf101_index(root: Path, manifest: DatasetManifest, split: int, allow_missin
     stands in both, and that every file exists. The lists' line ends may be CRLF (as published) or LF.
     Raises BookError listing what is wrong; with `allow_missing` videos that do not exist have an empty path.
     """
-    if str(split) not in manifest.splits:
-        raise BookError(f"{manifest.name}: there is no split {split}, only {', '.join(manifest.splits)}")
+    expected = split_of(manifest, split)
     lists = root / manifest.layout.annotations
     _check_classes(lists / "classInd.txt", manifest)
-    expected = manifest.splits[str(split)]
     rows: list[dict[str, object]] = []
     for subset, count in (("train", expected.train), ("test", expected.test)):
         path = lists / f"{subset}list{split:02d}.txt"
@@ -41,14 +39,11 @@ def ucf101_index(root: Path, manifest: DatasetManifest, split: int, allow_missin
     for row in rows:
         path_found = files.get((str(row["label"]), str(row["video"]).lower()))
         row["path"] = path_found.relative_to(root).as_posix() if path_found else ""
-    missing = [str(row["video"]) for row in rows if not row["path"]]
-    if missing and (not allow_missing or len(missing) == len(rows)):
-        raise BookError(_missing_text(root, manifest, missing, len(rows)))
-    return make_index([{**row, "frames": 0} for row in rows])
+    return finish_index(root, manifest, rows, allow_missing)
 
 
 def _check_classes(path: Path, manifest: DatasetManifest) -> None:
-    found = [line.split(maxsplit=1) for line in _lines(path)]
+    found = [line.split(maxsplit=1) for line in read_lines(path)]
     expected = [[str(i + 1), name] for i, name in enumerate(manifest.classes)]
     if found != expected:
         wrong = [" ".join(f) for f, e in zip(found, expected, strict=False) if f != e][:3]
@@ -61,7 +56,7 @@ def _check_classes(path: Path, manifest: DatasetManifest) -> None:
 def _read_list(path: Path, manifest: DatasetManifest) -> list[dict[str, object]]:
     numbers = {name: i for i, name in enumerate(manifest.classes)}
     rows = []
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         match = _LINE.fullmatch(line)
         if not match or match["label"] not in numbers:
             raise BookError(f"{shown(path)}, line {number}: expected Class/v_Class_g01_c01.avi, found {line!r}")
@@ -72,14 +67,6 @@ def _read_list(path: Path, manifest: DatasetManifest) -> list[dict[str, object]]
     return rows
 
 
-def _lines(path: Path) -> list[str]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BookError(f"{shown(path)}: cannot be read ({error}); unpack the train/test lists there") from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
-
-
 def _files_by_lower_name(folder: Path, manifest: DatasetManifest) -> dict[tuple[str, str], Path]:
     """Video files by (class, lower-case stem): HandstandPushups' files are v_HandStandPushups_* in some copies."""
     return {
@@ -88,14 +75,3 @@ def _files_by_lower_name(folder: Path, manifest: DatasetManifest) -> dict[tuple[
         for path in sorted((folder / label).glob("*"))
         if path.suffix == manifest.layout.suffix
     }
-
-
-def _missing_text(root: Path, manifest: DatasetManifest, missing: list[str], total: int) -> str:
-    shown_names = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
-    sources = "; ".join(f"{s.name} from {s.url}" for s in manifest.sources if s.url)
-    return (
-        f"{shown(root / manifest.layout.videos)}: {len(missing)} of the {total} videos of {manifest.name} are missing: "
-        f"{shown_names}. "
-        + (f"The data set is published as {sources}. " if sources else "")
-        + "To work with a partial copy, set data.allow_missing; every result then says how many videos it lacks."
-    )

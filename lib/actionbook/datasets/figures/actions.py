@@ -1,7 +1,7 @@
 """What figures do: joint-angle curves over a cycle, or over the whole clip, for each action.
 
-Three pairs of actions are each other's exact time reverse. They share one curve, so they hold the same poses and only
-their order tells them apart: no single frame is enough.
+Pairs of actions are each other's exact time reverse. They share one curve, so they hold the same poses and only their
+order tells them apart: no single frame is enough.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ REVERSED_PAIRS: tuple[tuple[str, str], ...] = (
     ("ArmCirclesInward", "ArmCirclesOutward"),
     ("Walking", "MoonWalk"),
     ("SittingDown", "StandingUp"),
+    ("Throwing", "Catching"),
 )
 """(action, its time reverse): the second is played from the first's curve, last moment first."""
 
@@ -27,7 +28,8 @@ class Action:
     """One action: `curve` from phase (cycles) or progress (0 to 1, where not `cyclic`) to a pose.
 
     `travels`: the figure moves over the ground as its stance foot pushes. `backwards`: played last moment first.
-    `seat`: a stool stands behind the figure. `tempo`: cycles in one period of the actor.
+    `seat`: a stool stands behind the figure. `tempo`: cycles in one period of the actor. `release`: the progress from
+    which a ball no longer lies in the hand but flies (None: nothing is thrown).
     """
 
     curve: Callable[[float], Pose]
@@ -37,6 +39,7 @@ class Action:
     backwards: bool = False
     seat: bool = False
     tempo: float = 1.0
+    release: float | None = None
 
 
 def _wave(phase: float, at: float = 0.0) -> float:
@@ -125,16 +128,67 @@ def _standing(phase: float) -> Pose:
     return Pose(arms, (Leg(0.08), Leg(0.08)), nod=0.03 * breath)
 
 
+def _swinging(phase: float) -> Pose:
+    turn = 1.75 * _wave(phase)  # both arms and the stick, from one side of the body to the other
+    together = 0.30  # the arms point inwards so that the hands meet on the stick
+    arms = (Arm(-turn - together, 0.12), Arm(turn - together, 0.12))
+    bend = 0.08 + 0.05 * _wave(2 * phase)
+    return Pose(arms, (Leg(0.16, bend), Leg(0.16, bend)), lean=0.05 * turn, nod=-0.03 * turn, grip=1.22 * turn)
+
+
+def _lunging(phase: float) -> Pose:
+    thrust = _bump(phase, 0.5, 1.5)
+    near = Leg(0.38 + 0.42 * thrust, 0.42 + 0.20 * thrust, 0.0)
+    far = Leg(-0.30 - 0.38 * thrust, 0.34 - 0.30 * thrust, 0.30 + 0.18 * thrust)
+    arms = (Arm(-0.9 - 0.55 * thrust, 0.9 - 0.8 * thrust), Arm(0.30 + 1.22 * thrust, 1.35 - 1.30 * thrust))
+    return Pose(arms, (far, near), lean=0.06 + 0.20 * thrust, nod=-0.06, shift=0.16 * thrust, grip=1.72 - 0.12 * thrust)
+
+
+THROW_RELEASE = 0.46
+
+
+def _throwing(progress: float) -> Pose:
+    # Underarm: back, a fast swing forward, and on upwards after the ball has gone.
+    back = 1.15 * _bump(min(progress, 0.55) / 1.1, 0.22, 2.0)
+    forward = 1.0 / (1.0 + exp(-16.0 * (progress - 0.40)))
+    follow = max(progress - THROW_RELEASE, 0.0)
+    reach = -0.10 - back * (1.0 - forward) + 1.15 * forward + 1.35 * follow
+    arms = (Arm(0.50 - 0.80 * forward - 0.50 * follow, 0.45), Arm(reach, 0.10 + 0.35 * back * (1 - forward)))
+    legs = (Leg(-0.22 - 0.22 * forward, 0.20, 0.28 * forward), Leg(0.26 + 0.20 * forward, 0.30 + 0.10 * forward))
+    lean = 0.34 - 0.30 * forward - 0.20 * follow + 0.16 * back
+    return Pose(arms, legs, lean=lean, nod=-0.10, planted=True)
+
+
+def _clapping(phase: float) -> Pose:
+    apart = (1 + _wave(phase)) / 2
+    upper = 0.30 + 0.14 * apart
+    arm = Arm(upper, 3.92 - 1.25 * apart - upper)  # the forearms close over the top, hands before the chest
+    return Pose((arm, arm), (Leg(0.09), Leg(0.09)), nod=0.04 * _wave(phase, 0.1))
+
+
+def _squatting(phase: float) -> Pose:
+    down = (1 - _wave(phase)) / 2
+    leg = Leg(1.20 * down + 0.04, 1.75 * down + 0.06)
+    arms = (Arm(0.12 + 1.32 * down, 0.12), Arm(0.08 + 1.36 * down, 0.12))
+    return Pose(arms, (leg, leg), lean=0.02 + 0.50 * down, nod=-0.24 * down, planted=True)
+
+
 ACTIONS: dict[str, Action] = {
     "ArmCirclesInward": Action(_arm_circles, frontal=True, tempo=0.65),
     "ArmCirclesOutward": Action(_arm_circles, frontal=True, backwards=True, tempo=0.65),
     "Boxing": Action(_boxing, frontal=False),
+    "Catching": Action(_throwing, frontal=False, cyclic=False, backwards=True, release=THROW_RELEASE),
+    "Clapping": Action(_clapping, frontal=True, tempo=1.4),
     "JumpingJack": Action(_jumping_jack, frontal=True),
     "Kicking": Action(_kicking, frontal=False),
+    "Lunging": Action(_lunging, frontal=False, tempo=1.2),
     "MoonWalk": Action(_walking, frontal=False, travels=True, backwards=True),
     "SittingDown": Action(_sitting_down, frontal=False, cyclic=False, seat=True),
+    "Squatting": Action(_squatting, frontal=False, tempo=0.8),
     "Standing": Action(_standing, frontal=True),
     "StandingUp": Action(_sitting_down, frontal=False, cyclic=False, seat=True, backwards=True),
+    "Swinging": Action(_swinging, frontal=True, tempo=0.9),
+    "Throwing": Action(_throwing, frontal=False, cyclic=False, release=THROW_RELEASE),
     "Walking": Action(_walking, frontal=False, travels=True),
     "Waving": Action(_waving, frontal=True),
 }

@@ -16,7 +16,8 @@ from actionbook.datasets.figures.drawing import OUTLINE, Placement, draw_figure,
 from actionbook.datasets.figures.heads import HEAD_REACH
 from actionbook.datasets.figures.people import Person
 from actionbook.datasets.figures.props import Prop, draw_prop
-from actionbook.datasets.figures.skeleton import Joints, Pose, joints
+from actionbook.datasets.figures.skeleton import Joints, Point, Pose, joints
+from actionbook.datasets.figures.tools import Tool, draw_ball, draw_stick, flown
 
 Box = tuple[float, float, float, float]
 
@@ -27,6 +28,7 @@ class Actor:
 
     `x`, `y`: where the feet stand, in units (the view is 240 units high; for a travelling action, in mid-performance);
     `height` in units; `facing` +1 right, -1 left; `phase` in cycles at the first frame; `period` in frames per cycle.
+    `tool`: what is held, or thrown by an action that throws.
     """
 
     person: Person
@@ -39,6 +41,7 @@ class Actor:
     period: float
     length: int
     start: int = 0
+    tool: Tool | None = None
 
     def moment(self, t: float) -> float:
         """Phase (cycles) or progress (0 to 1) of the action's curve at frame `t`."""
@@ -56,6 +59,14 @@ class Actor:
     def joints(self, t: float) -> Joints:
         """Joint positions at frame `t`, in body heights, before the figure is placed in the scene."""
         return joints(self.person.body, self.pose(t), frontal=ACTIONS[self.action].frontal)
+
+    def ball(self, t: float) -> Point:
+        """Where a thrown thing is at frame `t`, in body heights like `joints`: in the hand, or flying."""
+        action, progress = ACTIONS[self.action], self.moment(t)
+        if action.release is None or progress <= action.release:
+            return self.joints(t).hands[1]
+        left = joints(self.person.body, action.curve(action.release), frontal=action.frontal).hands[1]
+        return flown(left, progress - action.release)
 
     def placement(self, t: float) -> Placement:
         """Where the figure stands at frame `t`."""
@@ -130,7 +141,7 @@ def render_frame(scene: Scene, t: float) -> Image:
 
 
 def draw_actor(canvas: Canvas, actor: Actor, t: float) -> None:
-    """Draw one actor with its shadow, and its stool where the action has one, at frame `t`."""
+    """Draw one actor with its shadow, its tool, and its stool where the action has one, at frame `t`."""
     action, pose, placement = ACTIONS[actor.action], actor.joints(t), actor.placement(t)
     x, _ = placement.world(((pose.pelvis[0] + pose.toes[0][0] + pose.toes[1][0]) / 3, 0.0))
     spread = abs(pose.toes[0][0] - pose.toes[1][0]) * 0.5 + 0.17
@@ -138,10 +149,14 @@ def draw_actor(canvas: Canvas, actor: Actor, t: float) -> None:
     if action.seat:
         draw_seat(canvas, actor.person, placement)
     draw_figure(canvas, actor.person, pose, placement, frontal=action.frontal)
+    if actor.tool is not None and action.release is not None:
+        draw_ball(canvas, actor.tool, placement, actor.ball(t))
+    elif actor.tool is not None:
+        draw_stick(canvas, actor.tool, placement, hand=pose.hands[1], angle=actor.pose(t).grip, skin=actor.person.skin)
 
 
 def actor_box(scene: Scene, index: int, t: float) -> Box | None:
-    """Bounding box of actor `index` (its body, without shadow and stool) at frame `t`.
+    """Bounding box of actor `index` (its body, without shadow, stool and tool) at frame `t`.
 
     Returns ``(x1, y1, x2, y2)`` in pixels of the frame, clipped to it, or None when the actor is out of view.
     """

@@ -56,6 +56,7 @@ class Pose:
     """All joint angles at one moment (radians), the height of the feet above the ground and a shift (body heights).
 
     `planted` keeps the near foot over the origin instead of the pelvis: the pelvis moves, as when sitting down.
+    `grip` is the angle of a stick that limb 1 holds, counted like a limb's.
     """
 
     arms: tuple[Arm, Arm]
@@ -65,6 +66,7 @@ class Pose:
     lift: float = 0.0
     shift: float = 0.0
     planted: bool = False
+    grip: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,56 @@
+"""What the readers of all data sets share: text lists, the splits of a manifest, and videos that are missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from actionbook.core.errors import BookError
+from actionbook.core.manifest import DatasetManifest, Split
+from actionbook.core.paths import shown
+from actionbook.datasets.index import make_index
+
+
+def split_of(manifest: DatasetManifest, split: int) -> Split:
+    """The numbers of one split. Raises BookError listing the splits that exist."""
+    if str(split) not in manifest.splits:
+        raise BookError(f"{manifest.name}: there is no split {split}, only {', '.join(manifest.splits)}")
+    return manifest.splits[str(split)]
+
+
+def read_text(path: Path) -> str:
+    """The text of a list file, UTF-8. Raises BookError with the remedy if it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BookError(f"{shown(path)}: cannot be read ({error}); unpack the train/test lists there") from error
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a list file without empty ones and spaces around them; line ends may be CR LF or LF."""
+    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
+
+
+def finish_index(
+    root: Path, manifest: DatasetManifest, rows: list[dict[str, object]], allow_missing: bool
+) -> pd.DataFrame:
+    """The index of `rows`, whose ``path`` is empty where a video does not exist.
+
+    Raises BookError listing videos that are missing; with `allow_missing` only if all are.
+    """
+    missing = [str(row["video"]) for row in rows if not row["path"]]
+    if missing and (not allow_missing or len(missing) == len(rows)):
+        raise BookError(_missing_text(root, manifest, missing, len(rows)))
+    return make_index([{**row, "frames": 0} for row in rows])
+
+
+def _missing_text(root: Path, manifest: DatasetManifest, missing: list[str], total: int) -> str:
+    shown_names = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
+    sources = "; ".join(f"{s.name} from {s.url}" for s in manifest.sources if s.url)
+    return (
+        f"{shown(root / manifest.layout.videos)}: {len(missing)} of the {total} videos of {manifest.name} are missing: "
+        f"{shown_names}. "
+        + (f"The data set is published as {sources}. " if sources else "")
+        + "To work with a partial copy, set data.allow_missing; every result then says how many videos it lacks."
+    )

@@ -1,0 +1,155 @@
+"""The original scripts' annotation files: what they say, the round trip, and files that contradict themselves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from actionbook.core.errors import BookError
+from actionbook.core.manifest import DatasetManifest, load_dataset
+from actionbook.datasets.annotation_json import read_annotation_json, write_annotation_json
+from actionbook.datasets.index import make_index
+from actionbook.datasets.miniature import HMDB51, MiniSpec
+from actionbook.datasets.obtain import read_split
+
+CLASSES = ("golf", "riding a bike", "swing_baseball")
+GOOD: dict[str, Any] = {
+    "labels": list(CLASSES),
+    "database": {
+        "#1_(HD)_golf_0": {"subset": "training", "annotations": {"label": "golf", "segment": [1, 41]}},
+        "行动;_&!": {"subset": "validation", "annotations": {"label": "swing_baseball", "segment": [1, 2]}},
+    },
+}
+
+
+def index(*videos: str, **changes: Any) -> pd.DataFrame:
+    label = {"label": "golf", "target": 0, "subset": "train", "path": "x.avi", "frames": 40}
+    return make_index([{"video": video, **label, **changes} for video in videos])
+
+
+def manifest_of(name: str) -> DatasetManifest:
+    return load_dataset(name).model_copy(update={"classes": CLASSES})
+
+
+def read(path: Path, data: Any, manifest: DatasetManifest | None = None) -> pd.DataFrame:
+    path = path / "split.json"
+    path.write_text(data if isinstance(data, str) else json.dumps(data), encoding="utf-8")
+    return read_annotation_json(path, manifest)
+
+
+def test_the_file_is_what_the_original_scripts_write(tmp_path: Path) -> None:
+    table = pd.concat(
+        [
+            index("#1_(HD)_golf_0"),
+            index("行动;_&!", label="swing_baseball", target=2, subset="test", frames=1),
+        ]
+    )
+    write_annotation_json(table, CLASSES, tmp_path / "out" / "hmdb51_1.json")
+    assert json.loads((tmp_path / "out" / "hmdb51_1.json").read_text(encoding="utf-8")) == GOOD
+
+
+def test_round_trip_of_ucf101s_miniature(tiny: Any, prepared: Any, tmp_path: Path) -> None:
+    write_annotation_json(prepared.index, tiny.manifest.classes, tmp_path / "ucf101_01.json")
+    again = read_annotation_json(tmp_path / "ucf101_01.json", tiny.manifest)
+    pd.testing.assert_frame_equal(again, prepared.index.assign(path=""))
+
+
+def test_round_trip_of_hmdb51s_miniature(tmp_path: Path) -> None:
+    manifest = load_dataset("mini_hmdb51")
+    assert manifest.generator is not None
+    spec = MiniSpec(**manifest.generator.model_dump(), classes=manifest.classes)
+    for name, text in HMDB51.lists(spec).items():  # the lists and empty videos are enough
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+        for line in text.splitlines():
+            video = tmp_path / "hmdb51_org" / name.split("/")[1].rsplit("_", 2)[0] / line.split()[0]
+            video.parent.mkdir(parents=True, exist_ok=True)
+            video.touch()
+    for split in (1, 2, 3):
+        table = read_split(manifest, tmp_path, split)
+        table["frames"] = np.arange(len(table)) + 22
+        write_annotation_json(table, manifest.classes, tmp_path / f"hmdb51_{split}.json")
+        again = read_annotation_json(tmp_path / f"hmdb51_{split}.json", manifest)
+        pd.testing.assert_frame_equal(again, table.assign(path=""))
+
+
+def test_names_that_are_one_up_to_the_first_dot(tmp_path: Path) -> None:
+    write_annotation_json(index("a.b", "ab"), CLASSES, tmp_path / "a.json")
+    assert read_annotation_json(tmp_path / "a.json").video.tolist() == ["a", "ab"]
+    with pytest.raises(BookError, match=r"'St\. Moritz_golf_0' and 'St\. Anton_golf_0' are one name .* \('St'\)"):
+        write_annotation_json(index("St. Moritz_golf_0", "St. Anton_golf_0"), CLASSES, tmp_path / "b.json")
+    assert not (tmp_path / "b.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (index("a", "b", frames=0), r"b\.json: 2 videos have no frames.*: a, b; prepare them"),
+        (index("a", target=1), r"a has the class golf and the number 1, which is not its place"),
+        (index("a", target=3), r"a has the class golf and the number 3"),
+        (index("a", label="walk"), r"a has the class walk and the number 0"),
+    ],
+)
+def test_indexes_that_cannot_be_written(table: pd.DataFrame, message: str, tmp_path: Path) -> None:
+    with pytest.raises(BookError, match=message):
+        write_annotation_json(table, CLASSES, tmp_path / "b.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_segments_are_optional(tmp_path: Path) -> None:
+    data = {"labels": ["golf"], "database": {"a": {"subset": "training", "annotations": {"label": "golf"}}}}
+    assert read(tmp_path, data).to_numpy().tolist() == [["a", "golf", 0, "train", "", 0]]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (["golf", "swing_baseball", "riding a bike"], r"label 1 is swing_baseball, riding a bike expected \(3 labels"),
+        (["golf", "riding a bike"], r"label 2 is missing, swing_baseball expected \(2 labels, mini_hmdb51 has 3\)"),
+        ([*CLASSES, "walk"], "label 3 is walk, no more labels expected"),
+    ],
+)
+def test_labels_in_another_order_than_the_manifests(labels: list[str], message: str, tmp_path: Path) -> None:
+    manifest = manifest_of("mini_hmdb51")
+    assert read(tmp_path, GOOD, manifest).target.tolist() == [0, 2]
+    with pytest.raises(BookError, match=message):
+        read(tmp_path, {**GOOD, "labels": labels}, manifest)
+
+
+def entry(**changes: Any) -> dict[str, Any]:
+    good = {"subset": "training", "annotations": {"label": "golf", "segment": [1, 9]}}
+    return {**GOOD, "database": {"a": {**good, **changes}}}
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("{", r"split\.json: cannot be read as annotations"),
+        ([], "expected 'labels' and 'database', found list"),
+        ({"labels": list(CLASSES)}, "expected 'labels', a list of names, and 'database'"),
+        ({"labels": "golf", "database": {}}, "expected 'labels', a list of names"),
+        ({"labels": ["golf", "golf"], "database": {}}, "a label is listed twice"),
+        ('{"labels": ["golf"], "database": {"a": {}, "b": {}, "a": {}}}', r"annotations \('a' stands twice\)"),
+        (entry(subset="testing"), r"clip 'a' \('testing'\): expected subset training or validation"),
+        (entry(annotations={"label": "walk"}), r"clip 'a' \('walk'\): expected"),
+        (entry(annotations=[{"label": "golf"}]), "clip 'a' "),
+        (entry(annotations={"label": "golf", "segment": [0, 9]}), r"clip 'a' \(segment \[0, 9\]\)"),
+        (entry(annotations={"label": "golf", "segment": [1, 0]}), r"clip 'a' \(segment \[1, 0\]\)"),
+        (entry(annotations={"label": "golf", "segment": [1, 9.5]}), r"clip 'a' \(segment \[1, 9\.5\]\)"),
+        (entry(annotations={"label": "golf", "segment": [1]}), r"clip 'a' \("),
+        ({**GOOD, "database": {"a": None}}, "clip 'a' "),
+    ],
+)
+def test_files_that_contradict_themselves(data: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(BookError, match=message):
+        read(tmp_path, data)
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(BookError, match=r"gone\.json: cannot be read as annotations"):
+        read_annotation_json(tmp_path / "gone.json")
