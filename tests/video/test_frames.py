@@ -41,6 +41,30 @@ def test_scaled_size(old: tuple[int, int], height: int, new: tuple[int, int]) ->
     assert scaled_size(*old, height) == new
 
 
+@pytest.mark.parametrize(
+    ("old", "pixels", "new"),
+    [
+        ((320, 240), 240, (320, 240)),
+        ((240, 320), 240, (240, 320)),
+        ((720, 1280), 240, (240, 427)),
+        ((1280, 720), 240, (427, 240)),
+        ((4, 5), 2, (2, 3)),  # 2.5 goes up
+        ((100, 100), 240, (240, 240)),
+        ((1, 1000), 240, (240, 240_000)),
+    ],
+)
+def test_scaled_size_by_the_shorter_side(old: tuple[int, int], pixels: int, new: tuple[int, int]) -> None:
+    assert scaled_size(*old, pixels, "short") == new
+
+
+def test_upright_videos_by_the_shorter_side(encode: Encode, picture: Picture) -> None:
+    path = encode("yuv420p", width=48, height=66)
+    found = np.stack([simplejpeg.decode_jpeg(jpeg) for jpeg in jpegs(path, 24, 95, "short")]).astype(int)
+    assert found.shape == (3, 33, 24, 3)
+    assert np.abs(found[:, ::32, ::23] - picture(3, 48, 66)[:, ::65, ::47]).mean() < 12
+    assert list(jpegs(path, 24, 95)) != list(jpegs(path, 24, 95, "short"))
+
+
 @pytest.mark.parametrize("height", [48, 24, 96])
 def test_planes_and_rgb_agree(encode: Encode, height: int, monkeypatch: pytest.MonkeyPatch) -> None:
     path = encode("yuv420p")

@@ -4,30 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from distributed import LocalCluster
 
 from actionbook.core.errors import BookError
 from actionbook.core.recipe import Frames
 from actionbook.datasets.figures import write_avi
+from actionbook.video import parallel
 from actionbook.video import prepare as module
 from actionbook.video.prepare import Job, already_prepared, prepare, prepare_video
 from actionbook.video.store import FrameStore
 
 Picture = Callable[[int, int, int], np.ndarray]
 SETTINGS = Frames(height=32, quality=90)
-
-
-@pytest.fixture(scope="module")
-def scheduler() -> Iterator[str]:
-    """The address of a Dask cluster whose worker is a thread of this process, where patches reach it."""
-    with LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=None, memory_limit=0
-    ) as cluster:
-        yield cluster.scheduler_address
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +44,9 @@ def decodings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     real = module.jpegs
 
-    def counted(path: Path, height: int, quality: int) -> Iterator[bytes]:
+    def counted(path: Path, *settings: Any) -> Iterator[bytes]:
         seen.append(path.name)
-        return real(path, height, quality)
+        return real(path, *settings)
 
     monkeypatch.setattr(module, "jpegs", counted)
     return seen
@@ -79,7 +71,7 @@ def test_a_second_run_decodes_nothing(
     first = prepare(jobs, SETTINGS, scheduler=scheduler)
     assert sorted(decodings) == [path.name for path in videos]
     times = [job.store.stat().st_mtime_ns for job in jobs]
-    monkeypatch.setattr(module, "_client", None)  # not even a cluster is started
+    monkeypatch.setattr(parallel, "_client", None)  # not even a cluster is started
     second = prepare(jobs, SETTINGS, scheduler=scheduler)
     pd.testing.assert_frame_equal(first, second)
     assert len(decodings) == 4
@@ -112,6 +104,25 @@ def test_other_settings_are_prepared_anew(
     assert decodings == ["v0.avi", "v0.avi"]
     with FrameStore(job.store) as store:
         assert (store.info.height, store.info.quality) == (changed.height, changed.quality)
+
+
+@pytest.mark.parametrize(
+    ("size", "tall", "short"),
+    [((64, 48), (43, 32), (43, 32)), ((48, 64), (24, 32), (32, 43)), ((48, 48), (32, 32), (32, 32))],
+    ids=["wide", "upright", "square"],
+)
+def test_another_side_is_prepared_anew_where_it_matters(
+    tmp_path: Path, picture: Picture, size: tuple[int, int], tall: tuple[int, int], short: tuple[int, int]
+) -> None:
+    source = tmp_path / "v.avi"
+    write_avi(source, picture(2, *size), width=size[0], height=size[1])
+    job, by_short = Job("v", source, tmp_path / "v.zip"), SETTINGS.model_copy(update={"side": "short"})
+    for settings, other, expected in ((SETTINGS, by_short, tall), (by_short, SETTINGS, short)):
+        assert prepare_video(job, settings).frames == 2
+        with FrameStore(job.store) as store:
+            assert store.frame_size == expected
+        assert already_prepared(job, settings)
+        assert (already_prepared(job, other) is None) == (tall != short)
 
 
 def test_another_video_under_the_name_is_prepared_anew(videos: list[Path], tmp_path: Path) -> None:

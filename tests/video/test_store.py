@@ -6,9 +6,10 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import simplejpeg
@@ -51,8 +52,14 @@ def test_round_trip(path: Path) -> None:
 def test_any_zip_reader_finds_the_same_frames_under_the_original_names(path: Path) -> None:
     assert unpacked(path) == {f"image_{i:05d}.jpg": jpeg for i, jpeg in enumerate(JPEGS, start=1)}
     with zipfile.ZipFile(path) as archive:
-        assert json.loads(archive.comment) == asdict(INFO)
+        assert StoreInfo(**json.loads(archive.comment)) == INFO
         assert archive.testzip() is None
+
+
+def test_colour_stores_say_nothing_of_flow(path: Path) -> None:
+    """So that they are, byte by byte, what they were before there was flow."""
+    with zipfile.ZipFile(path) as archive:
+        assert list(json.loads(archive.comment)) == ["source", "source_bytes", "fps", "height", "quality", "ffmpeg"]
 
 
 def test_read_decodes_in_the_order_asked_for(path: Path) -> None:
@@ -193,3 +200,106 @@ def test_frames_share_a_buffer_and_read_ones_do_not(tmp_path: Path) -> None:
         assert [round(frame.mean(), -1) for frame in kept] == [40, 200]
         quick = next(store.frames([0], fast=True))
         assert np.abs(quick.astype(int) - grey[0]).mean() <= 2
+
+
+# Optical flow: two grey JPEGs for each frame.
+
+FLOW_INFO = replace(INFO, source="v.zip", flow="tvl1: tau 0.25; OpenCV 4", bound=20.0)
+
+
+def plane(level: int, width: int = 64, height: int = 48) -> np.ndarray:
+    """A slope to the right whose mean is near `level`, uint8 (H, W)."""
+    return np.broadcast_to(np.linspace(level - 10, level + 10, width).astype(np.uint8), (height, width))
+
+
+def grey_jpeg(pixels: np.ndarray) -> bytes:
+    jpeg = simplejpeg.encode_jpeg(
+        np.ascontiguousarray(pixels[..., None]), quality=95, colorspace="GRAY", colorsubsampling="Gray"
+    )
+    return bytes(jpeg)
+
+
+PLANES = [(plane(60 + 20 * i), plane(200 - 20 * i).T.reshape(48, 64)) for i in range(4)]
+FLOW_JPEGS = [(grey_jpeg(x), grey_jpeg(y)) for x, y in PLANES]
+
+
+@pytest.fixture
+def flow_path(tmp_path: Path) -> Path:
+    path = tmp_path / "flow" / "video.zip"
+    assert write_store(path, iter(FLOW_JPEGS), FLOW_INFO) == 4
+    return path
+
+
+def test_flow_round_trip(flow_path: Path) -> None:
+    with FrameStore(flow_path) as store:
+        assert len(store) == 4
+        assert store.components == ("x", "y")
+        assert store.info == FLOW_INFO
+        assert store.frame_size == (64, 48)
+        assert [(store.jpeg(i), store.jpeg(i, "x"), store.jpeg(i, "y")) for i in range(4)] == [
+            (x, x, y) for x, y in FLOW_JPEGS
+        ]
+        frames = store.read([2, 0, 2])
+        with pytest.raises(IndexError, match="frame 4 of 4"):
+            store.jpeg(4)
+    assert [frame.shape for frame in frames] == [(48, 64, 2)] * 3
+    for frame, index in zip(frames, (2, 0, 2), strict=True):
+        np.testing.assert_array_equal(
+            frame, np.dstack([cv2.imdecode(np.frombuffer(j, np.uint8), 0) for j in FLOW_JPEGS[index]])
+        )
+        assert np.abs(frame - np.dstack(PLANES[index]).astype(int)).mean() < 1.5
+
+
+def test_frames_in_colour_have_one_component(path: Path) -> None:
+    with FrameStore(path) as store:
+        assert store.components == ("",)
+
+
+def test_flow_unpacks_to_the_folder_of_the_original_scripts(flow_path: Path) -> None:
+    expected = {
+        f"image_{i:05d}{c}.jpg": jpeg
+        for i, pair in enumerate(FLOW_JPEGS, 1)
+        for c, jpeg in zip("xy", pair, strict=True)
+    }
+    assert unpacked(flow_path) == expected
+    assert list(expected)[:3] == ["image_00001x.jpg", "image_00001y.jpg", "image_00002x.jpg"]
+    assert all(simplejpeg.decode_jpeg_header(jpeg)[2] == "Gray" for jpeg in expected.values())
+
+
+def test_flow_buffers_and_sizes(flow_path: Path) -> None:
+    with FrameStore(flow_path) as store:
+        first, second = store.frames([0, 3])
+        np.testing.assert_array_equal(first, second)  # one buffer
+        small = next(store.frames([1], min_size=24, fast=True))
+        np.testing.assert_allclose(small.mean(axis=(0, 1)), store.read([1])[0].mean(axis=(0, 1)), atol=2)
+    assert small.shape == (24, 32, 2)
+    assert small.flags.c_contiguous
+
+
+def test_flow_stores_are_refused_as_others_are(flow_path: Path) -> None:
+    whole = flow_path.read_bytes()
+    start = whole.index(b"PK\x01\x02")
+    refused(flow_path, whole[:-1])
+    for old, new in ((b"image_00004y.jpg", b"image_00004x.jpg"), (b"image_00001x.jpg", b"image_00001y.jpg")):
+        refused(flow_path, whole[:start] + whole[start:].replace(old, new))
+    refused(flow_path, other_zip(["image_00001x.jpg", "image_00001y.jpg", "image_00002x.jpg"]))
+
+
+@pytest.mark.parametrize("broken", ["x", "y"])
+def test_a_damaged_plane_is_named(tmp_path: Path, broken: str) -> None:
+    pair = (FLOW_JPEGS[0][0], b"no jpeg") if broken == "y" else (b"no jpeg", FLOW_JPEGS[0][1])
+    write_store(tmp_path / "a.zip", [FLOW_JPEGS[0], pair], FLOW_INFO)
+    with FrameStore(tmp_path / "a.zip") as store, pytest.raises(StoreError, match=r"a\.zip: frame 1 is damaged"):
+        store.read([1])
+
+
+def test_planes_of_different_sizes_are_damage(tmp_path: Path) -> None:
+    write_store(tmp_path / "a.zip", [(FLOW_JPEGS[0][0], grey_jpeg(plane(9, 32, 24)))], FLOW_INFO)
+    with FrameStore(tmp_path / "a.zip") as store, pytest.raises(StoreError, match=r"a\.zip: frame 0 is damaged"):
+        store.read([0])
+
+
+def test_flow_has_half_as_many_frames(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="more than 32767 frames"):
+        write_store(tmp_path / "a.zip", ((b"", b"") for _ in range(MAX_FRAMES // 2 + 1)), FLOW_INFO)
+    assert list(tmp_path.iterdir()) == []

@@ -19,20 +19,25 @@ _CHROMA = np.clip(np.rint((np.arange(256) - 128) * 255 / 224 + 128), 0, 255).ast
 _BT601 = {Colorspace.ITU601.value, Colorspace.SMPTE170M.value, 2}  # 2: not stated, which FFmpeg takes as BT.601
 
 
-def scaled_size(width: int, height: int, new_height: int) -> tuple[int, int]:
-    """(width, height) after scaling to `new_height`; the width is rounded to nearest, as FFmpeg's scale=-1:h."""
-    return max(1, (width * new_height * 2 + height) // (2 * height)), new_height
+def scaled_size(width: int, height: int, pixels: int, side: str = "height") -> tuple[int, int]:
+    """(width, height) after scaling the height, or with side "short" the shorter side, to so many pixels.
+
+    The other side is rounded to nearest, as FFmpeg's scale=-1:h and scale=w:-1 do.
+    """
+    if side == "short" and width < height:
+        return pixels, max(1, (height * pixels * 2 + width) // (2 * width))
+    return max(1, (width * pixels * 2 + height) // (2 * height)), pixels
 
 
-def jpegs(path: Path | str, height: int, quality: int) -> Iterator[bytes]:
-    """Every frame of a video as JPEG (4:2:0) of `height` pixels; the aspect ratio is kept.
+def jpegs(path: Path | str, pixels: int, quality: int, side: str = "height") -> Iterator[bytes]:
+    """Every frame of a video as JPEG (4:2:0), its height (or shorter side) scaled to `pixels`; its shape is kept.
 
     8-bit 4:2:0 video in BT.601 colours, which is nearly all of it, goes from plane to plane: each is scaled, brought
     to full range and compressed, never converted to RGB and back. Other formats and odd heights go through RGB.
     Raises VideoError where decoding breaks.
     """
     for frame in iterate(path):
-        size = scaled_size(frame.width, frame.height, height)
+        size = scaled_size(frame.width, frame.height, pixels, side)
         if size[1] % 2 == 0 and frame.format.name in {"yuv420p", "yuvj420p"} and frame.colorspace in _BT601:
             yield _encode_planes(frame, size, quality)
         else:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from distributed import Client, LocalCluster, as_completed
 
 from actionbook.core.errors import BookError
-from actionbook.core.progress import progress_bar
 from actionbook.core.recipe import Frames
 from actionbook.core.runtime import ffmpeg_build
 from actionbook.video.decode import VideoError, probe
 from actionbook.video.frames import jpegs
+from actionbook.video.parallel import Prepared, prepare_all
 from actionbook.video.store import FrameStore, StoreError, StoreInfo, write_store
+
+__all__ = ["Job", "Prepared", "already_prepared", "prepare", "prepare_video"]
 
 
 @dataclass(frozen=True)
@@ -26,16 +26,6 @@ class Job:
     video: str
     source: Path
     store: Path
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What became of one video: its number of frames, or the reason why there is none."""
-
-    video: str
-    frames: int
-    bytes: int
-    error: str = ""
 
 
 def prepare_video(job: Job, settings: Frames) -> Prepared:
@@ -49,7 +39,7 @@ def prepare_video(job: Job, settings: Frames) -> Prepared:
             quality=settings.quality,
             ffmpeg=ffmpeg_build(),
         )
-        frames = write_store(job.store, jpegs(job.source, settings.height, settings.quality), info)
+        frames = write_store(job.store, jpegs(job.source, settings.height, settings.quality, settings.side), info)
     except (VideoError, StoreError, OSError) as error:
         return Prepared(job.video, 0, 0, str(error))
     return Prepared(job.video, frames, job.store.stat().st_size)
@@ -61,7 +51,10 @@ def already_prepared(job: Job, settings: Frames) -> Prepared | None:
         with FrameStore(job.store) as store:
             info = store.info
             same = (info.source, info.source_bytes) == (job.source.name, job.source.stat().st_size)
-            if same and (info.height, info.quality) == (settings.height, settings.quality):
+            # A frame tells which side was scaled, if it matters: of upright frames it does, of others both are one.
+            width, height = store.frame_size
+            scaled = min(width, height) if settings.side == "short" else height
+            if same and (info.height, info.quality, scaled) == (settings.height, settings.quality, settings.height):
                 return Prepared(job.video, len(store), job.store.stat().st_size)
     except (StoreError, OSError):
         pass
@@ -76,17 +69,15 @@ def prepare(jobs: Iterable[Job], settings: Frames, *, workers: int = 1, schedule
     Raises BookError if the share of videos that failed is above ``settings.max_failed``, listing them.
     """
     jobs = list(jobs)
-    done = {job.video: result for job in jobs if (result := already_prepared(job, settings))}
-    todo = [job for job in jobs if job.video not in done]
-    with progress_bar(len(jobs), "preparing", "videos", initial=len(done)) as bar:
-        if todo:
-            with _client(min(workers, len(todo)), scheduler) as client:
-                futures = client.map(prepare_video, todo, settings=settings, pure=False, batch_size=64)
-                for _, result in as_completed(futures, with_results=True):
-                    done[result.video] = result
-                    bar.update()
-    columns = ["video", "frames", "bytes", "error"]
-    table = pd.DataFrame([asdict(done[job.video]) for job in jobs], columns=columns)
+    table = prepare_all(
+        jobs,
+        prepare_video,
+        settings,
+        earlier=already_prepared,
+        what="preparing",
+        workers=workers,
+        scheduler=scheduler,
+    )
     failed = table[table.error != ""]
     if len(failed) > settings.max_failed * len(table):
         raise BookError(
@@ -94,16 +85,3 @@ def prepare(jobs: Iterable[Job], settings: Frames, *, workers: int = 1, schedule
             f"{settings.max_failed:g} (data.frames.max_failed):\n" + "\n".join(failed.error.head(20))
         )
     return table
-
-
-@contextmanager
-def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
-    if scheduler:
-        with Client(scheduler) as client:
-            yield client
-        return
-    with (
-        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, memory_limit=0) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client

@@ -1,0 +1,128 @@
+"""Pictures of optical flow: colours for directions, strips of what is stored, and how far things move.
+
+As in `pictures`: arrays in, an image or a figure out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from actionbook.results.film import film_strip
+from actionbook.results.style import GRID, INK, PAPER, QUIET, colour, figure, style
+from actionbook.video.flow import clamped_share, dequantise
+
+# Steps from each corner of the wheel to the next: red, yellow, green, cyan, blue, magenta, red. They follow how finely
+# the eye tells hues apart (Baker et al., "A Database and Evaluation Methodology for Optical Flow", IJCV 2011).
+_CORNERS = np.array([(1, 0, 0), (1, 1, 0), (0, 1, 0), (0, 1, 1), (0, 0, 1), (1, 0, 1), (1, 0, 0)], float)
+_STEPS = (15, 6, 4, 11, 13, 6)
+_BEYOND = 0.75
+"""Brightness of displacements that are longer than the limit."""
+
+_EDGES = np.arange(-48, 49) * 8 / 255
+"""Of a histogram's bars, in bounds: each holds four of the levels that are stored, the last ones begin at 1.47."""
+
+
+@cache
+def _hues() -> np.ndarray:
+    """The wheel's colours, float (55, 3), 0..1, clockwise on the screen from motion to the right."""
+    arcs = zip(_CORNERS[:-1], _CORNERS[1:], _STEPS, strict=True)
+    return np.concatenate([start + (end - start) * np.arange(steps)[:, None] / steps for start, end, steps in arcs])
+
+
+def flow_colours(flow: np.ndarray, limit: float) -> np.ndarray:
+    """Flow (H, W, 2), pixels to the right and down, as uint8 RGB (H, W, 3) in the coding of Baker et al. (2011).
+
+    The hue tells the direction, the saturation the length: white does not move, full colour moves by `limit` pixels,
+    and what moves further is darker. Raises ValueError for another shape, or a limit that is not above zero.
+    """
+    if flow.ndim != 3 or flow.shape[-1] != 2 or not limit > 0:
+        raise ValueError(f"expected flow (H, W, 2) and a limit above zero, found {flow.shape} and {limit}")
+    right, down = (flow[..., component].astype(float) / limit for component in (0, 1))
+    length = np.hypot(right, down)[..., None]
+    hues = _hues()
+    place = (np.arctan2(-down, -right) / np.pi + 1) / 2 * (len(hues) - 1)
+    before = np.floor(place).astype(int)
+    share = (place - before)[..., None]
+    hue = hues[before] * (1 - share) + hues[(before + 1) % len(hues)] * share
+    return np.floor(255 * np.where(length <= 1, 1 - length * (1 - hue), hue * _BEYOND)).astype(np.uint8)
+
+
+def wheel(size: int = 151) -> np.ndarray:
+    """The legend of `flow_colours`, uint8 RGB (size, size, 3): motion away from the middle, the limit at the rim."""
+    ends = np.linspace(-1, 1, size, dtype=np.float32)
+    flow = np.stack(np.broadcast_arrays(ends[None, :], ends[:, None]), axis=-1)
+    inside = np.hypot(flow[..., 0], flow[..., 1])[..., None] <= 1
+    return np.where(inside, flow_colours(flow, 1.0), 255).astype(np.uint8)
+
+
+def flow_strip(
+    rows: Sequence[tuple[str, np.ndarray, np.ndarray]], bound: float, limit: float | None = None, max_frames: int = 8
+) -> Figure:
+    """Of each (title, frames, flow) four strips: the frames, the flow in colours, and its two planes as stored.
+
+    Frames are uint8 RGB (T, H, W, 3); flow is uint8 (T, H, W, 2) as a flow store holds it, 0 and 255 standing for
+    `bound` pixels to either side. Colours are full at `limit` pixels; if that is None, at a length that all but half a
+    percent of the flow stay below. Raises ValueError for other shapes, or for no rows.
+    """
+    strips = []
+    for title, frames, planes in rows:
+        if planes.dtype != np.uint8 or planes.shape != (*frames.shape[:3], 2):
+            raise ValueError(f"{title!r}: flow {planes.dtype} {planes.shape} does not belong to frames {frames.shape}")
+        flow = dequantise(planes, bound)
+        full = limit or max(1.0, float(np.percentile(np.hypot(flow[..., 0], flow[..., 1]), 99.5)))
+        strips += [
+            (f"{title}: frames", frames),
+            (f"flow, full colour at {full:.2g} pixels", np.stack([flow_colours(each, full) for each in flow])),
+            ("to the right, as stored", np.repeat(planes[..., :1], 3, axis=-1)),
+            ("down, as stored", np.repeat(planes[..., 1:], 3, axis=-1)),
+        ]
+    return film_strip(strips, max_frames)
+
+
+def displacement_histogram(flows: Iterable[np.ndarray], bound: float) -> Figure:
+    """How many displacements there are of each size, on a logarithmic axis, and what share the bound cuts off.
+
+    `flows` are arrays (H, W, 2) in pixels, as computed or as read back from a store; there the cut-off ones are those
+    at the bound. What lies beyond one and a half bounds is counted at the ends of the axis. Raises ValueError if there
+    are none.
+    """
+    edges = _EDGES * bound
+    counts, cut, total = np.zeros((2, len(edges) - 1)), 0.0, 0
+    for flow in flows:
+        for component in (0, 1):
+            counts[component] += np.histogram(flow[..., component].astype(float).clip(edges[0], edges[-1]), edges)[0]
+        cut += clamped_share(flow, bound) * flow.size
+        total += flow.size
+    if not total:
+        raise ValueError("a histogram needs at least one displacement")
+    with style():
+        fig, ax = figure(3.2)
+        for component, label in enumerate(("to the right", "down")):
+            share = counts[component] / (total / 2)
+            ax.stairs(share, edges, color=colour(component), linewidth=1.6, label=label, zorder=3)
+        low = 0.5 / total
+        for side in (-1, 1):
+            ax.axvspan(side * bound, side * 1.5 * bound, color=GRID, alpha=0.6, linewidth=0, zorder=0)
+            ax.axvline(side * bound, color=QUIET, linestyle="--", linewidth=1.2)
+            ax.annotate("cut off", (side * 1.25 * bound, 0.7), ha="center", fontsize=8.5, color=INK)
+        ax.set_yscale("log")
+        ax.set(
+            xlim=(edges[0], edges[-1]),
+            ylim=(max(low, 1e-8), 1.5),
+            xlabel="displacement from one frame to the next, in pixels",
+            ylabel="share of the pixels",
+            title=f"{_percent(cut / total)} of the displacements lie beyond ±{bound:g} pixels",
+        )
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: _percent(share)))
+        ax.legend(loc="upper left", bbox_to_anchor=(0.18, 1), facecolor=PAPER)
+    return fig
+
+
+def _percent(share: float) -> str:
+    """A share (0..1) in percent, with two digits that say something."""
+    return f"{np.format_float_positional(100 * share, precision=2, fractional=False, trim='-')} %"

@@ -1,0 +1,135 @@
+"""Preparing optical flow: every video's stored frames into a store of flow, in parallel, going on where it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import simplejpeg
+
+from actionbook.core.errors import BookError
+from actionbook.core.recipe import Flow
+from actionbook.video.flow import algorithm_version, flow_frames, grey
+from actionbook.video.frame_folder import FrameFolder, open_frames
+from actionbook.video.parallel import Prepared, prepare_all
+from actionbook.video.reader import COLOUR
+from actionbook.video.store import FrameStore, StoreError, StoreInfo, write_store
+from actionbook.video.tvl1 import compile_tvl1
+
+
+@dataclass(frozen=True)
+class FlowJob:
+    """One video whose flow is to be computed."""
+
+    video: str
+    frames: Path
+    """Its frames in colour: a store, or where that does not exist a folder (see `open_frames`)."""
+    store: Path
+    """The file that is to hold the flow."""
+
+
+def prepare_video_flow(job: FlowJob, settings: Flow) -> Prepared:
+    """Compute the flow of one video into its store file, with one thread. A failure is a value, not an exception."""
+    try:
+        with _one_thread(), open_frames(job.frames) as frames:
+            if frames.components != COLOUR:
+                raise StoreError(f"{frames.path}: holds flow already, expected frames in colour")
+            count = write_store(job.store, _jpegs(frames, settings), _info(frames, settings))
+    except (BookError, OSError) as error:
+        return Prepared(job.video, 0, 0, str(error))
+    return Prepared(job.video, count, job.store.stat().st_size)
+
+
+def flow_already_prepared(job: FlowJob, settings: Flow) -> Prepared | None:
+    """The result of an earlier run, if its store is whole and made from these frames with these settings."""
+    try:
+        with FrameStore(job.store) as store, open_frames(job.frames) as frames:
+            if len(store) == len(frames) and store.info == _info(frames, settings):
+                return Prepared(job.video, len(store), job.store.stat().st_size)
+    except (StoreError, OSError):
+        pass
+    return None
+
+
+def prepare_flow(
+    jobs: Iterable[FlowJob], settings: Flow, *, workers: int = 1, scheduler: str | None = None
+) -> pd.DataFrame:
+    """Compute the flow of all videos; returns one row per job, in order: video, frames, bytes, error.
+
+    Runs on `workers` local processes, or on the Dask cluster at `scheduler` (``tcp://host:port``), whose workers must
+    see the same folders; each computes one video at a time with one thread. Flow that an earlier run computed from the
+    same frames with the same settings and libraries is kept. Raises BookError if the flow of a video could not be
+    computed, after all others.
+    """
+    jobs = list(jobs)
+    if settings.algorithm == "tvl1" and not scheduler:
+        compile_tvl1()  # once, into the cache, rather than in every worker
+    table = prepare_all(
+        jobs,
+        prepare_video_flow,
+        settings,
+        earlier=flow_already_prepared,
+        what="optical flow",
+        frames={job.video: _length(job) for job in jobs},
+        workers=workers,
+        scheduler=scheduler,
+    )
+    failed = table[table.error != ""]
+    if len(failed):
+        raise BookError(
+            f"the optical flow of {len(failed)} of {len(table)} videos could not be computed:\n"
+            + "\n".join(failed.error.head(20))
+        )
+    return table
+
+
+def _jpegs(frames: FrameStore | FrameFolder, settings: Flow) -> Iterator[tuple[bytes, bytes]]:
+    """The flow between frames, compressed."""
+    for flow in flow_frames(map(grey, frames.frames(range(len(frames)))), settings):
+        right, down = (_jpeg(flow[..., component], settings.quality) for component in (0, 1))
+        yield right, down
+
+
+def _jpeg(plane: np.ndarray, quality: int) -> bytes:
+    pixels = np.ascontiguousarray(plane[..., None])
+    return bytes(simplejpeg.encode_jpeg(pixels, quality=quality, colorspace="GRAY", colorsubsampling="Gray"))
+
+
+def _info(frames: FrameStore | FrameFolder, settings: Flow) -> StoreInfo:
+    """Where the flow comes from. A folder of the original scripts says nothing of its video."""
+    made = frames.info if isinstance(frames, FrameStore) else None
+    return StoreInfo(
+        source=frames.path.name,
+        source_bytes=frames.stored_bytes,
+        fps=made.fps if made else 0.0,
+        height=made.height if made else frames.frame_size[1],
+        quality=settings.quality,
+        ffmpeg=made.ffmpeg if made else "",
+        flow=algorithm_version(settings),
+        bound=settings.bound,
+    )
+
+
+def _length(job: FlowJob) -> int:
+    """Number of the video's frames; 0 where they cannot be read, which the worker will report."""
+    try:
+        with open_frames(job.frames) as frames:
+            return len(frames)
+    except (StoreError, OSError):
+        return 0
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let OpenCV use one thread: processes are what runs in parallel here."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)

@@ -1,0 +1,134 @@
+"""Folders of the original scripts: read as a store is, and refused where a frame is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from actionbook.video.frame_folder import FrameFolder, open_frames
+from actionbook.video.store import FrameStore, StoreError, StoreInfo, unpacked, write_store
+
+INFO = StoreInfo(source="v.avi", source_bytes=1, fps=25.0, height=24, quality=95, ffmpeg="libavcodec 1")
+
+
+def write(folder: Path, names: list[str], *, size: tuple[int, int] = (32, 24)) -> Path:
+    """Images as cv2.imwrite makes them: in colour, or grey for flow; the k-th has the level 20 * k."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate(names):
+        channels = () if name.endswith(("x.jpg", "y.jpg")) else (3,)
+        cv2.imwrite(str(folder / name), np.full((size[1], size[0], *channels), 20 * number, np.uint8))
+    return folder
+
+
+def colour(count: int) -> list[str]:
+    return [f"image_{i:05d}.jpg" for i in range(1, count + 1)]
+
+
+def flow(count: int) -> list[str]:
+    return [f"image_{i:05d}{component}.jpg" for i in range(1, count + 1) for component in "xy"]
+
+
+def test_frames_in_colour(tmp_path: Path) -> None:
+    folder = write(tmp_path / "视频 #1 (a;b)!", colour(5))
+    (folder / "n_frames").write_text("5\n")
+    (folder / "Thumbs.db").write_bytes(b"")
+    (folder / "image_00006.png").write_bytes(b"")
+    with FrameFolder(folder) as frames:
+        assert (len(frames), frames.components, frames.frame_size) == (5, ("",), (32, 24))
+        assert [round(frame.mean(), -1) for frame in frames.read([4, 0, 4, 1])] == [80, 0, 80, 20]
+        assert frames.read([0])[0].shape == (24, 32, 3)
+        assert frames.stored_bytes == sum(path.stat().st_size for path in folder.glob("*.jpg"))
+        assert next(frames.frames([2], min_size=12, fast=True)).shape == (12, 16, 3)
+
+
+def test_flow(tmp_path: Path) -> None:
+    folder = write(tmp_path / "v", flow(3))
+    with FrameFolder(folder) as frames:
+        assert (len(frames), frames.components, frames.frame_size) == (3, ("x", "y"), (32, 24))
+        found = frames.read([0, 2])
+        assert frames.jpeg(1, "y") == (folder / "image_00002y.jpg").read_bytes()
+    assert [frame.shape for frame in found] == [(24, 32, 2)] * 2
+    assert [tuple(frame[3, 3]) for frame in found] == [(0, 20), (80, 100)]
+
+
+@pytest.mark.parametrize("names", [colour(4), flow(2)], ids=["colour", "flow"])
+def test_an_unpacked_store_reads_as_the_store(tmp_path: Path, names: list[str]) -> None:
+    jpegs = [path.read_bytes() for path in (write(tmp_path / "made", names) / name for name in names)]
+    frames = jpegs if names == colour(4) else list(zip(jpegs[::2], jpegs[1::2], strict=True))
+    write_store(tmp_path / "a.zip", frames, INFO)
+    (tmp_path / "b").mkdir()
+    for name, data in unpacked(tmp_path / "a.zip").items():
+        (tmp_path / "b" / name).write_bytes(data)
+    indices = [1, 0, 1]
+    with FrameStore(tmp_path / "a.zip") as store, FrameFolder(tmp_path / "b") as folder:
+        assert len(store) == len(folder)
+        np.testing.assert_array_equal(store.read(indices), folder.read(indices))
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([], "holds no image_00001.jpg or image_00001x.jpg"),
+        (["image_00002.jpg"], "image_00001.jpg is missing, the last frame is 2"),
+        (["image_00000.jpg", "image_00001.jpg", "image_00003.jpg"], "image_00002.jpg is missing"),
+        ([*colour(3), "image_00007.jpg"], "image_00004.jpg is missing, the last frame is 7"),
+        ([*flow(3), "image_00004x.jpg"], "image_00004y.jpg is missing, the last frame is 4"),
+        ([*flow(3), "image_00004y.jpg"], "image_00004x.jpg is missing, the last frame is 4"),
+        ([name for name in flow(5) if name != "image_00002x.jpg"], "image_00002x.jpg is missing"),
+        ([*flow(2), *colour(2)], "holds frames in colour and of flow"),
+    ],
+)
+def test_gaps_are_named(tmp_path: Path, names: list[str], message: str) -> None:
+    folder = write(tmp_path / "v_1", names)
+    with pytest.raises(StoreError, match=message) as caught:
+        FrameFolder(folder)
+    assert str(folder) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("6", "n_frames says 6, the last frame is image_00005"),
+        ("4", "n_frames says 4, the last frame is image_00005"),
+        ("many", "n_frames: expected a whole number"),
+        ("", "n_frames: expected a whole number"),
+    ],
+)
+def test_a_wrong_n_frames(tmp_path: Path, text: str, message: str) -> None:
+    folder = write(tmp_path / "v", colour(5))
+    (folder / "n_frames").write_text(text)
+    with pytest.raises(StoreError, match=message):
+        FrameFolder(folder)
+
+
+def test_frames_that_cannot_be_read(tmp_path: Path) -> None:
+    folder = write(tmp_path / "v", colour(3))
+    with FrameFolder(folder) as frames:
+        for index in (-1, 3):
+            with pytest.raises(IndexError, match=f"frame {index} of 3"):
+                frames.jpeg(index)
+        (folder / "image_00002.jpg").write_bytes(b"no jpeg")
+        with pytest.raises(StoreError, match="frame 1 is damaged"):
+            frames.read([0, 1])
+        (folder / "image_00003.jpg").unlink()
+        with pytest.raises(StoreError, match=r"image_00003\.jpg: cannot be read"):
+            frames.read([2])
+    with pytest.raises(StoreError, match="gone: cannot be read"):
+        FrameFolder(tmp_path / "gone")
+
+
+def test_the_store_goes_before_the_folder(tmp_path: Path) -> None:
+    path = tmp_path / "v_1.5.zip"
+    with pytest.raises(StoreError, match=r"v_1\.5\.zip: cannot be read .*run the data stage again"):
+        open_frames(path)
+    folder = write(tmp_path / "v_1.5", colour(2))
+    with open_frames(path) as frames:
+        assert isinstance(frames, FrameFolder)
+        assert len(frames) == 2
+    write_store(path, [(folder / "image_00001.jpg").read_bytes()], INFO)
+    with open_frames(path) as frames:
+        assert isinstance(frames, FrameStore)
+        assert len(frames) == 1

@@ -1,0 +1,211 @@
+"""Flow of a data set: beside its frames, only once, and never half of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import simplejpeg
+
+from actionbook.core.errors import BookError
+from actionbook.core.recipe import Flow, Frames
+from actionbook.datasets.figures import write_avi
+from actionbook.video import flow, parallel
+from actionbook.video.flow import NO_MOTION, algorithm_version, quantise
+from actionbook.video.prepare import Job, prepare_video
+from actionbook.video.prepare_flow import FlowJob, flow_already_prepared, prepare_flow, prepare_video_flow
+from actionbook.video.store import FrameStore, unpacked
+from actionbook.video.tvl1 import tvl1
+
+Picture = Callable[[int, int, int], np.ndarray]
+SETTINGS = Flow(bound=10.0, quality=90)
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory, picture: Picture) -> list[Path]:
+    """Frames of three videos, of 3, 4 and 5 frames of 32 x 24 pixels."""
+    folder = tmp_path_factory.mktemp("frames")
+    for number in range(3):
+        source = folder / f"v{number}.avi"
+        write_avi(source, picture(3 + number, 64, 48), width=64, height=48)
+        assert not prepare_video(Job(f"v{number}", source, folder / f"v{number}.zip"), Frames(height=24)).error
+    return sorted(folder.glob("*.zip"))
+
+
+def jobs_of(stores: list[Path], folder: Path) -> list[FlowJob]:
+    return [FlowJob(path.stem, path, folder / path.name) for path in stores]
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """Shapes of the images that flow is computed of from here on; the flow itself is quick and wrong."""
+    seen: list[tuple[int, ...]] = []
+
+    def compute(previous: np.ndarray, current: np.ndarray) -> np.ndarray:
+        seen.append(current.shape)
+        return np.stack([current.astype(np.float32) - previous] * 2, axis=-1)
+
+    monkeypatch.setitem(flow.ALGORITHMS, "tvl1", compute)
+    return seen
+
+
+def test_the_flow_of_the_stored_frames_is_stored(stores: list[Path], tmp_path: Path, scheduler: str) -> None:
+    jobs = jobs_of(stores, tmp_path)
+    table = prepare_flow(jobs, SETTINGS, scheduler=scheduler)
+    assert list(table.columns) == ["video", "frames", "bytes", "error"]
+    assert table.video.tolist() == ["v0", "v1", "v2"]
+    assert table.frames.tolist() == [3, 4, 5]
+    assert table.bytes.tolist() == [job.store.stat().st_size for job in jobs]
+    assert table.error.tolist() == [""] * 3
+    with FrameStore(jobs[2].store) as store, FrameStore(stores[2]) as source:
+        assert store.components == ("x", "y")
+        assert store.frame_size == source.frame_size == (32, 24)
+        assert (store.info.source, store.info.source_bytes) == ("v2.zip", stores[2].stat().st_size)
+        assert (store.info.bound, store.info.quality, store.info.fps) == (10.0, 90, 25.0)
+        assert store.info.flow == algorithm_version(SETTINGS)
+        found, grey = store.read(range(5)), [flow.grey(frame) for frame in source.read(range(5))]
+    assert (found[0] == NO_MOTION).all()
+    for number in range(1, 5):
+        expected = quantise(tvl1(grey[number - 1], grey[number]), 10.0)
+        assert np.abs(found[number] - expected.astype(int)).mean() < 2
+    names = list(unpacked(jobs[0].store))
+    assert names == [f"image_{i:05d}{component}.jpg" for i in (1, 2, 3) for component in "xy"]
+
+
+def test_a_second_run_computes_nothing(
+    stores: list[Path], tmp_path: Path, scheduler: str, computed: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = jobs_of(stores, tmp_path)
+    first = prepare_flow(jobs, SETTINGS, scheduler=scheduler)
+    assert len(computed) == 2 + 3 + 4
+    monkeypatch.setattr(parallel, "_client", None)  # not even a cluster is started
+    pd.testing.assert_frame_equal(first, prepare_flow(jobs, SETTINGS, scheduler=scheduler))
+    assert len(computed) == 9
+
+
+def test_an_interrupted_run_goes_on(stores: list[Path], tmp_path: Path, scheduler: str, computed: list[object]) -> None:
+    jobs = jobs_of(stores, tmp_path)
+    for job in jobs[:2]:
+        prepare_video_flow(job, SETTINGS)
+    whole = jobs[1].store.read_bytes()
+    jobs[1].store.write_bytes(whole[:-10])
+    computed.clear()
+    table = prepare_flow(jobs, SETTINGS, scheduler=scheduler)
+    assert len(computed) == 3 + 4
+    assert jobs[1].store.read_bytes() == whole
+    assert table.frames.tolist() == [3, 4, 5]
+
+
+@pytest.mark.parametrize("change", [{"bound": 20.0}, {"quality": 80}, {"algorithm": "opencv"}])
+def test_other_settings_are_computed_anew(
+    stores: list[Path], tmp_path: Path, computed: list[object], change: dict[str, object]
+) -> None:
+    job = jobs_of(stores, tmp_path)[0]
+    prepare_video_flow(job, SETTINGS)
+    assert flow_already_prepared(job, SETTINGS)
+    assert flow_already_prepared(job, Flow.model_validate(SETTINGS.model_dump() | change)) is None
+
+
+def test_other_frames_under_the_name_are_computed_anew(
+    stores: list[Path], tmp_path: Path, computed: list[object]
+) -> None:
+    frames = tmp_path / "frames.zip"
+    frames.write_bytes(stores[0].read_bytes())
+    job = FlowJob("v", frames, tmp_path / "flow.zip")
+    assert prepare_video_flow(job, SETTINGS).frames == 3
+    assert flow_already_prepared(job, SETTINGS)
+    frames.write_bytes(stores[1].read_bytes())
+    assert flow_already_prepared(job, SETTINGS) is None
+    frames.unlink()
+    assert flow_already_prepared(job, SETTINGS) is None
+
+
+def test_folders_of_the_original_scripts_are_sources_too(
+    stores: list[Path], tmp_path: Path, computed: list[object]
+) -> None:
+    folder = tmp_path / "v1"
+    folder.mkdir()
+    for name, data in unpacked(stores[1]).items():
+        (folder / name).write_bytes(data)
+    job = FlowJob("v1", tmp_path / "v1.zip", tmp_path / "flow" / "v1.zip")
+    assert prepare_video_flow(job, SETTINGS).frames == 4
+    assert flow_already_prepared(job, SETTINGS)
+    packed = prepare_video_flow(FlowJob("v1", stores[1], tmp_path / "packed.zip"), SETTINGS)
+    assert packed.frames == 4
+    assert unpacked(tmp_path / "packed.zip") == unpacked(job.store)
+    (folder / "image_00004.jpg").unlink()
+    assert flow_already_prepared(job, SETTINGS) is None
+
+
+def test_failures_are_listed_after_all_others_are_done(
+    stores: list[Path], tmp_path: Path, scheduler: str, computed: list[object]
+) -> None:
+    broken = tmp_path / "broken.zip"
+    broken.write_bytes(stores[0].read_bytes()[:-5])
+    gone, twice = tmp_path / "gone.zip", tmp_path / "twice.zip"
+    prepare_video_flow(FlowJob("v", stores[0], twice), SETTINGS)
+    jobs = jobs_of([broken, *stores, gone, twice], tmp_path / "flow")
+    with pytest.raises(BookError, match="flow of 3 of 6 videos could not be computed:\n") as caught:
+        prepare_flow(jobs, SETTINGS, scheduler=scheduler)
+    broken_line, gone_line, twice_line = str(caught.value).splitlines()[1:]
+    assert "broken.zip: is not a whole frame store" in broken_line
+    assert "gone.zip: cannot be read" in gone_line
+    assert "twice.zip: holds flow already" in twice_line
+    assert sorted(path.name for path in (tmp_path / "flow").iterdir()) == [path.name for path in stores]
+
+
+def test_a_damaged_frame_leaves_no_store(tmp_path: Path, stores: list[Path], computed: list[object]) -> None:
+    folder = tmp_path / "v"
+    folder.mkdir()
+    for name, data in unpacked(stores[2]).items():
+        (folder / name).write_bytes(data)
+    (folder / "image_00003.jpg").write_bytes(b"no jpeg")
+    result = prepare_video_flow(FlowJob("v", tmp_path / "v.zip", tmp_path / "flow" / "v.zip"), SETTINGS)
+    assert (result.frames, result.bytes) == (0, 0)
+    assert "frame 2 is damaged" in result.error
+    assert len(computed) == 1
+    assert list((tmp_path / "flow").iterdir()) == []
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from actionbook.core.recipe import Flow
+from actionbook.video import flow
+from actionbook.video.prepare_flow import FlowJob, prepare_video_flow
+
+def forever(previous, current):
+    Path(sys.argv[3]).touch()
+    time.sleep(600)
+
+flow.ALGORITHMS["tvl1"] = forever
+prepare_video_flow(FlowJob("v", Path(sys.argv[1]), Path(sys.argv[2])), Flow(bound=10.0, quality=90))
+"""
+
+
+def test_killed_in_the_middle(stores: list[Path], tmp_path: Path) -> None:
+    job, begun = FlowJob("v", stores[0], tmp_path / "flow" / "v.zip"), tmp_path / "begun"
+    with subprocess.Popen([sys.executable, "-c", KILLED, str(job.frames), str(job.store), str(begun)]) as process:
+        while not begun.exists() and process.poll() is None:
+            time.sleep(0.05)
+        os.kill(process.pid, signal.SIGKILL)
+    assert begun.exists()
+    assert not job.store.exists()
+    assert flow_already_prepared(job, SETTINGS) is None
+    assert prepare_video_flow(job, SETTINGS).frames == 3
+    prepare_video_flow(FlowJob("v", stores[0], tmp_path / "undisturbed.zip"), SETTINGS)
+    assert job.store.read_bytes() == (tmp_path / "undisturbed.zip").read_bytes()
+
+
+def test_planes_are_grey_jpegs(stores: list[Path], tmp_path: Path, computed: list[object]) -> None:
+    job = jobs_of(stores, tmp_path)[0]
+    prepare_video_flow(job, SETTINGS)
+    assert {simplejpeg.decode_jpeg_header(jpeg)[2] for jpeg in unpacked(job.store).values()} == {"Gray"}
