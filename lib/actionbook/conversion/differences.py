@@ -19,7 +19,7 @@ from actionbook.conversion.forward import forward_only
 from actionbook.conversion.graph import Graph
 from actionbook.conversion.names import LAYERS, mark_cells, stem
 from actionbook.models.layers import GroupedConv3d
-from actionbook.models.pooling import MaxPool3d
+from actionbook.models.pooling import MaxPool3d, SamePool3d
 from actionbook.models.profile import watch_outputs
 
 # Cells that become one node, whose output is theirs.
@@ -34,6 +34,7 @@ CELLS = (
     nn.MaxPool2d,
     nn.MaxPool3d,
     MaxPool3d,
+    SamePool3d,
 )
 COLUMNS = ["node", "operator", "cell", "max_abs", "relative"]
 
@@ -86,13 +87,15 @@ def _is_one_node(cell: nn.Cell) -> bool:
 
 
 def _cell_names(network: nn.Cell) -> dict[str, str]:
-    """What a node's mark may say -> the name of the cell: its own, or the one in its parameters' names.
+    """What a node's mark may say -> the name of the cell: its own, that of a cell in it, or the one in its parameters'
+    names.
 
-    They differ where a cell has two places in the network.
+    The last differs where a cell has two places in the network.
     """
     cells = {name: cell for name, cell in network.cells_and_names() if _is_one_node(cell)}
     names = {stem(parameter.name): name for name, cell in cells.items() for parameter in cell.get_parameters()}
-    return names | {name: name for name in cells}
+    inner = {f"{name}.{part}": name for name, cell in cells.items() for part, _ in cell.cells_and_names() if part}
+    return inner | names | {name: name for name in cells}
 
 
 def _read(path: Path) -> Graph:

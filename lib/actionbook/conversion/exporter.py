@@ -19,7 +19,13 @@ from actionbook.conversion.layout import use_2d_convolutions
 from actionbook.conversion.msexport import ClipShape, export_raw, with_suffix
 from actionbook.conversion.names import mark_cells, tidy_names
 from actionbook.conversion.pools import Pool
-from actionbook.conversion.repair import drop_identities, put_pads_right, reconnect_output, unwrap_batch_norm
+from actionbook.conversion.repair import (
+    drop_identities,
+    fold_casts,
+    put_pads_right,
+    reconnect_output,
+    unwrap_batch_norm,
+)
 from actionbook.core.files import atomic_path, sha256_file
 from actionbook.models.layers import GROUPED_FORMS
 
@@ -108,6 +114,7 @@ def repaired(raw: onnx.ModelProto, pools: list[Pool]) -> Graph:
     mark_cells(graph.nodes)
     put_pads_right(graph, pools)
     drop_identities(graph)
+    fold_casts(graph)
     unwrap_batch_norm(graph)
     graph.prune()
     return graph

@@ -6,7 +6,7 @@ Reshapes that carry the batch size. What it does to pools is mended in `actionbo
 
 from __future__ import annotations
 
-from onnx import NodeProto
+from onnx import NodeProto, helper
 
 from actionbook.conversion.errors import ConversionError
 from actionbook.conversion.graph import Graph, Shape, attributes, set_attribute
@@ -123,6 +123,17 @@ def drop_identities(graph: Graph) -> None:
     for node in graph.nodes:
         for names in (node.input, node.output):
             names[:] = [final(name) for name in names]
+
+
+def fold_casts(graph: Graph) -> None:
+    """Make constants of what is cast from constants: MindSpore writes a Python number as double, with a Cast behind."""
+    outputs, gone = {value.name for value in graph.outputs}, []
+    for node in graph.nodes:
+        if node.op_type == "Cast" and node.input[0] in graph.constants and node.output[0] not in outputs:
+            kind = helper.tensor_dtype_to_np_dtype(attributes(node)["to"])
+            graph.constants[node.output[0]] = graph.constants[node.input[0]].astype(kind)
+            gone.append(node)
+    graph.drop(gone)
 
 
 def unwrap_batch_norm(graph: Graph) -> None:

@@ -25,6 +25,8 @@ class Source(Strict):
     bytes: Count | None = None
     sha256: Sha256 | None = None
     md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
+    git_blob: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None = None
+    """What git calls the file where it is published: SHA-1 of ``blob <size>``, a zero byte, and the file's bytes."""
     status: Literal["verified", "single", "tofu"]
     """verified: two independent sources agree on the digest; single: one source names it; tofu: none is published,
     the first download's size and digest are recorded (trust on first use)."""
@@ -32,8 +34,8 @@ class Source(Strict):
 
     @model_validator(mode="after")
     def _digest_known(self) -> Source:
-        if self.status != "tofu" and not (self.sha256 or self.md5):
-            raise ValueError(f"status {self.status!r} needs a sha256 or an md5")
+        if self.status != "tofu" and not (self.sha256 or self.md5 or self.git_blob):
+            raise ValueError(f"status {self.status!r} needs a sha256 or an md5, or a git_blob")
         return self
 
 
@@ -161,7 +163,21 @@ def verify(path: Path, source: Source) -> str:
             raise BookError(
                 f"{shown(path)}: md5 {md5}, the manifest says {source.md5}; it is another or a damaged file"
             )
+    if source.git_blob is not None and (blob := _git_blob(path)) != source.git_blob:
+        raise BookError(
+            f"{shown(path)}: git blob {blob}, the manifest says {source.git_blob}; it is another or a damaged file "
+            "(or a pointer of git LFS: fetch the file itself)"
+        )
     return digest
+
+
+def _git_blob(path: Path) -> str:
+    """The id of the file's contents in git, as ``git hash-object`` prints it."""
+    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _path(name: str) -> Path:

@@ -19,7 +19,7 @@ from actionbook.core.npu_smi import NpuSmiError, driver_version, npu_smi
 from actionbook.core.paths import LIBRARY
 
 DEVICES = ("auto", "CPU", "GPU", "Ascend")
-PACKAGES = ("mindspore", "numpy", "opencv-contrib-python-headless", "av", "simplejpeg", "onnx", "onnxruntime")
+PACKAGES = ("mindspore", "numpy", "opencv-contrib-python-headless", "numba", "av", "simplejpeg", "onnx", "onnxruntime")
 
 
 def set_device(device: str = "auto") -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from mindspore import nn
 
 from actionbook.core.errors import BookError
+from actionbook.models.i3d import I3D
 from actionbook.models.mobilenet_3d import MobileNet
 from actionbook.models.mobilenetv2_3d import MobileNetV2
 from actionbook.models.resnet_3d import resnet18, resnet50, resnet101, resnext101
@@ -16,6 +17,7 @@ from actionbook.models.shufflenetv2_3d import ShuffleNetV2
 from actionbook.models.squeezenet_3d import SqueezeNet
 
 MODELS: dict[str, Callable[..., nn.Cell]] = {
+    "i3d": I3D,
     "mobilenet_3d": MobileNet,
     "mobilenetv2_3d": MobileNetV2,
     "resnet18_3d": resnet18,

@@ -5,6 +5,9 @@ All tensors are float32 ``(N, C, T, H, W)``, or images ``(N, C, H, W)``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
@@ -37,6 +40,53 @@ class MaxPool3d(nn.Cell):
         if x.ndim == 4:
             return self.pool(x.expand_dims(2)).squeeze(2)
         return self.pool(x)
+
+
+class SamePool3d(nn.Cell):
+    """Largest value of every window, padded by TensorFlow's SAME rule, with a gradient of its own on CPUs.
+
+    Sizes are rounded up on division by the stride, with as much padding as that takes on both sides; of an odd number
+    the larger half comes last. Padding never is the maximum. Of equal maxima in a window the first in order of T, H
+    and W gets the gradient, as in PyTorch.
+    """
+
+    def __init__(self, kernel: int | Triple, stride: int | Triple) -> None:
+        super().__init__()
+        pool = ops.MaxPool3D(_triple(kernel), _triple(stride), "same")
+        cpu = ms.get_context("device_target") == "CPU"
+        self.pool = _PoolOnCpu(pool, _triple(kernel), _triple(stride)) if cpu else pool
+
+    def construct(self, x: Tensor) -> Tensor:
+        """(N, C, T, H, W) -> (N, C, ceil(T/s), ceil(H/s), ceil(W/s))."""
+        return self.pool(x)
+
+
+class _PoolOnCpu(nn.Cell):
+    """A max pool of MindSpore's, whose gradient is a call to Python. A cell within the pool: with `bprop`, no hooks."""
+
+    def __init__(self, pool: ops.Primitive, kernel: Triple, stride: Triple) -> None:
+        super().__init__()
+        self.pool = pool
+        self.gradient = ops.Custom(_gradient(kernel, stride), lambda x, *_: x, lambda x, *_: x, "pyfunc")
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.pool(x)
+
+    def bprop(self, x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
+        x32, out32, dout32 = x.astype(ms.float32), out.astype(ms.float32), dout.astype(ms.float32)
+        return (self.gradient(x32, out32, dout32).astype(x.dtype),)
+
+
+def _gradient(kernel: Triple, stride: Triple) -> Callable[..., np.ndarray]:
+    """A function of NumPy arrays (x, y, dy) that MindSpore can call from a compiled graph."""
+
+    def gradient(x: np.ndarray, y: np.ndarray, dy: np.ndarray) -> np.ndarray:
+        # Imported when a network is trained: Numba takes its time.
+        from actionbook.models.pool_gradient import max_pool_gradient  # noqa: PLC0415
+
+        return max_pool_gradient(x, y, dy, kernel, stride)
+
+    return gradient
 
 
 class AvgPool3d(nn.Cell):

@@ -16,16 +16,19 @@ class GoldenNetwork:
 
     Attributes:
         name: its name in the file of golden outputs.
-        model, options: what `create_model` makes it of, beside 101 classes.
+        model, options, num_classes: what `create_model` makes it of.
+        clip_shape: (C, T, H, W) of the one clip, ``RandomState(0).standard_normal((1, C, T, H, W))`` as float32.
     """
 
     name: str
     model: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    num_classes: int = 101
+    clip_shape: tuple[int, int, int, int] = (3, 16, 112, 112)
 
 
 # The networks of tests/models/data/efficient3d_golden.json: okankop/Efficient-3DCNNs at commit 9db09f6, in evaluation
-# mode, weights from `rule_made`, one clip RandomState(0).standard_normal((1, 3, 16, 112, 112)) as float32.
+# mode, weights from `rule_made`.
 EFFICIENT3D: Final = (
     GoldenNetwork("mobilenetv2_1.0x", "mobilenetv2_3d", {"width": 1.0}),
     GoldenNetwork("mobilenetv2_0.45x", "mobilenetv2_3d", {"width": 0.45}),
@@ -41,6 +44,15 @@ EFFICIENT3D: Final = (
     GoldenNetwork("resnet18_A", "resnet18_3d", {"shortcut": "A"}),
     GoldenNetwork("resnet50_B", "resnet50_3d", {"shortcut": "B"}),
     GoldenNetwork("resnext101_B", "resnext101_3d", {"shortcut": "B"}),
+)
+
+# The networks of tests/models/data/i3d_golden.json: piergiaj/pytorch-i3d at commit 05783d1, likewise; logits are the
+# means over time of what it returns.
+I3D: Final = (
+    GoldenNetwork("rgb_T16_224", "i3d", num_classes=400, clip_shape=(3, 16, 224, 224)),
+    GoldenNetwork("flow_T16_224", "i3d", {"in_channels": 2}, num_classes=51, clip_shape=(2, 16, 224, 224)),
+    GoldenNetwork("rgb_T17_224_odd_time", "i3d", clip_shape=(3, 17, 224, 224)),
+    GoldenNetwork("rgb_T64_224", "i3d", num_classes=400, clip_shape=(3, 64, 224, 224)),
 )
 
 

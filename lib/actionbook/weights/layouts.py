@@ -71,9 +71,37 @@ def okankop_name(name: str) -> str:
     return re.sub(r"\bbranch([12])\b", r"banch\1", torch_name(name))
 
 
+_HASSONY2: Final = {
+    "b0": "branch_0",
+    "b1a": "branch_1.0",
+    "b1b": "branch_1.1",
+    "b2a": "branch_2.0",
+    "b2b": "branch_2.1",
+    "b3b": "branch_3.1",  # the pool is 0
+}
+
+
+def hassony2_name(name: str) -> str:
+    """The name in a checkpoint of kinetics_i3d_pytorch.
+
+    ``Mixed_3b.b1a.bn.bn2d.gamma`` -> ``mixed_3b.branch_1.0.batch3d.weight``.
+    """
+    module, *rest = torch_name(name).split(".")
+    if module == "logits":
+        return ".".join(["conv3d_0c_1x1", *rest])
+    rest = [_HASSONY2.get(part, "batch3d" if part == "bn" else part) for part in rest]
+    return ".".join([module[0].lower() + module[1:], *rest])
+
+
+_COUNTERS: Final = r"(.*\.)?num_batches_tracked"  # of batches that a norm has seen; PyTorch has them since 0.4.1
+
 # Layouts by name. `okankop`: Efficient-3DCNNs; training wraps the network in DataParallel, some released files do not.
+# `piergiaj`: pytorch-i3d. `hassony2`: kinetics_i3d_pytorch, and the files of video_features. `mindspore`: this library.
 LAYOUTS: Final[Mapping[str, Layout]] = {
-    "okankop": Layout("okankop", okankop_name, prefixes=("module.",), ignored=r"(.*\.)?num_batches_tracked"),
+    "okankop": Layout("okankop", okankop_name, prefixes=("module.",), ignored=_COUNTERS),
+    "piergiaj": Layout("piergiaj", torch_name, prefixes=("module.",), ignored=_COUNTERS),
+    "hassony2": Layout("hassony2", hassony2_name, prefixes=("module.",), ignored=_COUNTERS),
+    "mindspore": Layout("mindspore", str),
 }
 
 

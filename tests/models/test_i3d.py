@@ -1,0 +1,300 @@
+"""I3D: the outputs of piergiaj/pytorch-i3d, stage by stage, exact counts, both heads, and the SAME pool's gradient.
+
+The golden networks run once each, operator by operator; what the tests ask for is noted on the way.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mindspore import Tensor, nn, ops
+
+from actionbook.core.errors import BookError
+from actionbook.models import create_model
+from actionbook.models.i3d import AverageHead, MaxHead
+from actionbook.models.pool_gradient import max_pool_gradient
+from actionbook.models.pooling import SamePool3d
+from actionbook.models.profile import count_parameters, layer_table, watch_outputs
+from actionbook.weights import LoadReport, export_state, load
+from actionbook.weights.golden import I3D, GoldenNetwork, rule_made
+
+GOLDEN = json.loads((Path(__file__).parent / "data" / "i3d_golden.json").read_text())
+CASES = {case["name"]: case for case in GOLDEN["cases"]}
+# Trainable parameters by (input channels, classes), and multiply-accumulates by (input channels, frames) at 224x224
+# in thousands of millions. Counted in the original.
+PARAMETERS = {
+    (3, 400): 12_697_264, (3, 600): 12_902_264, (3, 101): 12_390_789, (3, 51): 12_339_539,
+    (2, 400): 12_675_312, (2, 600): 12_880_312, (2, 101): 12_368_837, (2, 51): 12_317_587,
+}  # fmt: skip
+MACS = {(3, 64): 111.15, (3, 16): 27.79}
+# Output, parameters and thousands of millions of multiply-accumulates of each stage, rgb, 64 frames.
+STAGES = {
+    "Conv3d_1a_7x7": ((64, 32, 112, 112), 65_984, 26.435),
+    "Conv3d_2b_1x1": ((64, 32, 56, 56), 4_224, 0.411),
+    "Conv3d_2c_3x3": ((192, 32, 56, 56), 332_160, 33.294),
+    "Mixed_3b": ((256, 32, 28, 28), 386_272, 9.672),
+    "Mixed_3c": ((480, 32, 28, 28), 837_888, 20.989),
+    "Mixed_4b": ((512, 16, 14, 14), 737_760, 2.310),
+    "Mixed_4c": ((512, 16, 14, 14), 904_464, 2.832),
+    "Mixed_4d": ((512, 16, 14, 14), 1_103_664, 3.457),
+    "Mixed_4e": ((528, 16, 14, 14), 1_356_672, 4.250),
+    "Mixed_4f": ((832, 16, 14, 14), 1_799_168, 5.636),
+    "Mixed_5b": ((832, 8, 7, 7), 1_974_272, 0.773),
+    "Mixed_5c": ((1024, 8, 7, 7), 2_784_736, 1.091),
+    "logits": ((400, 7, 1, 1), 410_000, 0.003),
+}
+NARROW: dict[str, Any] = {"num_classes": 3, "width": 0.05}
+
+
+@dataclass
+class Run:
+    """One golden network and what it made of the golden clip."""
+
+    case: GoldenNetwork
+    network: nn.Cell
+    report: LoadReport
+    logits: np.ndarray = field(default_factory=lambda: np.empty(0))
+    stages: dict[str, dict[str, Any]] = field(default_factory=dict)
+    table: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @property
+    def golden(self) -> dict[str, Any]:
+        """What the original program made of it."""
+        return CASES[self.case.name]
+
+
+def summary(array: np.ndarray) -> dict[str, Any]:
+    wide = array.astype(np.float64)
+    return {"shape": list(array.shape), "mean": wide.mean(), "std": wide.std(ddof=1), "first": wide.flat[0]}
+
+
+@pytest.fixture(scope="module", params=I3D, ids=lambda case: case.name)
+def run(request: pytest.FixtureRequest) -> Run:
+    case = request.param
+    network = create_model(case.model, num_classes=case.num_classes, **case.options)
+    tensors = [(name, array.shape) for name, array in export_state(network, "piergiaj").items()]
+    found = Run(case, network, load(network, rule_made(tensors), "piergiaj"))
+    clip = Tensor(np.random.RandomState(0).standard_normal((1, *case.clip_shape)).astype(np.float32))
+    names = {id(cell): name for name, cell in network.cells_and_names() if name in found.golden["stages"]}
+
+    def hook(cell: nn.Cell, _inputs: Any, output: Tensor) -> None:
+        if cell is network:
+            found.logits = output.asnumpy()[0]
+        else:
+            found.stages[names[id(cell)]] = summary(output.asnumpy())
+
+    # The layer table runs the network on zeros: here it shall see the golden clip, so that one run serves all.
+    hooks = [network.register_forward_pre_hook(lambda _cell, _inputs: (clip,))]
+    hooks += [cell.register_forward_hook(hook) for _, cell in network.cells_and_names() if id(cell) in names]
+    hooks.append(network.register_forward_hook(hook))
+    found.table = layer_table(network, (case.clip_shape[0], 1, 8, 8))
+    for handle in hooks:
+        handle.remove()
+    return found
+
+
+def test_every_tensor_of_the_original_finds_its_place(run: Run) -> None:
+    assert sorted(run.report.loaded) == sorted(name for name, _ in GOLDEN["tensors"])
+    shapes = {name: list(array.shape) for name, array in export_state(run.network, "piergiaj").items()}
+    others = ("logits.conv3d.weight", "logits.conv3d.bias", "Conv3d_1a_7x7.conv3d.weight")
+    assert all(shapes[name] == shape for name, shape in GOLDEN["tensors"] if name not in others)
+    assert run.report.missing == run.report.unexpected == run.report.wrong_shape == run.report.kept == ()
+
+
+def test_logits_of_the_original_program(run: Run) -> None:
+    expected = np.array(run.golden["logits"])
+    assert run.logits.shape == expected.shape
+    assert np.abs(run.logits - expected).max() < 1e-4 * expected.std()
+
+
+def test_every_stage_of_the_original_program(run: Run) -> None:
+    assert set(run.stages) == set(run.golden["stages"])
+    for stage, expected in run.golden["stages"].items():
+        found, tolerance = run.stages[stage], 1e-4 * expected["std"]
+        assert found["shape"] == expected["shape"], stage
+        assert found["mean"] == pytest.approx(expected["mean"], abs=tolerance), stage
+        assert found["std"] == pytest.approx(expected["std"], rel=1e-4), stage
+        assert found["first"] == pytest.approx(expected["first"], abs=tolerance), stage
+
+
+def test_parameters_and_macs_are_exact(run: Run) -> None:
+    channels, frames = run.case.clip_shape[:2]
+    assert run.table.parameters.sum() == count_parameters(run.network)
+    *rest, last = run.table.parameters
+    for (wanted_channels, wanted), parameters in PARAMETERS.items():
+        if wanted_channels == channels:
+            assert sum(rest) + last // run.case.num_classes * wanted == parameters
+    if (channels, frames) in MACS:
+        assert run.table.macs.sum() / 1e9 == pytest.approx(MACS[channels, frames], abs=0.005)
+    if (channels, frames) == (2, 16):  # a quarter of the frames, a quarter of all products but the logits'
+        logits = run.table.macs.iloc[-1]
+        assert (4 * (run.table.macs.sum() - logits) + 7 * 1024 * 400) / 1e9 == pytest.approx(102.34, abs=0.005)
+
+
+def test_the_table_of_stages(run: Run) -> None:
+    stage = run.table.name.str.split(".").str[0]
+    totals = run.table.groupby(stage, sort=False)[["parameters", "macs"]].sum()
+    assert list(totals.index) == list(STAGES)
+    if run.case.name != "rgb_T64_224":
+        return
+    outputs = run.table.groupby(stage).output.last()
+    for name, (shape, parameters, gmacs) in STAGES.items():
+        assert totals.parameters[name] == parameters
+        assert totals.macs[name] / 1e9 == pytest.approx(gmacs, abs=5e-4), name
+        assert outputs[name][1:] == shape[1:], name
+    assert (run.table.kind == "batch norm").sum() == 57
+
+
+def test_positions_in_time() -> None:
+    network, found = create_model("i3d", **NARROW), {}
+    for frames in (8, 9, 16, 64, 79, 250):
+        clip = np.zeros((1, 3, frames, 8, 8), np.float32)
+
+        def note(_name: str, _cell: nn.Cell, output: Tensor, frames: int = frames) -> None:
+            found[frames] = output.shape[2:]
+
+        watch_outputs(network, clip, lambda cell: isinstance(cell, AverageHead), note)
+    counts = {8: 1, 9: 1, 16: 1, 64: 7, 79: 9, 250: 31}
+    assert found == {frames: (count, 1, 1) for frames, count in counts.items()}
+
+
+@pytest.mark.usefixtures("_pynative")
+def test_the_heads_weigh_frames_as_the_originals() -> None:
+    x = np.random.default_rng(0).standard_normal((2, 3, 8, 4, 5)).astype(np.float32)
+    frames = x.mean(axis=(3, 4))
+    averaged = AverageHead()(Tensor(x))
+    assert averaged.shape == (2, 3, 7, 1, 1)
+    weights = np.array([1, 2, 2, 2, 2, 2, 2, 1]) / 14
+    np.testing.assert_allclose(averaged.asnumpy().mean(axis=(2, 3, 4)), frames @ weights, atol=1e-6)
+    for frame in (0, 6):
+        expected = x[:, :, frame : frame + 2].mean(axis=(2, 3, 4))
+        np.testing.assert_allclose(averaged.asnumpy()[:, :, frame, 0, 0], expected, atol=1e-6)
+    single = AverageHead()(Tensor(x[:, :, :1]))
+    np.testing.assert_allclose(single.asnumpy()[:, :, 0, 0, 0], frames[:, :, 0], atol=1e-6)
+    np.testing.assert_array_equal(MaxHead()(Tensor(x)).asnumpy()[:, :, 0, 0, 0], x.max(axis=(2, 3, 4)))
+
+
+@pytest.mark.usefixtures("_pynative")
+def test_the_head_of_the_port_is_another_network_with_the_same_parameters() -> None:
+    average, port = create_model("i3d", **NARROW), create_model("i3d", **NARROW, head="max", eps=1e-5)
+    assert [p.name for p in average.get_parameters()] == [p.name for p in port.get_parameters()]
+    clip = Tensor(np.random.default_rng(0).standard_normal((2, 3, 16, 32, 32)).astype(np.float32))
+    one, other = average(clip).asnumpy(), port(clip).asnumpy()
+    assert one.shape == other.shape == (2, 3)
+    assert np.abs(one - other).max() > 0.01 * np.abs(one).max()
+
+
+def test_options() -> None:
+    with pytest.raises(BookError, match="head 'mean': expected one of average, max"):
+        create_model("i3d", num_classes=3, head="mean")
+    channels = {p.name: p.shape for p in create_model("i3d", num_classes=3, width=0.01, in_channels=2).get_parameters()}
+    assert channels["Conv3d_1a_7x7.conv3d.weight"] == (1, 2, 7, 7, 7)
+    assert channels["Mixed_5c.b0.conv3d.weight"] == (3, 2 + 3 + 1 + 1, 1, 1, 1)
+    assert channels["logits.conv3d.weight"] == (3, 3 + 3 + 1 + 1, 1, 1, 1)
+
+
+@pytest.mark.usefixtures("_pynative")
+def test_initial_weights_and_running_statistics() -> None:
+    network = create_model("i3d", num_classes=3, width=0.25, seed=1)
+    state = {p.name: p.asnumpy() for p in network.get_parameters()}
+    for name, fan_out in (("Conv3d_2c_3x3.conv3d.weight", 48 * 27), ("Mixed_5c.b0.conv3d.weight", 96)):
+        assert state[name].std() == pytest.approx(np.sqrt(2 / fan_out), rel=0.02)
+    assert (state["Mixed_3b.b0.bn.bn2d.gamma"] == 1).all()
+    assert not state["logits.conv3d.bias"].any()
+    clip = Tensor(np.random.default_rng(0).standard_normal((2, 3, 8, 16, 16)).astype(np.float32))
+    before = network.Conv3d_1a_7x7.conv3d(clip).asnumpy()
+    network.set_train(True)(clip)
+    mean = network.Conv3d_1a_7x7.bn.bn2d.moving_mean.asnumpy()
+    np.testing.assert_allclose(mean, 0.01 * before.mean(axis=(0, 2, 3, 4)), atol=1e-6)
+    other = create_model("i3d", num_classes=3, width=0.25, seed=2)
+    assert (other.Conv3d_1a_7x7.conv3d.weight.asnumpy() != state["Conv3d_1a_7x7.conv3d.weight"]).all()
+
+
+def test_a_compiled_training_step_moves_every_parameter() -> None:
+    network = create_model("i3d", **NARROW, dropout=0.0).set_train(True)
+    before = {p.name: p.asnumpy().copy() for p in network.get_parameters()}
+    step = nn.TrainOneStepCell(
+        nn.WithLossCell(network, nn.CrossEntropyLoss()), nn.SGD(network.trainable_params(), 0.01)
+    ).set_train(True)
+    clips = Tensor(np.random.default_rng(0).standard_normal((4, 3, 9, 33, 32)).astype(np.float32))
+    targets = Tensor(np.array([0, 1, 2, 0], np.int32))
+    losses = [float(step(clips, targets).asnumpy()) for _ in range(12)]
+    assert losses[-1] < 0.7 * losses[0]
+    still = [p.name for p in network.get_parameters() if (p.asnumpy() == before[p.name]).all()]
+    assert still == []
+
+
+def windows(size: int, kernel: int, stride: int) -> list[range]:
+    """What each window of a SAME pool sees of one axis."""
+    count = -(-size // stride)
+    front = max((count - 1) * stride + kernel - size, 0) // 2
+    return [range(max(i * stride - front, 0), min(i * stride - front + kernel, size)) for i in range(count)]
+
+
+def pooled(x: np.ndarray, kernel: tuple[int, ...], stride: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """A SAME max pool, window by window, and the gradient of its sum weighted with 1, 2, 3, ..."""
+    axes = [windows(*axis) for axis in zip(x.shape[2:], kernel, stride, strict=True)]
+    y, dx = np.empty((*x.shape[:2], *map(len, axes)), np.float32), np.zeros_like(x)
+    weights = iter(range(1, y.size + 1))
+    for n, c in np.ndindex(*x.shape[:2]):
+        for place in np.ndindex(*y.shape[2:]):
+            window = list(itertools.product(*(axis[i] for axis, i in zip(axes, place, strict=True))))
+            y[n, c, *place] = max(x[n, c, *at] for at in window)
+            first = next(at for at in window if x[n, c, *at] == y[n, c, *place])
+            dx[n, c, *first] += next(weights)
+    return y, dx
+
+
+@settings(deadline=None, max_examples=60, derandomize=True, database=None)
+@given(
+    st.tuples(*[st.integers(1, 7)] * 3), st.tuples(*[st.integers(1, 4)] * 3), st.tuples(*[st.integers(1, 3)] * 3),
+    st.integers(1, 9),
+)  # fmt: skip
+def test_gradient_of_max_pools_goes_to_the_first_maximum(size, kernel, stride, levels) -> None:
+    # Few levels make many equal values; whole numbers make sums exact.
+    x = np.random.default_rng(sum(size)).integers(-levels, levels, (2, 2, *size)).astype(np.float32)
+    y, dx = pooled(x, kernel, stride)
+    dy = np.arange(1, y.size + 1, dtype=np.float32).reshape(y.shape)
+    np.testing.assert_array_equal(max_pool_gradient(x, y, dy, kernel, stride), dx)
+
+
+class Gradient(nn.Cell):
+    def __init__(self, cell: nn.Cell) -> None:
+        super().__init__()
+        self.cell, self.derive = cell, ops.GradOperation(sens_param=True)
+
+    def construct(self, x: Tensor, dy: Tensor) -> Tensor:
+        return self.derive(self.cell)(x, dy)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "size"), [(3, 1, (3, 7, 6)), (3, 2, (5, 6, 7)), ((1, 3, 3), (1, 2, 2), (2, 8, 5))]
+)
+def test_same_pool_in_a_compiled_graph(kernel: Any, stride: Any, size: tuple[int, ...]) -> None:
+    x = np.random.default_rng(0).permutation(2 * 3 * int(np.prod(size))).astype(np.float32).reshape(2, 3, *size)
+    whole = [(value,) * 3 if isinstance(value, int) else value for value in (kernel, stride)]
+    y, dx = pooled(x - 40, *whole)  # negative values too: padding is never the maximum
+    pool = SamePool3d(kernel, stride)
+    np.testing.assert_array_equal(pool(Tensor(x - 40)).asnumpy(), y)
+    dy = Tensor(np.arange(1, y.size + 1, dtype=np.float32).reshape(y.shape))
+    np.testing.assert_array_equal(Gradient(pool)(Tensor(x - 40), dy).asnumpy(), dx)
+    pool = SamePool3d(kernel, stride)
+    pool.pool = pool.pool.pool  # as on other devices
+    np.testing.assert_array_equal(Gradient(pool)(Tensor(x - 40), dy).asnumpy(), dx)
+
+
+def test_half_precision_has_gradients_of_its_own_type() -> None:
+    x = Tensor(np.arange(24).reshape(1, 1, 2, 3, 4), ms.float16)
+    found = Gradient(SamePool3d(3, 1))(x, ops.ones_like(x))
+    assert found.dtype == ms.float16
+    assert found.asnumpy().sum() == 24

@@ -1,0 +1,201 @@
+"""I3D's weight files: names in three families, what the manifest says of them, and inflation from pictures."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Tensor, nn, ops
+from pydantic import ValidationError
+
+from actionbook.core.errors import BookError
+from actionbook.core.manifest import Source, load_weights, verify
+from actionbook.core.runtime import set_device
+from actionbook.models import create_model
+from actionbook.models.i3d import MODULES
+from actionbook.weights import LAYOUTS, WeightsError, export_state, load
+from actionbook.weights.golden import rule_made
+from actionbook.weights.inflation import inflate, inflate_into
+
+UNITS = ("b0", "b1a", "b1b", "b2a", "b2b", "b3b")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _graph_mode() -> None:
+    set_device("CPU")
+
+
+@pytest.fixture
+def network() -> nn.Cell:
+    return create_model("i3d", num_classes=4, width=0.125, in_channels=2)
+
+
+def published_names(layout: str) -> set[str]:
+    """The 287 names of a published file, written down here a second time."""
+    if layout == "piergiaj":
+        stems = ["Conv3d_1a_7x7", "Conv3d_2b_1x1", "Conv3d_2c_3x3"]
+        units = [*stems, *(f"{module}.{unit}" for module in MODULES for unit in UNITS)]
+        norm, head = "bn", "logits.conv3d"
+    else:
+        branches = ("branch_0", "branch_1.0", "branch_1.1", "branch_2.0", "branch_2.1", "branch_3.1")
+        modules = [f"mixed_{name}" for name in ("3b", "3c", "4b", "4c", "4d", "4e", "4f", "5b", "5c")]
+        units = ["conv3d_1a_7x7", "conv3d_2b_1x1", "conv3d_2c_3x3"]
+        units += [f"{module}.{branch}" for module in modules for branch in branches]
+        norm, head = "batch3d", "conv3d_0c_1x1.conv3d"
+    names = {f"{unit}.conv3d.weight" for unit in units} | {f"{head}.weight", f"{head}.bias"}
+    leaves = ("weight", "bias", "running_mean", "running_var")
+    return names | {f"{unit}.{norm}.{leaf}" for unit in units for leaf in leaves}
+
+
+@pytest.mark.parametrize("layout", ["piergiaj", "hassony2"])
+def test_published_names(network: nn.Cell, layout: str) -> None:
+    names = published_names(layout)
+    assert len(names) == 287
+    assert set(export_state(network, layout)) == names
+
+
+@pytest.mark.parametrize("layout", ["piergiaj", "hassony2", "mindspore"])
+def test_every_layout_carries_every_tensor_there_and_back(network: nn.Cell, layout: str) -> None:
+    state = export_state(network, "piergiaj")
+    made = rule_made((name, array.shape) for name, array in state.items())
+    load(network, made, "piergiaj")
+    file = export_state(network, layout)
+    if layout != "mindspore":
+        file |= {name.replace("running_mean", "num_batches_tracked"): np.array(7) for name in file if "mean" in name}
+    other = create_model("i3d", num_classes=4, width=0.125, in_channels=2, seed=5)
+    report = load(other, file, layout)
+    assert len(report.loaded) == 287
+    assert len(report.ignored) == (0 if layout == "mindspore" else 57)
+    for name, array in export_state(other, "piergiaj").items():
+        np.testing.assert_array_equal(array, made[name])
+
+
+def test_own_names_are_those_of_mindspore(network: nn.Cell) -> None:
+    assert set(export_state(network, "mindspore")) == {p.name for p in network.get_parameters()}
+    assert LAYOUTS["mindspore"].original_name("a.bn.bn2d.gamma") == "a.bn.bn2d.gamma"
+
+
+def test_a_head_of_other_classes_and_a_file_of_the_other_stream_are_told_apart(network: nn.Cell) -> None:
+    kinetics = export_state(create_model("i3d", num_classes=9, width=0.125, in_channels=2), "hassony2")
+    with pytest.raises(WeightsError, match="9 classes"):
+        load(network, kinetics, "hassony2")
+    report = load(network, kinetics, "hassony2", skip=["conv3d_0c_1x1"])
+    assert sorted(report.kept) == ["conv3d_0c_1x1.conv3d.bias", "conv3d_0c_1x1.conv3d.weight"]
+    rgb = export_state(create_model("i3d", num_classes=4, width=0.125), "piergiaj")
+    with pytest.raises(WeightsError, match=r"Conv3d_1a_7x7\.conv3d\.weight"):
+        load(network, rgb, "piergiaj")
+
+
+def test_the_manifest_pins_every_file() -> None:
+    manifest = load_weights("weights_i3d")
+    assert len(manifest.files) == 13
+    for source in manifest.files:
+        assert source.git_blob
+        assert source.status in ("single", "verified")
+        assert source.url.endswith(source.name)
+    assert manifest.file("rgb_imagenet.pt").git_blob == "73a4fd1d87eb3dbd97f33a9779fa1caa3d28111a"
+    assert len({source.git_blob for source in manifest.files}) == 13
+
+
+def test_git_blobs_are_verified(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    path.write_bytes(b"hello\n")
+    blob = "ce013625030ba8dba906f756967f9e9ca394464a"  # echo hello | git hash-object --stdin
+    source = Source(name=path.name, git_blob=blob, status="single")
+    assert len(verify(path, source)) == 64  # the sha256, for the record
+    path.write_bytes(b"hellO\n")
+    with pytest.raises(BookError, match=f"the manifest says {blob}.*another or a damaged file"):
+        verify(path, source)
+    with pytest.raises(ValidationError, match="git_blob"):
+        Source(name=path.name, git_blob="ce0136", status="single")
+    with pytest.raises(ValidationError, match="needs a sha256 or an md5, or a git_blob"):
+        Source(name=path.name, status="single")
+
+
+def test_inflated_kernels_sum_to_the_flat_ones() -> None:
+    rng = np.random.default_rng(0)
+    flat = {"a.weight": rng.standard_normal((4, 3, 5, 5)).astype(np.float32), "a.bias": np.ones(4, np.float32)}
+    for frames in (3, {"a.weight": 3}):
+        state = inflate(flat, frames)
+        assert state["a.weight"].shape == (4, 3, 3, 5, 5)
+        assert state["a.weight"].dtype == np.float32
+        for frame in range(3):
+            np.testing.assert_array_equal(state["a.weight"][:, :, frame], flat["a.weight"] / np.float32(3))
+        np.testing.assert_array_equal(state["a.bias"], flat["a.bias"])
+    np.testing.assert_array_equal(inflate(flat, 1)["a.weight"][:, :, 0], flat["a.weight"])
+    for wrong in (0, {"b.weight": 3}):
+        with pytest.raises(WeightsError, match=r"a\.weight: no number of frames"):
+            inflate(flat, wrong)
+
+
+class Pictures:
+    """The 2-D network up to Mixed_3b, from MindSpore's 2-D operators: what the inflated one is held to."""
+
+    def __init__(self, state: dict[str, np.ndarray]) -> None:
+        self.state = state
+
+    def unit(self, name: str, x: Tensor, stride: int = 1) -> Tensor:
+        weight = Tensor(self.state[f"{name}.conv3d.weight"])
+        y = ops.conv2d(x, weight, None, stride, "same").asnumpy()
+        gamma, beta, mean, variance = (
+            self.state[f"{name}.bn.{leaf}"].reshape(1, -1, 1, 1)
+            for leaf in ("weight", "bias", "running_mean", "running_var")
+        )
+        return Tensor(np.maximum((y - mean) / np.sqrt(variance + 1e-3) * gamma + beta, 0))
+
+    def stages(self, picture: Tensor) -> dict[str, Tensor]:
+        pool = nn.MaxPool2d(3, 2, "same")
+        found = {"Conv3d_1a_7x7": self.unit("Conv3d_1a_7x7", picture, 2)}
+        found["Conv3d_2b_1x1"] = self.unit("Conv3d_2b_1x1", pool(found["Conv3d_1a_7x7"]))
+        found["Conv3d_2c_3x3"] = self.unit("Conv3d_2c_3x3", found["Conv3d_2b_1x1"])
+        x, m = pool(found["Conv3d_2c_3x3"]), "Mixed_3b"
+        branches = [
+            self.unit(f"{m}.b0", x),
+            self.unit(f"{m}.b1b", self.unit(f"{m}.b1a", x)),
+            self.unit(f"{m}.b2b", self.unit(f"{m}.b2a", x)),
+            self.unit(f"{m}.b3b", nn.MaxPool2d(3, 1, "same")(x)),
+        ]
+        return found | {m: ops.concat(branches, 1)}
+
+
+def test_an_inflated_network_sees_a_still_video_as_the_flat_one_sees_the_picture() -> None:
+    network = create_model("i3d", num_classes=4, width=0.125)
+    shapes = {name: array.shape for name, array in export_state(network, "piergiaj").items()}
+    flat = rule_made((name, shape[:2] + shape[3:] if len(shape) == 5 else shape) for name, shape in shapes.items())
+    report = inflate_into(network, flat)
+    assert len(report.loaded) == 287
+    picture = np.random.default_rng(0).standard_normal((1, 3, 40, 33)).astype(np.float32)
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    expected = Pictures(flat).stages(Tensor(picture))
+    x = Tensor(np.repeat(picture[:, :, np.newaxis], 32, axis=2))
+    found = {}
+    for name, cell in itertools.islice(network.name_cells().items(), 6):
+        x = found[name] = cell(x)
+    ms.set_context(mode=ms.GRAPH_MODE)
+    # Of 16 frames, those whose filters see no padding in time: a stem of 7 at stride 2, then twice one of 3.
+    for name, inner in (("Conv3d_1a_7x7", slice(1, 14)), ("Conv3d_2c_3x3", slice(2, 13)), ("Mixed_3b", slice(3, 12))):
+        video, still = found[name].asnumpy(), expected[name].asnumpy()
+        tolerance = 1e-4 * still.std()
+        assert video.shape[2] == 16
+        assert np.abs(video[:, :, inner] - still[:, :, np.newaxis]).max() < tolerance, name
+        for outer in (inner.start - 1, inner.stop):
+            assert np.abs(video[:, :, outer] - still).max() > 100 * tolerance, (name, outer)
+
+
+def test_inflation_for_other_classes_and_flow(network: nn.Cell) -> None:
+    before = export_state(network, "piergiaj")
+    source = create_model("i3d", num_classes=1000, width=0.125)
+    shapes = {name: array.shape for name, array in export_state(source, "piergiaj").items()}
+    flat = rule_made((name, shape[:2] + shape[3:] if len(shape) == 5 else shape) for name, shape in shapes.items())
+    with pytest.raises(WeightsError, match=r"logits.*"):
+        inflate_into(network, flat, skip=["Conv3d_1a_7x7.conv3d"])
+    inflate_into(network, flat, skip=["Conv3d_1a_7x7.conv3d", "logits"])
+    after = export_state(network, "piergiaj")
+    for name in ("Conv3d_1a_7x7.conv3d.weight", "logits.conv3d.weight"):
+        np.testing.assert_array_equal(after[name], before[name])
+    expected = np.repeat(flat["Mixed_5c.b1b.conv3d.weight"][:, :, np.newaxis] / np.float32(3), 3, axis=2)
+    np.testing.assert_array_equal(after["Mixed_5c.b1b.conv3d.weight"], expected)
+    np.testing.assert_array_equal(after["Mixed_5c.b1b.bn.running_var"], flat["Mixed_5c.b1b.bn.running_var"])
