@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
+from bench.cases import Case
 from bench.errors import PeerFailed
 from bench.harness import Peer
-from bench.session import Case
 
-# At width 1 with 101 classes, counted in the original program (okankop/Efficient-3DCNNs; ResNet-18 with shortcut A, the
-# deeper ones with B).
+# Of networks of width 1, by name, number of classes and channels of the clips. Counted in the original programs
+# (okankop/Efficient-3DCNNs; ResNet-18 with shortcut A, the deeper ones with B; piergiaj/pytorch-i3d).
 PUBLISHED_PARAMETERS = {
-    "mobilenet_3d": 3_401_509,
-    "mobilenetv2_3d": 2_483_429,
-    "shufflenet_3d": 1_041_965,
-    "shufflenetv2_3d": 1_402_705,
-    "squeezenet_3d": 1_889_573,
-    "resnet18_3d": 33_081_893,
-    "resnet50_3d": 46_405_925,
-    "resnet101_3d": 85_452_069,
-    "resnext101_3d": 47_728_165,
+    ("mobilenet_3d", 101, 3): 3_401_509,
+    ("mobilenetv2_3d", 101, 3): 2_483_429,
+    ("shufflenet_3d", 101, 3): 1_041_965,
+    ("shufflenetv2_3d", 101, 3): 1_402_705,
+    ("squeezenet_3d", 101, 3): 1_889_573,
+    ("resnet18_3d", 101, 3): 33_081_893,
+    ("resnet50_3d", 101, 3): 46_405_925,
+    ("resnet101_3d", 101, 3): 85_452_069,
+    ("resnext101_3d", 101, 3): 47_728_165,
+    ("i3d", 400, 3): 12_697_264,
+    ("i3d", 400, 2): 12_675_312,
 }
 LOGITS = 1e-4  # of the logits' standard deviation
 # Relative. The second and third loss rest on the gradients and on the optimiser. Batch norm over few values magnifies
@@ -29,8 +31,9 @@ LOSSES = 3e-3
 
 def same_parameters(peers: list[Peer], case: Case) -> None:
     """Raise PeerFailed unless every network has the published number of trainable numbers, or, small, the book's."""
-    full = case.network["num_classes"] == 101 and case.network["options"] == {"width": 1.0}
-    expected = PUBLISHED_PARAMETERS[case.model] if full else case.parameters
+    workload, expected = case.workload, case.parameters
+    if case.width == 1:
+        expected = PUBLISHED_PARAMETERS.get((workload.model, workload.num_classes, workload.clip[0]), expected)
     for peer in peers:
         if peer.facts["parameters"] != expected:
             raise PeerFailed(f"{peer.label}: {peer.facts['parameters']} parameters, expected {expected}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,13 @@ from actionbook.core.runtime import default_workers
 from actionbook.datasets.figures import render_frame, write_avi
 from actionbook.datasets.miniature import GENERATOR_VERSION, MiniSpec, ucf101_scene
 from actionbook.video.prepare import Job, prepare_video
+from bench.cases import MOBILENET, Case, Workload
 from bench.errors import NotRun, PeerFailed
 from bench.harness import TUNED_MALLOC, Peer, Slice
 from bench.rounds import Pace, alternate
 from bench.torch_env import torch_python
 
-MODEL = "mobilenetv2_3d"  # of the rows that are about one network
+PYTORCH, CHANNELS_LAST = "PyTorch", "PyTorch, channels last"  # labels of PyTorch as a user runs it, in either layout
 SIZES = ((320, 240), (340, 256))  # UCF101's, and what the field stores Kinetics in
 
 
@@ -30,55 +31,47 @@ class Scale:
     """Sizes of everything that is measured. The defaults are what the targets are about."""
 
     batch: int = 8
-    """At most; rows may take less."""
-    clip: tuple[int, int, int, int] = (3, 16, 112, 112)
+    frames: int = 64
+    size: int = 224
+    """Height and width of clips in pixels."""
+    num_classes: int = 400
+    """These four at most; rows may take less."""
     width: float = 1.0
-    num_classes: int = 101
     videos: int = 6
     video_frames: int = 250
+    flow_height: int = 256
+    """Of the frames whose optical flow is computed."""
+    flow_frames: int = 6
+    """Frames of each piece of video whose optical flow is computed."""
     pace: Pace = field(default_factory=Pace)
     loader_pace: Pace = field(default_factory=lambda: Pace(slice_s=3.0, steps=3, limit_s=240.0))
     """A few per cent of a step show over several steps only."""
     family_pace: Pace = field(default_factory=lambda: Pace(limit_s=60.0))
-    """Of each network of the family."""
+    """Of each network's ONNX files."""
+
+    def fitted(self, workload: Workload) -> Workload:
+        """The workload in the sizes that are allowed."""
+        channels, frames, height, width = workload.clip
+        clip = (channels, min(frames, self.frames), min(height, self.size), min(width, self.size))
+        classes = min(workload.num_classes, self.num_classes)
+        return Workload(workload.model, min(workload.batch, self.batch), clip, classes)
 
 
 _SHORT = Pace(0.1, 1, 1, 5.0)
 QUICK = Scale(
     batch=4,
-    clip=(3, 16, 64, 64),
+    frames=16,
+    size=64,
+    num_classes=101,
     width=0.25,  # the smallest that all networks have
     videos=2,
     video_frames=30,
+    flow_height=64,
+    flow_frames=3,
     pace=_SHORT,
     loader_pace=_SHORT,
     family_pace=_SHORT,
 )
-
-
-@dataclass(frozen=True)
-class Case:
-    """A network with weights and one batch of clips, in files that all contestants share.
-
-    `network` holds the options that say how to build it: model (the book's name), num_classes, options.
-    `parameters` is how many the book's has.
-    """
-
-    network: dict[str, Any]
-    batch: int
-    weights: str
-    clips: str
-    parameters: int
-
-    @property
-    def model(self) -> str:
-        """The network's name."""
-        return str(self.network["model"])
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What a function of `bench.peers` takes to run the network on the batch."""
-        return {**self.network, "weights": self.weights, "clips": self.clips}
 
 
 @dataclass
@@ -92,7 +85,7 @@ class Session:
     use_torch: bool = True
     models: Sequence[str] = ()
     """Networks that the family's row is about; all of them where there are none."""
-    _cases: dict[tuple[str, int], Case] = field(default_factory=dict, init=False)
+    _cases: dict[Workload, Case] = field(default_factory=dict, init=False)
 
     @property
     def threads(self) -> int:
@@ -106,17 +99,34 @@ class Session:
             raise NotRun("PyTorch was left out (--no-torch)")
         return torch_python()
 
-    def torch_peers(self, function: str, model: str = MODEL, batch: int | None = None, **options: Any) -> list[Peer]:
+    @cached_property
+    def torch_missing(self) -> str:
+        """Why there is no PyTorch, or nothing. Asked for once: an installation that fails takes its time."""
+        try:
+            _ = self.torch
+        except NotRun as reason:
+            return str(reason)
+        return ""
+
+    def torch_peers(
+        self, function: str, workload: Workload = MOBILENET, *, layouts: bool = False, **options: Any
+    ) -> list[Peer]:
         """PyTorch eager twice: as a user runs it, and with glibc keeping its memory. Raises NotRun.
 
-        Network and batch are those of `case`; `options` are those of the function beyond them.
+        With `layouts` both once more with tensors in the order (N, T, H, W, C), PyTorch's "channels last".
+        `options` are those of the function beyond those of the workload's `case`.
         """
         python = self.torch  # before anything is made for it
-        options = {"threads": self.threads, **self.case(model, batch).options, **options}
+        shared = {"threads": self.threads, **self.case(workload).options, **options}
+        kinds: dict[str, dict[str, Any]] = {
+            PYTORCH: {},
+            **({CHANNELS_LAST: {"channels_last": True}} if layouts else {}),
+        }
         target = f"bench.peers.pytorch:{function}"
         return [
-            Peer("PyTorch", target, options, self.logs, python, ours=False),
-            Peer("PyTorch, tuned malloc", target, options, self.logs, python, TUNED_MALLOC, ours=False),
+            Peer(label + ending, target, {**shared, **kind}, self.logs, python, variables, ours=False)
+            for label, kind in kinds.items()
+            for ending, variables in (("", {}), (", tuned malloc", TUNED_MALLOC))
         ]
 
     def peer(self, label: str, target: str, options: dict[str, Any], **settings: Any) -> Peer:
@@ -128,17 +138,16 @@ class Session:
         """Where contestants leave their standard error."""
         return self.cache / "logs"
 
-    def case(self, model: str = MODEL, batch: int | None = None) -> Case:
-        """A network of the book with drawn weights, and a batch of clips, as large as `scale` says or smaller."""
-        batch = min(batch or self.scale.batch, self.scale.batch)
-        if (model, batch) not in self._cases:
-            options = {"width": self.scale.width}
-            network = {"model": model, "num_classes": self.scale.num_classes, "options": options}
-            files = {"weights": str(self.scratch / f"{model}.npz"), "clips": str(self.scratch / f"clips-{batch}.npy")}
-            shape = (batch, *self.scale.clip)
-            with self.peer("fixtures", "book:fixtures", {**files, "shape": shape, **network}) as maker:
-                self._cases[model, batch] = Case(network, batch, **files, parameters=maker.facts["parameters"])
-        return self._cases[model, batch]
+    def case(self, workload: Workload = MOBILENET) -> Case:
+        """A network of the book with drawn weights, and a batch of clips, as large as `scale` allows."""
+        fitted = self.scale.fitted(workload)
+        if fitted not in self._cases:
+            name = f"{fitted.model}-{fitted.clip[0]}-{fitted.num_classes}.npz"
+            files = {"weights": str(self.scratch / name), "clips": str(self.scratch / f"clips-{fitted}.npy")}
+            case = Case(fitted, self.scale.width, **files, parameters=0)
+            with self.peer("fixtures", "book:fixtures", {**case.options, "shape": fitted.shape}) as maker:
+                self._cases[fitted] = replace(case, parameters=maker.facts["parameters"])
+        return self._cases[fitted]
 
     @cached_property
     def videos(self) -> list[Path]:

@@ -13,8 +13,10 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 
@@ -27,18 +29,26 @@ class Contestant:
     """What a function of `bench.peers` returns.
 
     `step` is timed and comes back only when its work is done; `before` runs before each step, outside the time.
-    `facts` are sent to the harness once, as JSON: what was built, and what rivals must agree on.
+    `facts` are sent to the harness once, as JSON: what was built, and what rivals must agree on. `helpers` are the
+    processes that work for it and go on between the steps: their CPU time is its own.
     """
 
     step: Callable[[], object]
     facts: dict[str, Any] = field(default_factory=dict)
     before: Callable[[], None] = _nothing
+    helpers: tuple[int, ...] = ()
 
 
-def cpu_seconds() -> float:
-    """CPU seconds, user and system, of this process with all its threads and of its finished children."""
+def cpu_seconds(helpers: Sequence[int] = ()) -> float:
+    """CPU seconds, user and system, of this process with all its threads, its finished children and `helpers`."""
     usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages) + sum(map(_process_seconds, helpers))
+
+
+def _process_seconds(process: int) -> float:
+    """The same of another running process (proc(5): fields 14 and 15; its name, field 2, may hold spaces)."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def timed_slice(contestant: Contestant, seconds: float, steps: int) -> dict[str, float]:
@@ -47,15 +57,16 @@ def timed_slice(contestant: Contestant, seconds: float, steps: int) -> dict[str,
     Returns steps, wall and cpu (seconds inside the steps), and total_cpu (with what happened between them).
     """
     done, wall, cpu = 0, 0.0, 0.0
-    total = cpu_seconds()
+    used = partial(cpu_seconds, contestant.helpers)
+    total = used()
     while done < steps or wall < seconds:
         contestant.before()
-        cpu_start, start = cpu_seconds(), time.perf_counter()
+        cpu_start, start = used(), time.perf_counter()
         contestant.step()
         wall += time.perf_counter() - start
-        cpu += cpu_seconds() - cpu_start
+        cpu += used() - cpu_start
         done += 1
-    return {"steps": done, "wall": wall, "cpu": cpu, "total_cpu": cpu_seconds() - total}
+    return {"steps": done, "wall": wall, "cpu": cpu, "total_cpu": used() - total}
 
 
 def main(arguments: list[str]) -> None:

@@ -19,18 +19,20 @@ from actionbook.core.recipe import Clips, Training
 from actionbook.core.runtime import set_device
 from actionbook.models import create_model
 from actionbook.models.layers import Dropout
-from actionbook.training.loop import train_step
+from actionbook.training.optimiser import train_step
 from actionbook.weights import export_state, load
 from bench.worker import Contestant
 
 STEPS = 100_000  # of the training whose rates are made; no run takes so many
+LAYOUTS = {"i3d": "piergiaj"}  # of the weights that both sides read; of all other networks Efficient-3DCNNs'
 
 
 def fixtures(weights: str, clips: str, shape: tuple[int, ...], **network: Any) -> Contestant:
     """Write the weights and the batch that all contestants share; there is nothing to time. Facts: parameters."""
     set_device("CPU")
     made = create(**network)
-    np.savez(weights, **{name: drawn(name, array.shape) for name, array in export_state(made, "okankop").items()})
+    state = export_state(made, layout(network["model"]))
+    np.savez(weights, **{name: drawn(name, array.shape) for name, array in state.items()})
     np.save(clips, np.random.default_rng(0).standard_normal(shape, dtype=np.float32))
     return Contestant(lambda: None, {"parameters": count(made)})
 
@@ -104,8 +106,13 @@ def build(weights: str, **network: Any) -> nn.Cell:
         if isinstance(cell, Dropout):
             cell.rate = 0.0
     with np.load(weights) as arrays:
-        load(made, {name: arrays[name] for name in arrays.files}, layout="okankop")
+        load(made, {name: arrays[name] for name in arrays.files}, layout=layout(network["model"]))
     return made
+
+
+def layout(model: str) -> str:
+    """How the original program names the network's parameters."""
+    return LAYOUTS.get(model, "okankop")
 
 
 def training_cell(network: nn.Cell, batch_size: int, sgd: dict[str, Any]) -> nn.Cell:

@@ -20,10 +20,10 @@ from bench.worker import Contestant
 EXPORTERS: dict[str, dict[str, Any]] = {"default": {}, "torchscript": {"dynamo": False, "opset_version": 11}}
 
 
-def forward(weights: str, clips: str, threads: int, **network: Any) -> Contestant:
+def forward(weights: str, clips: str, threads: int, channels_last: bool = False, **network: Any) -> Contestant:
     """Inference on one batch. Facts: version, parameters, logits."""
     made = load(weights, threads, **network).eval()
-    batch = torch.from_numpy(np.load(clips))
+    batch = arranged(made, torch.from_numpy(np.load(clips)), channels_last)
 
     def step() -> Tensor:
         with torch.inference_mode():
@@ -33,11 +33,18 @@ def forward(weights: str, clips: str, threads: int, **network: Any) -> Contestan
 
 
 def train(
-    *, weights: str, clips: str, threads: int, sgd: dict[str, Any], num_classes: int, **network: Any
+    *,
+    weights: str,
+    clips: str,
+    threads: int,
+    sgd: dict[str, Any],
+    num_classes: int,
+    channels_last: bool = False,
+    **network: Any,
 ) -> Contestant:
     """Forward, backward and an SGD step on one batch. Facts: version, parameters, the first three losses."""
     made = load(weights, threads, num_classes=num_classes, **network).train()
-    batch = torch.from_numpy(np.load(clips))
+    batch = arranged(made, torch.from_numpy(np.load(clips)), channels_last)
     targets = torch.arange(len(batch)) % num_classes
     optimiser = torch.optim.SGD(made.parameters(), **sgd)
     criterion = nn.CrossEntropyLoss()
@@ -82,6 +89,14 @@ def load(weights: str, threads: int, model: str, num_classes: int, options: dict
     counters = {name: value for name, value in network.state_dict().items() if name.endswith("num_batches_tracked")}
     network.load_state_dict({**state, **counters})
     return network
+
+
+def arranged(network: nn.Module, batch: Tensor, channels_last: bool) -> Tensor:
+    """The batch as it is, or batch and network's weights in the order (N, T, H, W, C), beforehand and for good."""
+    if not channels_last:
+        return batch
+    network.to(memory_format=torch.channels_last_3d)
+    return batch.contiguous(memory_format=torch.channels_last_3d)
 
 
 def facts(network: nn.Module) -> dict[str, Any]:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from bench.report import Result
-from bench.rows.data import clips, frames, loader
-from bench.rows.inference import family
-from bench.rows.network import forward, train
+from bench.rows import data, flow, i3d, inference, network
 from bench.session import Session
 
 Row = Callable[[Session], Iterator[Result]]
 
 ROWS: dict[str, Row] = {
-    "forward": forward,
-    "train": train,
-    "family": family,
-    "frames": frames,
-    "clips": clips,
-    "loader": loader,
+    "forward": network.forward,
+    "train": network.train,
+    "family": inference.family,
+    "i3d": i3d.i3d,
+    "frames": data.frames,
+    "clips": data.clips,
+    "loader": data.loader,
+    "flow": flow.flow,
 }

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from bench.cases import MOBILENET
 from bench.errors import PeerFailed
 from bench.report import Result, duration, timed
 from bench.rounds import compare
@@ -44,9 +45,10 @@ def clips(session: Session) -> Iterator[Result]:
     At the network's own size, and at twice that, the 224 pixels of most other networks.
     """
     stores = [str(session.scratch / "stores" / "bench" / f"{name}.zip") for name in session.stores]
+    _, length, side, _ = session.scale.fitted(MOBILENET).clip
     checked = [session.scratch / "clips-ours.npy", session.scratch / "clips-pillow.npy"]
-    for size in (session.scale.clip[2], 2 * session.scale.clip[2]):
-        options = {"stores": stores, "clips": {"frames": session.scale.clip[1], "size": size}}
+    for size in (side, 2 * side):
+        options = {"stores": stores, "clips": {"frames": length, "size": size}}
         ours = session.peer("clips", "clips:ours", {**options, "checked": str(checked[0])}, one_core=True)
         folder = str(session.scratch / f"jpegs-{size}")
         options = {**options, "folder": folder, "checked": str(checked[1])}
@@ -57,7 +59,7 @@ def clips(session: Session) -> Iterator[Result]:
                 raise PeerFailed(f"the clips of both sides differ by {difference:.1f} of 255 on average")
             rounds = session.rounds("clips", [ours, rival], replace(session.scale.pace, steps=20))
         note = f"same frames, crops and flips; pixels differ by {difference:.2f} of 255 on average (other filters)"
-        what = f"read + augment a clip, {session.scale.clip[1]} x {size} x {size}, vs Pillow + NumPy, CPU time"
+        what = f"read + augment a clip, {length} x {size} x {size}, vs Pillow + NumPy, CPU time"
         yield timed("clips", what, compare(rounds, ours.label, rival.label, "cpu"), 4.0, note)
 
 
@@ -72,7 +74,7 @@ def loader(session: Session) -> Iterator[Result]:
             **shared,
             "store": str(session.scratch / "stores"),
             "frames": session.stores,
-            "shape": (case.batch, *session.scale.clip),
+            "shape": case.workload.shape,
             "workers": session.threads,
         },
         pause=0.3,  # its loader fills up what the turn has used
@@ -83,7 +85,7 @@ def loader(session: Session) -> Iterator[Result]:
     found = compare(rounds, constant.label, fed.label)
     yield Result(
         "loader",
-        f"training step: the loader's share, batch {case.batch}",
+        f"training step: the loader's share, batch {case.workload.batch}",
         value=found.ratio - 1,
         target=0.03,
         at_most=True,

@@ -12,11 +12,12 @@ from itertools import zip_longest
 from pathlib import Path
 
 from bench.agreement import same_logits, same_parameters
-from bench.errors import NotRun, PeerFailed
+from bench.cases import Case, Workload
+from bench.errors import PeerFailed
 from bench.harness import Peer
 from bench.report import Result, timed
 from bench.rounds import compare
-from bench.session import Case, Session
+from bench.session import PYTORCH, Session
 
 PAUSE = 0.1  # seconds after a turn of ONNX Runtime, whose threads look out for more work before they sleep
 OURS, RAW = "our ONNX", "MindSpore's raw ONNX"
@@ -26,10 +27,9 @@ EXPORTS = {"default": "PyTorch's ONNX", "torchscript": "PyTorch's ONNX through T
 
 @dataclass(frozen=True)
 class Entry:
-    """A network, the batch that it gets, and its targets."""
+    """A network with the batch that it gets, and the targets."""
 
-    model: str
-    batch: int
+    workload: Workload
     raw: float = 1.0
     """How many times as fast as MindSpore's file."""
     eager: float | None = None
@@ -41,49 +41,53 @@ class Entry:
 
 
 FAMILY = (
-    Entry("mobilenet_3d", 8),
-    Entry("mobilenetv2_3d", 8, raw=1.4, eager=4.0, nodes=0.35),
-    Entry("mobilenetv2_3d", 1, raw=1.4, eager=2.5, nodes=0.35),
-    Entry("shufflenet_3d", 8),
-    Entry("shufflenetv2_3d", 8),
-    Entry("squeezenet_3d", 8),
-    Entry("resnet18_3d", 4),
-    Entry("resnet50_3d", 4),
-    Entry("resnet101_3d", 4),
-    Entry("resnext101_3d", 4),
+    Entry(Workload("mobilenet_3d", 8)),
+    Entry(Workload("mobilenetv2_3d", 8), raw=1.4, eager=4.0, nodes=0.35),
+    Entry(Workload("mobilenetv2_3d", 1), raw=1.4, eager=2.5, nodes=0.35),
+    Entry(Workload("shufflenet_3d", 8)),
+    Entry(Workload("shufflenetv2_3d", 8)),
+    Entry(Workload("squeezenet_3d", 8)),
+    Entry(Workload("resnet18_3d", 4)),
+    Entry(Workload("resnet50_3d", 4)),
+    Entry(Workload("resnet101_3d", 4)),
+    Entry(Workload("resnext101_3d", 4)),
 )
-MODELS = tuple(dict.fromkeys(entry.model for entry in FAMILY))
+MODELS = tuple(dict.fromkeys(entry.workload.model for entry in FAMILY))
 
 
 def family(session: Session) -> Iterator[Result]:
     """Every network of the family. One that breaks, or computes something else, does not cost the others their turn."""
-    with_torch = True
-    try:
-        _ = session.torch  # asked for once: where it cannot be installed, that takes its time
-    except NotRun as reason:
-        with_torch = False
-        yield Result("family", "vs PyTorch", state="not run", note=str(reason))
+    if session.torch_missing:
+        yield Result("family", "vs PyTorch", state="not run", note=session.torch_missing)
     for entry in FAMILY:
-        if not session.models or entry.model in session.models:
-            try:
-                yield from compared(session, entry, with_torch)
-            except PeerFailed as reason:
-                yield Result("family", f"{entry.model}, batch {entry.batch}", state="crashed", note=str(reason))
+        if not session.models or entry.workload.model in session.models:
+            what = f"{entry.workload.model}, batch {session.scale.fitted(entry.workload).batch}"
+            yield from guarded("family", what, compared(session, "family", what, entry))
 
 
-def compared(session: Session, entry: Entry, with_torch: bool) -> Iterator[Result]:
-    """All comparisons of one network. Raises PeerFailed where a contestant breaks or computes something else."""
-    case = session.case(entry.model, entry.batch)
-    what = f"{case.model}, batch {case.batch}"
+def guarded(row: str, what: str, results: Iterator[Result]) -> Iterator[Result]:
+    """The results of a part of a row; where a contestant breaks or computes something else, one that says so."""
+    try:
+        yield from results
+    except PeerFailed as reason:
+        yield Result(row, what, state="crashed", note=str(reason))
+
+
+def compared(session: Session, row: str, what: str, entry: Entry) -> Iterator[Result]:
+    """All comparisons of one network, with PyTorch if it is there.
+
+    Raises PeerFailed where a contestant breaks or computes something else.
+    """
+    case = session.case(entry.workload)
     with tempfile.TemporaryDirectory(dir=session.scratch) as folder:
         book = book_files(session, case, Path(folder))
         files = [runtime(session, case, label, book.options[name]) for label, name in ((OURS, "ours"), (RAW, "raw"))]
         makers, notes = [book], {}
         eager: list[Peer] = []
-        if with_torch:
+        if not session.torch_missing:
             torch = torch_files(session, case, Path(folder))
             files += [runtime(session, case, label, torch.options["paths"][name]) for name, label in EXPORTS.items()]
-            makers, eager = [book, torch], session.torch_peers("forward", case.model, case.batch)
+            makers, eager = [book, torch], session.torch_peers("forward", entry.workload)
             notes = {label: written(torch, name) for name, label in EXPORTS.items()}
         # PyTorch's turns come between those of ONNX Runtime as far as they go.
         order = [peer for pair in zip_longest(files, eager) for peer in pair if peer]
@@ -91,21 +95,21 @@ def compared(session: Session, entry: Entry, with_torch: bool) -> Iterator[Resul
         with session.running(order):
             same_parameters([*makers, *eager], case)
             notes[RAW] = f"all logits agree to {same_logits(ours, rivals):.1e} of their standard deviation"
-            rounds = session.rounds(f"family, {what}", order, session.scale.family_pace)
-    targets = {RAW: entry.raw, "PyTorch": entry.eager, **dict.fromkeys(EXPORTS.values(), entry.exported)}
+            rounds = session.rounds(f"{row}, {what}", order, session.scale.family_pace)
+    targets = {RAW: entry.raw, PYTORCH: entry.eager, **dict.fromkeys(EXPORTS.values(), entry.exported)}
     for rival in rivals:
         found = compare(rounds, ours.label, rival.label)
         wanted, note = targets.get(rival.label), notes.get(rival.label, "")
-        yield timed("family", f"{what}: {OURS} vs {rival.label}", found, wanted, note)
+        yield timed(row, f"{what}: {OURS} vs {rival.label}", found, wanted, note)
     nodes, raw_nodes = book.facts["nodes"], book.facts["raw_nodes"]
     share = f"{what}: nodes, share of {RAW}"
-    yield Result("family", share, nodes / raw_nodes, entry.nodes, True, ours=str(nodes), peer=str(raw_nodes))
+    yield Result(row, share, nodes / raw_nodes, entry.nodes, True, ours=str(nodes), peer=str(raw_nodes))
 
 
 def book_files(session: Session, case: Case, folder: Path) -> Peer:
     """The process that has written the book's file and MindSpore's into `folder`; its options say where."""
     paths = {"ours": str(folder / "ours.onnx"), "raw": str(folder / "raw.onnx")}
-    options = {**case.network, **paths, "weights": case.weights, "shape": (case.batch, *session.scale.clip)}
+    options = {**case.network, **paths, "weights": case.weights, "shape": case.workload.shape}
     with session.peer("exports", "book:exports", options) as maker:
         return maker
 

@@ -71,6 +71,12 @@ def test_cpu_time_is_told_from_waiting_and_one_core_is_one_core(tmp_path: Path) 
         assert waiting.slice(0.0, steps=2).cpu < 0.01
 
 
+def test_cpu_time_of_running_helpers_is_the_contestants_own(tmp_path: Path) -> None:
+    with peer("employing", tmp_path, seconds=0.2) as employer:
+        turn = employer.slice(0.0, steps=2)
+    assert turn.per_step("cpu") == pytest.approx(0.2, abs=0.05)
+
+
 @pytest.mark.parametrize(
     ("function", "words"), [("failing_to_start", "no such kernel"), ("failing_later", "step went wrong")]
 )

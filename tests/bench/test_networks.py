@@ -10,20 +10,23 @@ import pytest
 from bench import torch_env
 from bench.agreement import PUBLISHED_PARAMETERS
 from bench.harness import ROOT, child_environment
+from bench.peers.book import layout
 
-from actionbook.models import create_model
+from actionbook.models import create_model, list_models
 from actionbook.weights import export_state
 
 TORCH = torch_env.FOLDER / "bin" / "python"
 pytestmark = pytest.mark.skipif(not TORCH.exists(), reason="no .venv-bench; make bench makes it")
 # On the device "meta" tensors have shapes and no values.
 SCRIPT = """
-import json, torch
+import json, sys, torch
 from bench.peers.networks import NETWORKS
 from bench.peers.pytorch import count
+options = lambda channels: {} if channels == 3 else {"in_channels": channels}
 with torch.device("meta"):
     small = {name: make(5, width=0.25).state_dict() for name, make in NETWORKS.items()}
-    full = {name: count(make(101)) for name, make in NETWORKS.items()}
+    keys = json.loads(sys.argv[1])
+    full = [count(NETWORKS[name](classes, **options(channels))) for name, classes, channels in keys]
 shapes = {name: {key: list(value.shape) for key, value in state.items()} for name, state in small.items()}
 print(json.dumps({"shapes": shapes, "parameters": full}))
 """
@@ -32,7 +35,7 @@ print(json.dumps({"shapes": shapes, "parameters": full}))
 @pytest.fixture(scope="module")
 def found() -> Mapping[str, Mapping]:
     done = subprocess.run(
-        [str(TORCH), "-c", SCRIPT],
+        [str(TORCH), "-c", SCRIPT, json.dumps(list(PUBLISHED_PARAMETERS))],
         cwd=ROOT,
         env=child_environment({}, ours=False),
         capture_output=True,
@@ -44,11 +47,11 @@ def found() -> Mapping[str, Mapping]:
 
 
 def test_at_full_size_they_have_the_published_number_of_parameters(found: Mapping[str, Mapping]) -> None:
-    assert found["parameters"] == PUBLISHED_PARAMETERS
+    assert dict(zip(PUBLISHED_PARAMETERS, found["parameters"], strict=True)) == PUBLISHED_PARAMETERS
 
 
-@pytest.mark.parametrize("model", PUBLISHED_PARAMETERS)
+@pytest.mark.parametrize("model", list_models())
 def test_they_load_what_the_book_exports(model: str, found: Mapping[str, Mapping]) -> None:
-    state = export_state(create_model(model, num_classes=5, width=0.25), "okankop")
+    state = export_state(create_model(model, num_classes=5, width=0.25), layout(model))
     theirs = {k: v for k, v in found["shapes"][model].items() if not k.endswith("num_batches_tracked")}
     assert theirs == {name: list(array.shape) for name, array in state.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,24 +15,30 @@ from bench import __main__ as cli
 from bench import torch_env
 from bench.__main__ import run_row
 from bench.agreement import PUBLISHED_PARAMETERS, same_logits, same_losses, same_parameters
+from bench.cases import Case, Workload
 from bench.errors import NotRun, PeerFailed
 from bench.harness import Peer
 from bench.report import Result
 from bench.rounds import Pace
-from bench.rows import ROWS, inference
-from bench.session import Case, Scale, Session
+from bench.rows import ROWS, flow, i3d, inference
+from bench.rows.i3d import FLOW, RGB, SHORT
+from bench.session import Scale, Session
 
 from actionbook.models import list_models
+from actionbook.video.store import FrameStore
 
 TORCH = torch_env.FOLDER / "bin" / "python"
 PACE = Pace(slice_s=0.01, steps=1, rounds=1, limit_s=0.0)
 TINY = Scale(
     batch=2,
-    clip=(3, 4, 32, 32),
-    width=0.25,
+    frames=4,
+    size=32,
     num_classes=5,
+    width=0.25,
     videos=2,
     video_frames=12,
+    flow_height=48,
+    flow_frames=3,
     pace=PACE,
     loader_pace=PACE,
     family_pace=PACE,
@@ -60,7 +67,7 @@ def test_rows_without_pytorch_say_so(row: str, session: Session) -> None:
 
 
 def test_family_row(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference, "FAMILY", (inference.Entry("resnet18_3d", 8, raw=1.2, nodes=0.5),))
+    monkeypatch.setattr(inference, "FAMILY", (inference.Entry(Workload("resnet18_3d", 8), raw=1.2, nodes=0.5),))
     here = Session(session.scratch, session.cache, TINY, use_torch=TORCH.exists())
     rivals = ["MindSpore's raw ONNX"]
     if here.use_torch:
@@ -80,25 +87,27 @@ def test_family_row(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_network_that_breaks_leaves_the_others_their_turn(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    def compared(_: Session, entry: inference.Entry, with_torch: bool) -> Iterator[Result]:
-        assert not with_torch
-        if entry.model == "resnet18_3d":
+    def compared(session: Session, row: str, what: str, entry: inference.Entry) -> Iterator[Result]:
+        assert session.torch_missing
+        if entry.workload.model == "resnet18_3d":
             raise PeerFailed("logits differ")
-        yield Result("family", entry.model, 2.0, 1.0)
+        yield Result(row, what, 2.0, 1.0)
 
     monkeypatch.setattr(inference, "compared", compared)
     chosen = replace(session, models=("mobilenet_3d", "resnet18_3d", "resnext101_3d"))
     results = run_row("family", chosen)
     assert [(r.what, r.verdict) for r in results] == [
         ("vs PyTorch", "not run"),
-        ("mobilenet_3d", "met"),
-        ("resnet18_3d, batch 4", "crashed"),
-        ("resnext101_3d", "met"),
+        ("mobilenet_3d, batch 2", "met"),
+        ("resnet18_3d, batch 2", "crashed"),
+        ("resnext101_3d, batch 2", "met"),
     ]
 
 
-def test_the_family_is_the_books() -> None:
-    assert sorted(inference.MODELS) == list_models() == sorted(PUBLISHED_PARAMETERS)
+def test_every_network_of_the_book_has_a_row() -> None:
+    assert (
+        sorted({*inference.MODELS, RGB.model}) == list_models() == sorted({name for name, *_ in PUBLISHED_PARAMETERS})
+    )
 
 
 def test_clips_row(session: Session) -> None:
@@ -134,13 +143,88 @@ def test_loader_row(session: Session) -> None:
 @pytest.mark.parametrize("row", ["forward", "train"])
 def test_rows_with_pytorch(row: str, session: Session) -> None:
     # A batch norm over two or four values would magnify rounding without bounds, hence the larger batch.
-    scale = replace(TINY, batch=8, clip=(3, 8, 48, 48))
+    scale = replace(TINY, batch=8, frames=8, size=48)
     with_torch = Session(session.scratch, session.cache, scale)
     with_torch.torch = str(TORCH)  # as found: a test never installs it
     results = run_row(row, with_torch)
     assert [result.state for result in results] == ["measured"] * 2, results[0].note
     assert [result.target is None for result in results] == [False, True]
     assert "agree" in results[0].note
+
+
+def test_i3d_row_without_pytorch(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(i3d, "FILES", (inference.Entry(FLOW, nodes=0.5),))
+    missing, timing, nodes = run_row("i3d", session)
+    assert (missing.verdict, missing.what) == ("not run", "vs PyTorch")
+    assert timing.what == "forward, 1x2x4x32x32: our ONNX vs MindSpore's raw ONNX", timing.note
+    assert timing.target == 1.0
+    assert nodes.verdict == "met"
+
+
+@pytest.mark.skipif(not TORCH.exists(), reason="no .venv-bench; make bench makes it")
+def test_i3d_row_shows_pytorch_in_both_layouts(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(i3d, "FORWARD", {RGB: 1.0})
+    monkeypatch.setattr(i3d, "TRAINING", {})
+    monkeypatch.setattr(i3d, "FILES", ())
+    with_torch = Session(session.scratch, session.cache, session.scale)
+    with_torch.torch = str(TORCH)
+    results = run_row("i3d", with_torch)
+    kinds = ["PyTorch", "PyTorch, tuned malloc", "PyTorch, channels last", "PyTorch, channels last, tuned malloc"]
+    assert [r.what for r in results] == [f"MindSpore vs {kind}, forward, 1x3x4x32x32" for kind in kinds], results[
+        0
+    ].note
+    assert [r.target for r in results] == [1.0, None, None, None]
+    assert "PyTorch's faster layout: " in results[0].note
+
+
+def test_one_broken_part_of_a_row_leaves_the_others_their_turn(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Session, row: str, workload: Workload, target: float | None, *, layouts: bool) -> Iterator[Result]:
+        assert layouts
+        if workload == SHORT:
+            raise PeerFailed("losses differ")
+        yield Result(row, str(workload), 1.0, target)
+
+    monkeypatch.setattr(i3d, "FORWARD", {})
+    monkeypatch.setattr(i3d, "training", broken)
+    monkeypatch.setattr(i3d, "FILES", ())
+    with_torch = Session(session.scratch, session.cache, session.scale)
+    with_torch.torch = "python"
+    results = run_row("i3d", with_torch)
+    assert [(r.what, r.verdict) for r in results] == [
+        ("1x3x64x224x224", "met"),
+        ("training step, 2x3x4x32x32", "crashed"),
+    ]
+
+
+def test_flow_row(session: Session) -> None:
+    results = run_row("flow", session)
+    assert [r.state for r in results] == ["measured"] * 4, results[-1].note
+    kernel, difference, stored, workers = results
+    assert [r.target for r in results] == [10.0, 0.1, None, 1.8 if session.threads > 1 else None]
+    assert "TV-L1, 63 x 48, vs OpenCV's" in kernel.what
+    assert "2 pairs, one of each video" in kernel.note
+    assert (difference.at_most, difference.verdict) == (True, "met")
+    assert "2 pieces of video with 6 frames of 48 rows" in stored.note
+    assert "16 pieces of video with 46 frames" in workers.note
+    with FrameStore(session.scratch / "flow-stores" / f"{session.videos[0].stem}-7.zip") as last:
+        assert len(last) == 2  # of 12 frames those from 10 on
+        assert min(last.frame_size) == 48
+
+
+def test_flow_that_differs_is_refused(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answered(_: Session, peers: list[Peer]) -> nullcontext[None]:
+        for level, peer in zip((128, 129), peers, strict=True):
+            np.save(peer.options["checked"], np.full((2, 48, 63, 2), level, np.uint8))
+        return nullcontext()
+
+    monkeypatch.setattr(Session, "running", answered)
+    monkeypatch.setattr(flow, "preparation", lambda *_: iter([Result("flow", "the rest", 1.0)]))
+    monkeypatch.setattr(flow, "scaling", lambda *_: iter(()))
+    refused, rest = run_row("flow", session)
+    assert (refused.verdict, refused.what, rest.what) == ("crashed", "TV-L1", "the rest")
+    assert "the flow of both sides differs by 1.000 of 255" in refused.note
 
 
 def test_a_folder_without_videos_is_a_crash_with_words(session: Session, tmp_path: Path) -> None:
@@ -158,7 +242,7 @@ def facts(label: str, tmp_path: Path, **values: object) -> Peer:
 def test_rivals_that_compute_something_else_are_refused(tmp_path: Path) -> None:
     logits = np.random.default_rng(0).standard_normal((2, 5))
     ours = facts("ours", tmp_path, logits=logits.tolist(), losses=[4.0, 3.0], parameters=7)
-    case = Case({"model": "resnet18_3d", "num_classes": 5, "options": {"width": 1.0}}, 2, "", "", parameters=7)
+    case = Case(Workload("resnet18_3d", 2, num_classes=5), 1.0, "", "", parameters=7)
     near = facts("near", tmp_path, logits=(logits + 5e-6).tolist(), losses=[4.0, 3.001], parameters=7)
     far = facts("far", tmp_path, logits=(logits + 1e-3).tolist(), losses=[4.0, 3.1], parameters=8)
     odd = facts("odd", tmp_path, logits=(logits * np.nan).tolist(), losses=[4.0, float("nan")])
@@ -172,9 +256,9 @@ def test_rivals_that_compute_something_else_are_refused(tmp_path: Path) -> None:
             same_losses(ours, [near, other])
     with pytest.raises(PeerFailed, match="far: 8 parameters, expected 7"):
         same_parameters([ours, far], case)
-    published = {"model": "resnet18_3d", "num_classes": 101, "options": {"width": 1.0}}
-    with pytest.raises(PeerFailed, match="ours: 7 parameters, expected 33081893"):
-        same_parameters([ours], replace(case, network=published))
+    for workload, published in ((Workload("resnet18_3d", 2), 33081893), (FLOW, 12675312)):
+        with pytest.raises(PeerFailed, match=f"ours: 7 parameters, expected {published}"):
+            same_parameters([ours], replace(case, workload=workload))
 
 
 def test_pytorch_that_cannot_be_installed_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

