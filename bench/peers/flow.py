@@ -103,7 +103,7 @@ def cluster(stores: list[str], folder: str, workers: int) -> Contestant:
 
     A step connects to their scheduler, hands the videos out and waits until all flow is stored.
     """
-    settings = {"threads_per_worker": 1, "dashboard_address": ":0", "memory_limit": 0}
+    settings = {"threads_per_worker": 1, "dashboard_address": None, "memory_limit": 0}
     running = LocalCluster(n_workers=workers, local_directory=f"{folder}-workers", **settings)
     jobs = _jobs(stores, folder)
 

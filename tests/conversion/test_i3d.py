@@ -40,7 +40,7 @@ def network(channels: int, **options: Any) -> nn.Cell:
 PORT = {"head": "max", "eps": 1e-5}
 
 
-@pytest.fixture(scope="module", params=[(ODD, None, {}), (EVEN, 2, PORT)], ids=["odd-open-batch", "even-flow-port"])
+@pytest.fixture(scope="module", params=[(ODD, 1, {}), (EVEN, 2, PORT)], ids=["odd", "even-flow-port"])
 def exported(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[nn.Cell, OnnxExport, ModelProto]:
