@@ -2,7 +2,7 @@
 
 MindSpore's own runs the pool a second time, one value after another, to learn where each maximum came from: of a
 training step of I3D that was a quarter. Here the outputs are compared with the inputs, one place of the window after
-the other, over a whole frame at a time, which processors do eight or sixteen values at once: 5 to 15 times as fast.
+the other, over a whole frame at a time, which processors do eight or sixteen values at once: 4 to 10 times as fast.
 """
 
 from __future__ import annotations
