@@ -15,7 +15,7 @@ import pandas as pd
 from actionbook.core.errors import BookError
 from actionbook.core.manifest import DatasetManifest
 from actionbook.core.paths import shown
-from actionbook.datasets.lists import finish_index, read_text, split_of
+from actionbook.datasets.lists import finish_index, read_text, split_of, video_files
 
 COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
 """Columns of ``train.csv`` and ``val.csv``; some copies have ``is_cc`` after them."""
@@ -40,7 +40,7 @@ def kinetics400_index(root: Path, manifest: DatasetManifest, split: int, allow_m
         found = _read_list(path, manifest, names)
         if len(found) != count:
             raise BookError(f"{shown(path)}: {len(found)} videos, the manifest says {count}; fetch the lists again")
-        files = _files(root, f"{manifest.layout.videos}/{folder}", manifest)
+        files = video_files(root, f"{manifest.layout.videos}/{folder}", manifest)
         for row in found:
             video = str(row["video"])
             path_found = files.get((str(row["label"]), video)) or files.get((str(row["label"]), video[:11]), "")
@@ -80,14 +80,3 @@ def _video(cells: list[str], columns: int, split_names: tuple[str, ...]) -> str:
     if not all(re.fullmatch(r"[0-9]{1,6}", time) for time in cells[2:4]) or int(cells[2]) >= int(cells[3]):
         return ""
     return f"{cells[1]}_{int(cells[2]):06d}_{int(cells[3]):06d}"
-
-
-def _files(root: Path, folder: str, manifest: DatasetManifest) -> dict[tuple[str, str], str]:
-    """Paths below `root` by (class, file name without suffix): one look into each class folder, not one a video."""
-    suffix = manifest.layout.suffix
-    return {
-        (label, path.name.removesuffix(suffix)): path.relative_to(root).as_posix()
-        for label in manifest.classes
-        for path in sorted((root / folder / label).glob("*"))
-        if path.name.endswith(suffix)
-    }

@@ -32,6 +32,20 @@ def read_lines(path: Path) -> list[str]:
     return [line.strip() for line in read_text(path).splitlines() if line.strip()]
 
 
+def video_files(root: Path, folder: str, manifest: DatasetManifest) -> dict[tuple[str, str], str]:
+    """Paths below `root` of the videos in ``<folder>/<class>/``, by (class, file name without suffix).
+
+    One look into each class folder, not one for each video.
+    """
+    suffix = manifest.layout.suffix
+    return {
+        (label, path.name.removesuffix(suffix)): path.relative_to(root).as_posix()
+        for label in manifest.classes
+        for path in sorted((root / folder / label).glob("*"))
+        if path.name.endswith(suffix)
+    }
+
+
 def finish_index(
     root: Path, manifest: DatasetManifest, rows: list[dict[str, object]], allow_missing: bool
 ) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import pandas as pd
 from actionbook.core.errors import BookError
 from actionbook.core.manifest import DatasetManifest
 from actionbook.core.paths import shown
-from actionbook.datasets.lists import finish_index, read_lines, split_of
+from actionbook.datasets.lists import finish_index, read_lines, split_of, video_files
 
 _LINE = re.compile(r"(?P<label>[^/]+)/(?P<video>v_[^/]+_g\d\d_c\d\d)\.avi(?: (?P<number>\d+))?")
 
@@ -35,10 +35,11 @@ def ucf101_index(root: Path, manifest: DatasetManifest, split: int, allow_missin
         if len(found) != count:
             raise BookError(f"{shown(path)}: {len(found)} videos, the manifest says {count}; fetch the lists again")
         rows += [{**row, "subset": subset} for row in found]
-    files = _files_by_lower_name(root / manifest.layout.videos, manifest)
+    # Without regard to case: HandstandPushups' files are v_HandStandPushups_* in some copies.
+    found_files = video_files(root, manifest.layout.videos, manifest)
+    files = {(label, name.lower()): path for (label, name), path in found_files.items()}
     for row in rows:
-        path_found = files.get((str(row["label"]), str(row["video"]).lower()))
-        row["path"] = path_found.relative_to(root).as_posix() if path_found else ""
+        row["path"] = files.get((str(row["label"]), str(row["video"]).lower()), "")
     return finish_index(root, manifest, rows, allow_missing)
 
 
@@ -65,13 +66,3 @@ def _read_list(path: Path, manifest: DatasetManifest) -> list[dict[str, object]]
             raise BookError(f"{shown(path)}, line {number}: class number {match['number']}, expected {target + 1}")
         rows.append({"video": match["video"], "label": match["label"], "target": target})
     return rows
-
-
-def _files_by_lower_name(folder: Path, manifest: DatasetManifest) -> dict[tuple[str, str], Path]:
-    """Video files by (class, lower-case stem): HandstandPushups' files are v_HandStandPushups_* in some copies."""
-    return {
-        (label, path.stem.lower()): path
-        for label in manifest.classes
-        for path in sorted((folder / label).glob("*"))
-        if path.suffix == manifest.layout.suffix
-    }

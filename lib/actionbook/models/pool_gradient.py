@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from actionbook.core.runtime import default_workers
+from actionbook.models.layers import Triple
 from actionbook.video.compiled import Array, compiled
 
-Triple = tuple[int, int, int]
 Arrays = tuple[Array, Array, Array, Array]
 
 

@@ -20,7 +20,7 @@ from actionbook.models import create_model
 from actionbook.training.checkpoint import load_checkpoint
 from actionbook.training.compiled import CompiledStep
 from actionbook.training.loop import Validate, train
-from actionbook.weights import LoadReport, export_state, load, read_torch
+from actionbook.weights import export_state, load, read_torch
 
 logger = logging.getLogger(__name__)
 
@@ -106,8 +106,7 @@ def initial_network(stage: Stage, seed: int) -> nn.Cell:
     network = _network(stage, seed=seed)
     weights = stage.recipe.weights
     if weights is not None:
-        report = _load_run(stage, network, weights) if weights.run else _load_file(stage, network, weights)
-        logger.info("%s: %s", weights.run or weights.file, report)
+        (_load_run if weights.run else _load_file)(stage, network, weights)
     return network
 
 
@@ -117,25 +116,26 @@ def _network(stage: Stage, **options: int) -> nn.Cell:
     return create_model(recipe.model.name, num_classes=classes, **{**options, **recipe.model_options})
 
 
-def _load_file(stage: Stage, network: nn.Cell, weights: Weights) -> LoadReport:
+def _load_file(stage: Stage, network: nn.Cell, weights: Weights) -> None:
     path = stage.data_root / "weights" / str(weights.file)
-    manifest.verify(path, manifest.load_weights(str(weights.manifest)).file(str(weights.file)))
-    return load(network, read_torch(path), str(weights.layout), skip=weights.skip)
+    digest = manifest.verify(path, manifest.load_weights(str(weights.manifest)).file(str(weights.file)))
+    report = load(network, read_torch(path), str(weights.layout), skip=weights.skip)
+    logger.info("%s (sha256 %s): %s", weights.file, digest, report)
 
 
-def _load_run(stage: Stage, network: nn.Cell, weights: Weights) -> LoadReport:
-    earlier = _origin(stage)
-    trained = _network(earlier)
-    folder = run_folder(earlier, read_index(earlier.index_file), earlier.recipe.main_run.seeds[0])
+def _load_run(stage: Stage, network: nn.Cell, weights: Weights) -> None:
+    earlier, index, seed = _origin(stage, weights)
+    trained, folder = _network(earlier), run_folder(earlier, index, seed)
     load_checkpoint(trained, folder / "network.ckpt")
-    return load(network, export_state(trained, "mindspore"), "mindspore", skip=weights.skip)
+    report = load(network, export_state(trained, "mindspore"), "mindspore", skip=weights.skip)
+    logger.info("%s: %s", folder.name, report)
 
 
-def _origin(stage: Stage) -> Stage:
-    """The stage of the run that this stage's run starts from."""
+def _origin(stage: Stage, weights: Weights) -> tuple[Stage, pd.DataFrame, int]:
+    """Stage, index and first seed of the run that the weights come from."""
     whole = stage.parent or stage
-    name = stage.recipe.weights.run if stage.recipe.weights else None
-    return whole.for_run(next(run for run in whole.recipe.training.runs if run.name == name))
+    earlier = whole.for_run(next(run for run in whole.recipe.training.runs if run.name == weights.run))
+    return earlier, read_index(earlier.index_file), earlier.recipe.main_run.seeds[0]
 
 
 def run_folder(stage: Stage, index: pd.DataFrame, seed: int) -> Path:
@@ -144,18 +144,12 @@ def run_folder(stage: Stage, index: pd.DataFrame, seed: int) -> Path:
     `stage` is the run's own (`Stage.for_run`). What a run starts from counts too. With ``training.any_library`` the
     newest folder that differs by the library alone is taken instead.
     """
-    recipe = stage.recipe
-    what = [recipe.sha256(*DECIDING), _optimisation(recipe), index_sha256(index), seed]
-    if recipe.weights is not None and recipe.weights.run is not None:
-        earlier = _origin(stage)
-        first = earlier.recipe.main_run.seeds[0]
-        what.append(run_folder(earlier, read_index(earlier.index_file), first).name)
-    stem = f"{recipe.main_run.name}-seed{seed}-{sha256_json(what)[:8]}"
+    stem = _stem(stage, index, seed)
     folder = stage.folder / "training" / f"{stem}-{runtime.library_sha256()[:8]}"
     others = sorted(folder.parent.glob(f"{stem}-*"), key=lambda path: path.stat().st_mtime)
     if folder.exists() or not others:
         return folder
-    if recipe.training.any_library:
+    if stage.recipe.training.any_library:
         return others[-1]
     logger.warning(
         "%s was trained by another version of the library and is left alone; this training starts afresh. "
@@ -163,6 +157,15 @@ def run_folder(stage: Stage, index: pd.DataFrame, seed: int) -> Path:
         others[-1].name,
     )
     return folder
+
+
+def _stem(stage: Stage, index: pd.DataFrame, seed: int) -> str:
+    """``<run>-seed<n>-<digest>`` of all that decides the result but the library."""
+    recipe = stage.recipe
+    what = [recipe.sha256(*DECIDING), _optimisation(recipe), index_sha256(index), seed]
+    if recipe.weights is not None and recipe.weights.run is not None:
+        what.append(_stem(*_origin(stage, recipe.weights)))
+    return f"{recipe.main_run.name}-seed{seed}-{sha256_json(what)[:8]}"
 
 
 def trained_network(stage: Stage, folder: str, run: str | None = None) -> nn.Cell:
