@@ -58,7 +58,7 @@ def assert_same(found: Batches, expected: Batches) -> None:
 def test_batches(source: Any) -> None:
     made = source()
     batches = list(made)
-    assert len(batches) == len(made) == 3  # 14 videos, batches of 4
+    assert len(batches) == len(made) == 4  # 14 videos, batches of 4
     for clips, targets in batches:
         assert (clips.shape, clips.dtype) == ((4, 3, 4, 16, 16), np.float32)
         assert (targets.shape, targets.dtype) == ((4,), np.int32)
@@ -104,16 +104,30 @@ def test_devices_share_the_global_batch(source: Any) -> None:
     assert_same(together, whole)
 
 
-@pytest.mark.parametrize(("batch_size", "clips_per_video"), [(4, 1), (5, 1), (14, 1), (4, 3), (1, 2)])
-def test_every_clip_at_most_once_an_epoch(source: Any, batch_size: int, clips_per_video: int) -> None:
-    made = source(batch_size=batch_size, clips_per_video=clips_per_video)
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+@pytest.mark.parametrize(("batch_size", "clips_per_video"), [(4, 1), (8, 1), (16, 1), (4, 3), (40, 2)])
+def test_every_clip_once_an_epoch_whatever_the_number_of_devices(
+    source: Any, batch_size: int, clips_per_video: int, ranks: int
+) -> None:
+    made = source(batch_size=batch_size, clips_per_video=clips_per_video, ranks=ranks)
     total = 14 * clips_per_video
     for epoch in range(3):
         order = made.order(epoch)
-        assert len(order) == len(made) * batch_size == total - total % batch_size
-        assert len(set(order.tolist())) == len(order)
-        assert set(order.tolist()) <= set(range(total))
+        assert len(order) == len(made) * batch_size == -(-total // batch_size) * batch_size
+        # What all devices see together: every clip, and at the end the first ones again to fill the batch.
+        shares = order.reshape(-1, ranks, batch_size // ranks)
+        seen = np.concatenate([shares[:, rank].ravel() for rank in range(ranks)])
+        assert set(seen.tolist()) == set(range(total))
+        assert sorted(order[:total].tolist()) == list(range(total))
+        assert order[total:].tolist() == np.resize(order[:total], len(order))[total:].tolist()
     assert made.order(0).tolist() != made.order(1).tolist()
+
+
+def test_an_epoch_goes_on_in_its_middle(source: Any) -> None:
+    whole = source(epoch=2)
+    expected = [*whole, *whole]  # epochs 2 and 3
+    resumed = source(epoch=2, first=3)
+    assert_same([*resumed, *resumed], expected[3:])
 
 
 def test_repeats_of_a_video_are_other_clips(source: Any) -> None:
@@ -121,10 +135,16 @@ def test_repeats_of_a_video_are_other_clips(source: Any) -> None:
     assert any((made._clip(0, video) != made._clip(0, video + 14)).any() for video in range(3))
 
 
-def test_sets_that_do_not_fill_a_batch(source: Any) -> None:
-    with pytest.raises(BookError, match=r"^14 training clips do not fill one batch of 15: lower training\.batch_size"):
-        source(batch_size=15)
-    assert len(source(batch_size=15, clips_per_video=2)) == 1
+def test_a_set_that_does_not_fill_a_batch_is_repeated(source: Any) -> None:
+    made = source(batch_size=30)
+    assert len(made) == 1
+    assert np.bincount(made.order(0)).tolist().count(3) == 2
+
+
+def test_no_videos_at_all(source: Any) -> None:
+    made = source()
+    with pytest.raises(BookError, match=r"^there are no training videos: look at the failures in notebook 01_data"):
+        TrainingSource(made.index.head(0), made.store, made.clips, batch_size=4, seed=1)
 
 
 def test_batches_that_devices_cannot_share(source: Any) -> None:

@@ -174,17 +174,15 @@ def test_the_shuffle_is_a_transposition_of_groups(channels: int, groups: int) ->
     np.testing.assert_array_equal(found, split.swapaxes(1, 2).reshape(x.shape))
 
 
-def masks(seed: int, calls: int = 12) -> np.ndarray:
-    # More than five calls: kernels that look for their best number of threads do so in the first five.
-    cell = Dropout(0.25, seed).set_train(True)
-    ones = ops.ones((40, 100), ms.float32)
+def masks(seed: int, calls: int = 12, *, rate: float = 0.25, shape: tuple[int, ...] = (40, 100)) -> np.ndarray:
+    cell = Dropout(rate, seed).set_train(True)
+    ones = ops.ones(shape, ms.float32)
     return np.stack([cell(ones).asnumpy() for _ in range(calls)])
 
 
 def test_dropout_repeats_from_its_seed() -> None:
     first = masks(1)
-    for _ in range(4):
-        np.testing.assert_array_equal(first, masks(1))
+    np.testing.assert_array_equal(first, masks(1))
     assert (first != masks(2)).any()
     assert (first[0] != first[1]).any()  # each step has another mask
 
@@ -194,6 +192,39 @@ def test_dropout_zeroes_its_share_and_scales_the_rest() -> None:
     assert len({mask.tobytes() for mask in found}) == 12
     assert np.unique(found).tolist() == pytest.approx([0, 1 / 0.75])
     assert (found == 0).mean() == pytest.approx(0.25, abs=0.02)
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.9])
+def test_masks_of_dropout_are_independent_between_steps_seeds_and_places(rate: float) -> None:
+    # For independent draws every correlation is within 5 standard errors, and every mean too.
+    found = np.stack([masks(seed, 60, rate=rate, shape=(8, 200)).reshape(60, -1) > 0 for seed in (0, 1, 2)])
+    deviation = np.sqrt(rate * (1 - rate))
+    kept = (found - (1 - rate)) / deviation
+    assert abs(kept.mean((0, 1))).max() < 5 / np.sqrt(180)
+    assert abs(kept.mean(2)).max() < 5 / np.sqrt(1600)
+    draws = kept.reshape(180, -1)
+    between = draws @ draws.T / draws.shape[1] - np.eye(180)
+    assert abs(between[~np.eye(180, dtype=bool)]).max() < 6 / np.sqrt(1600)
+
+
+def test_dropout_goes_on_with_its_masks_from_a_stored_state() -> None:
+    ones = ops.ones((4, 50), ms.float32)
+    whole = masks(5, 6, shape=(4, 50))
+    first = Dropout(0.25, 5).set_train(True)
+    for _ in range(3):
+        first(ones)
+    second = Dropout(0.25, 0).set_train(True)
+    second.mask_key.set_data(Tensor(first.mask_key.asnumpy()))
+    np.testing.assert_array_equal(np.stack([second(ones).asnumpy() for _ in range(3)]), whole[3:])
+
+
+def test_devices_draw_their_shares_of_one_mask() -> None:
+    whole = masks(6, 2, shape=(4, 50))
+    for rank in (0, 1):
+        cell = Dropout(0.25, 6).set_train(True)
+        cell.rank = rank
+        share = np.stack([cell(ops.ones((2, 50), ms.float32)).asnumpy() for _ in range(2)])
+        np.testing.assert_array_equal(share, whole[:, 2 * rank : 2 * rank + 2])
 
 
 def test_dropout_is_the_identity_in_evaluation_and_at_rate_zero() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from actionbook.clips.pipeline import TrainingSource
 from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_file
 from actionbook.core.recipe import Training
+from actionbook.training import loop
 from actionbook.training.checkpoint import load_checkpoint
 from actionbook.training.loop import read_log, train
 
@@ -50,7 +52,8 @@ def test_a_training(tiny_network: Make, source: Make, settings: Make, tmp_path: 
     assert modes == [False] * 4
     assert not network.training
     # Every parameter moved, running statistics too.
-    assert all((values(network)[name] != value).any() for name, value in before.items())
+    moved = {name for name, value in before.items() if (values(network)[name] != value).any()}
+    assert set(before) - moved == {"classifier.0.mask_key"}  # which counts only where there is dropout
     names = sorted(path.name for path in (tmp_path / "run").iterdir())
     assert names == ["done.json", "log.jsonl", "network.ckpt"]
     done = json.loads((tmp_path / "run" / "done.json").read_text())
@@ -137,6 +140,109 @@ def test_an_interrupted_training_goes_on_to_the_same_end(
     pd.testing.assert_frame_equal(log[columns], expected[columns])
     assert_same(resumed, whole)
     assert not (tmp_path / "cut" / "state.ckpt").exists()
+
+
+class Killed(BaseException):
+    """As if the process had ended."""
+
+
+def killed_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a training end without a word once so many steps are done, between a checkpoint and the next step."""
+    real = loop.progress_bar
+
+    def bar(*args: Any, **options: Any) -> Any:
+        made = real(*args, **options)
+        update = made.update
+
+        def counted(n: int = 1) -> Any:
+            if made.n + n > steps:
+                raise Killed
+            return update(n)
+
+        made.update = counted
+        return made
+
+    monkeypatch.setattr(loop, "progress_bar", bar)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_training_that_is_killed_in_any_step_ends_with_the_same_weights(
+    *, tiny_network: Make, source: Make, settings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
+    # Dropout, momentum or moments, rates that fall: all that has a memory. 4 steps in each of 3 epochs.
+    training: Training = settings(epochs=3, checkpoint_steps=1, optimizer=optimizer, lr_steps=(1, 2))
+    whole = tiny_network(dropout=0.5)
+    expected = train(whole, source(), training, tmp_path / "whole")
+    for stop in (1, 2, 4, 5, 7, 11):
+        with monkeypatch.context() as patch:
+            killed_after(stop, patch)
+            with pytest.raises(Killed):
+                train(tiny_network(dropout=0.5), source(), training, tmp_path / "cut")
+    resumed = tiny_network(dropout=0.5, seed=9)
+    log = train(resumed, source(), training, tmp_path / "cut")
+    columns = ["epoch", "lr", "loss"]
+    pd.testing.assert_frame_equal(log[columns], expected[columns])
+    assert_same(resumed, whole)
+    assert whole.classifier[0].mask_key.asnumpy().tolist() == [0, 12]
+
+
+def test_checkpoints_within_an_epoch_change_nothing(
+    tiny_network: Make, source: Make, settings: Make, tmp_path: Path
+) -> None:
+    networks = []
+    for name, every in (("none", None), ("each", 1), ("third", 3)):
+        networks.append(tiny_network(dropout=0.5))
+        train(networks[-1], source(), settings(epochs=2, checkpoint_steps=every), tmp_path / name)
+    assert_same(networks[1], networks[0])
+    assert_same(networks[2], networks[0])
+
+
+def test_a_full_disk_keeps_the_last_good_state(
+    source: Make, settings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Averages()
+    train(whole, source(), settings(), tmp_path / "whole")
+    real, calls = ms.save_checkpoint, []
+
+    def full(cell: nn.Cell, path: str, **options: Any) -> None:
+        calls.append(path)
+        if len(calls) == 3:
+            Path(path).write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(cell, path, **options)
+
+    monkeypatch.setattr(ms, "save_checkpoint", full)
+    folder = tmp_path / "cut"
+    with pytest.raises(BookError, match=r"state\.ckpt: cannot be written \(No space left on device\); the earlier"):
+        train(Averages(), source(), settings(), folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["log.jsonl", "state.ckpt"]
+    resumed = Averages()
+    log = train(resumed, source(), settings(), folder)
+    assert log.epoch.tolist() == [1, 2, 3, 4]
+    assert_same(resumed, whole)
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-7], lambda data: data[:90] + b"?" + data[91:], lambda _: b""])
+def test_a_damaged_state_is_never_gone_on_from(
+    source: Make, settings: Make, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    with pytest.raises(Stopped):
+        train(Averages(), source(), settings(), tmp_path, stop_after(3))
+    state = tmp_path / "state.ckpt"
+    data = damage(state.read_bytes())
+    state.unlink()
+    state.write_bytes(data)
+    with pytest.raises(BookError, match=r"state\.ckpt: is not a readable checkpoint .*delete it"):
+        train(Averages(), source(), settings(), tmp_path)
+
+
+def test_weights_that_are_no_numbers_are_not_written(source: Make, settings: Make, tmp_path: Path) -> None:
+    training = settings(lr=1e38, lr_steps=(), checkpoint_steps=1)  # one finite loss, then weights beyond float32
+    with pytest.raises(BookError, match=r"(weights stopped|the loss became) .*in step \d of epoch 1: lower"):
+        train(Averages(), source(), training, tmp_path)
+    for state in tmp_path.glob("state.ckpt"):
+        stored = ms.load_checkpoint(str(state))
+        assert all(np.isfinite(p.asnumpy()).all() for p in stored.values() if hasattr(p, "asnumpy"))
 
 
 def kept_epochs(folder: Path) -> list[str]:

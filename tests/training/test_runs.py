@@ -147,7 +147,7 @@ def test_a_run_begins_with_what_an_earlier_one_has_learned(
     assert len(finetune.log) == 0
     fresh = values(create_model("tiny", num_classes=2, seed=1))
     head = {name for name in fresh if name.startswith("classifier")}
-    assert head == {"classifier.1.weight", "classifier.1.bias"}
+    assert head == {"classifier.0.mask_key", "classifier.1.weight", "classifier.1.bias"}
     assert_same(start, {name: fresh[name] if name in head else learned[name] for name in fresh})
     # The first seed's, after training, running statistics too; and nothing else would have passed.
     untrained = values(create_model("tiny", num_classes=3, seed=5))

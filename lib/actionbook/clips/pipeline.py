@@ -97,8 +97,8 @@ class TrainingSource:
 
     The order of videos is a permutation drawn from (seed, epoch); every clip's draws come from (seed, epoch, video,
     repeat). Neither the number of workers nor what happened before an epoch has any influence, so an epoch can be
-    repeated or resumed alone. Of `ranks` devices, number `rank` gets its share of every global batch; the last
-    incomplete global batch of an epoch is left out (other videos each epoch).
+    repeated or resumed alone. Of `ranks` devices, number `rank` gets its share of every global batch. An epoch holds
+    every clip once; its last global batch is filled up with the clips that the epoch began with.
     """
 
     index: pd.DataFrame
@@ -112,29 +112,29 @@ class TrainingSource:
     ranks: int = 1
     epoch: int = 0
     """The epoch that the next iteration gives; it counts up by itself."""
+    first: int = 0
+    """Batches of that epoch to leave out, because an interrupted training has seen them."""
 
     def __post_init__(self) -> None:
         if self.batch_size % self.ranks:
             raise BookError(f"training.batch_size {self.batch_size} is not a multiple of the {self.ranks} devices")
-        if not len(self):
-            raise BookError(
-                f"{len(self.index) * self.clips_per_video} training clips do not fill one batch of {self.batch_size}: "
-                "lower training.batch_size or raise training.clips_per_video"
-            )
+        if not len(self.index):
+            raise BookError("there are no training videos: look at the failures in notebook 01_data")
 
     def __len__(self) -> int:
         """Steps of an epoch."""
-        return len(self.index) * self.clips_per_video // self.batch_size
+        return math.ceil(len(self.index) * self.clips_per_video / self.batch_size)
 
     def order(self, epoch: int) -> np.ndarray:
         """Clip numbers of an epoch in order; clip k is repeat ``k // videos`` of video ``k % videos``."""
         rng = np.random.default_rng([self.seed, epoch])
-        return rng.permutation(len(self.index) * self.clips_per_video)[: len(self) * self.batch_size]
+        return np.resize(rng.permutation(len(self.index) * self.clips_per_video), len(self) * self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         epoch, self.epoch = self.epoch, self.epoch + 1
+        first, self.first = self.first, 0
         share = self.batch_size // self.ranks
-        mine = self.order(epoch).reshape(-1, self.ranks, share)[:, self.rank]
+        mine = self.order(epoch).reshape(-1, self.ranks, share)[first:, self.rank]
         clips = ordered_map(lambda number: self._clip(epoch, int(number)), mine.ravel(), self.workers, 3 * share)
         targets = self.index.target.to_numpy(np.int32)
         for numbers in mine:
@@ -151,7 +151,8 @@ def training_dataset(source: TrainingSource) -> mindspore.dataset.GeneratorDatas
     """`source` as a MindSpore dataset with the columns ``clip`` and ``target``, already batched."""
     from mindspore.dataset import GeneratorDataset  # noqa: PLC0415 (slow to import)
 
-    return GeneratorDataset(source, ["clip", "target"], shuffle=False, num_parallel_workers=1)
+    # Its iterations, not the source itself: an epoch that goes on in its middle has fewer batches than the source says.
+    return GeneratorDataset(source.__iter__, ["clip", "target"], shuffle=False, num_parallel_workers=1)
 
 
 def window_table(index: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 POLL_SECONDS = 0.2
@@ -20,12 +20,14 @@ def run_logged(
     log: Path,
     *,
     first_line: str = "",
+    environment: Mapping[str, str] | None = None,
     timeout: float | None = None,
     on_line: Callable[[str], None] | None = None,
     tick: Callable[[], None] | None = None,
 ) -> int:
     """Run `command` in `folder`; everything it prints goes to the file `log`, after `first_line`. Its exit status.
 
+    `environment` is laid over this process's own.
     `on_line` gets each line as it appears, `tick` is called a few times a second. An exception, Ctrl-C among them, ends
     the program with all that it has started. Raises FileNotFoundError where it is not on the PATH, another OSError
     where it cannot be started, and TimeoutError after `timeout` seconds.
@@ -42,6 +44,7 @@ def run_logged(
         process = subprocess.Popen(
             arguments,
             cwd=folder,
+            env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,

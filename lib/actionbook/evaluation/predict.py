@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from mindspore import nn
 
 from actionbook.clips.pipeline import batched, centre_table, test_clips, window_table
+from actionbook.core import runtime
+from actionbook.core.errors import BookError
+from actionbook.core.files import sha256_json
+from actionbook.core.paths import shown
 from actionbook.core.workspace import Stage
-from actionbook.datasets.index import subset
+from actionbook.datasets.index import index_sha256, subset
 from actionbook.evaluation.accuracy import Accuracy, topk_accuracy
+from actionbook.evaluation.parts import Parts
 from actionbook.evaluation.video_level import pool_clips
 from actionbook.inference import Engine, NetworkEngine
 
@@ -62,13 +68,35 @@ def expected_truth(index: pd.DataFrame) -> pd.Series:
 
 
 def predict_test(network: nn.Cell, stage: Stage, index: pd.DataFrame) -> Predictions:
-    """All test clips of all test videos of `index`, by the protocol of the stage's recipe, through a network."""
-    recipe = stage.recipe
+    """All test clips of all test videos of `index`, by the protocol of the stage's recipe, through a network.
+
+    Logits are kept in the workspace, by all that decides them: an evaluation that was interrupted goes on, and one that
+    is finished is read. Raises BookError if the number of clips is not the expected one.
+    """
+    predict_share(network, stage, index)
+    parts = _parts(network, stage, index)
+    logits = parts.read()
+    if logits is None:
+        raise BookError(f"{shown(parts.folder)}: logits of some clips are missing although all were made; run again")
+    return Predictions(parts.table.video.tolist(), logits, expected_truth(index), stage.recipe.evaluation.pool)
+
+
+def predict_share(network: nn.Cell, stage: Stage, index: pd.DataFrame, rank: int = 0, count: int = 1) -> None:
+    """Classify the test clips that belong to process `rank` among `count` and are not classified yet."""
+    parts = _parts(network, stage, index)
+    run = _engine(network, parts.batch).run
+    parts.make(run, stage.frame_store, stage.recipe.tested, stage.workers, rank=rank, count=count)
+
+
+def _parts(network: nn.Cell, stage: Stage, index: pd.DataFrame) -> Parts:
+    """Where the logits of these clips through this network lie."""
+    recipe, batch = stage.recipe, stage.recipe.export.inference_batch
     table = window_table(subset(index, "test"), recipe)
-    batch = recipe.export.inference_batch
-    clips = test_clips(table, stage.frame_store, recipe.tested, stage.workers)
-    videos, logits = predict(_engine(network, batch), clips, batch)
-    return Predictions(videos, logits, expected_truth(index), recipe.evaluation.pool)
+    weights = _engine(network, batch).sha256
+    network_and_clips = [recipe.model.name, recipe.model_options, weights, recipe.tested.model_dump(mode="json")]
+    data: list[Any] = [recipe.sha256("data"), index_sha256(index), table.to_dict("split")]
+    what = [*network_and_clips, *data, batch, stage.device, runtime.library_sha256()]
+    return Parts(stage.folder / "predictions" / sha256_json(what)[:16], table, batch)
 
 
 def centre_validation(stage: Stage, index: pd.DataFrame) -> Callable[[nn.Cell], dict[str, float]]:

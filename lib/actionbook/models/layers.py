@@ -8,10 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from mindspore import Parameter, Tensor, nn, ops
+from mindspore import Parameter, Tensor, dtype, nn, ops
 from mindspore.common.initializer import initializer
 
 GROUPED_FORMS = ("banded", "grouped")
+MASK_KEY = "mask_key"
+"""Last part of the name of a parameter that holds the state of dropout."""
+
+# Odd multipliers as int32: the first spreads seed and step over all bits, the others are those of triple32.
+_MULTIPLIERS = tuple(
+    int(np.array(value, np.uint32).view(np.int32)) for value in (0x9E3779B1, 0xED5AD4BB, 0xAC4C1B51, 0x31848BAB)
+)
 
 Triple = tuple[int, int, int]
 
@@ -128,25 +135,50 @@ class ChannelShuffle(nn.Cell):
         return ops.gather(x, self.order, 1)
 
 
-class Dropout(nn.Cell):
-    """Dropout whose masks depend on an explicit seed, so that two runs of a training are the same bit for bit.
+@ops.constexpr
+def _numbers(first: int, count: int) -> Tensor:
+    """int32 numbers `first` onwards."""
+    return Tensor((first + np.arange(count)).astype(np.int32))
 
-    MindSpore's own dropout does not repeat on a CPU, whatever its seeds: it draws in as many threads as its first
-    launches found quickest, each from a stream of its own. ``UniformReal`` draws in one. A cell made anew, also to
-    resume a training, begins the sequence of masks again.
+
+class Dropout(nn.Cell):
+    """Dropout whose masks are a function of (seed, step) and of a value's place in the global batch.
+
+    MindSpore's own dropout does not repeat on a CPU, whatever its seeds, and generators that repeat begin again with
+    the process. Here each number of a mask is a hash of its place, the seed and the count of steps, mixed as in
+    Wellons' triple32 (three rounds of shift, exclusive or, multiply). The count is part of the cell's state, so a
+    training that is resumed from a checkpoint goes on with the masks that it would have had. Of several devices each
+    draws its share of one mask.
     """
 
     def __init__(self, rate: float, seed: int = 0) -> None:
         super().__init__()
         self.rate = rate
-        self.uniform = ops.UniformReal(seed + 1, seed + 2)
+        self.rank = 0
+        """Number of the device whose share of a global batch the cell sees; set before the graph is compiled."""
+        # Not trained, and not a weight: files of weights neither hold nor need it.
+        self.mask_key = Parameter(Tensor([seed, 0], dtype.int32), name=MASK_KEY, requires_grad=False)
+        self.next_step = Tensor([0, 1], dtype.int32)
 
     def construct(self, x: Tensor) -> Tensor:
         """Zero a share `rate` of the values and scale up the rest in training; the identity in evaluation."""
         if self.training and self.rate > 0:
-            kept = (self.uniform(x.shape) >= self.rate).astype(x.dtype)
-            return x * kept / (1 - self.rate)
+            mixed = ops.bitwise_xor(_numbers(self.rank * x.size, x.size), self.mask_key[0] * _MULTIPLIERS[0])
+            mixed = ops.bitwise_xor(mixed, _shifted(mixed, 17)) * _MULTIPLIERS[1]
+            mixed = ops.bitwise_xor(mixed, self.mask_key[1] * _MULTIPLIERS[0])
+            mixed = ops.bitwise_xor(mixed, _shifted(mixed, 11)) * _MULTIPLIERS[2]
+            mixed = ops.bitwise_xor(mixed, _shifted(mixed, 15)) * _MULTIPLIERS[3]
+            mixed = ops.bitwise_xor(mixed, _shifted(mixed, 14))
+            ops.assign_add(self.mask_key, self.next_step)
+            # 23 bits, so that every number is exact in float32.
+            uniform = ops.bitwise_and(mixed, 0x7FFFFF).astype(dtype.float32) / 0x800000
+            return x * (uniform.reshape(x.shape) >= self.rate).astype(x.dtype) / (1 - self.rate)
         return x
+
+
+def _shifted(x: Tensor, bits: int) -> Tensor:
+    """int32 shifted right as if it had no sign."""
+    return ops.bitwise_and(ops.bitwise_right_shift(x, bits), (1 << (32 - bits)) - 1)
 
 
 def set_grouped_form(network: nn.Cell, form: str) -> None:

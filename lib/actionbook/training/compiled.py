@@ -8,7 +8,6 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from actionbook.core.recipe import Training
-from actionbook.models.layers import Dropout
 from actionbook.training.optimiser import train_step
 
 
@@ -25,10 +24,9 @@ class CompiledStep:
         """(network, step) that hold the weights of `network` and an optimiser that has seen nothing.
 
         `kind` names everything that is compiled in: structure, number of classes, optimisation, steps. Where it is that
-        of the last call, the network returned is that call's, with new weights. A network with dropout is always
-        compiled anew: its masks begin with the cell.
+        of the last call, the network returned is that call's, with new weights and the masks of dropout as they begin.
         """
-        if kind != self.kind or self.network is None or self.step is None or _drops(network):
+        if kind != self.kind or self.network is None or self.step is None:
             self.kind, self.network = kind, network
             self.step = train_step(network, training, steps_per_epoch)
             own = {id(parameter) for parameter in network.get_parameters()}
@@ -41,7 +39,3 @@ class CompiledStep:
                 if parameter.name in self._optimiser:
                     parameter.set_data(Tensor(self._optimiser[parameter.name]))
         return self.network, self.step
-
-
-def _drops(network: nn.Cell) -> bool:
-    return any(isinstance(cell, Dropout) and cell.rate > 0 for _, cell in network.cells_and_names())

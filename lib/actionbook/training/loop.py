@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import mindspore as ms
@@ -16,12 +16,13 @@ from tqdm import tqdm
 
 from actionbook.clips.pipeline import TrainingSource, training_dataset
 from actionbook.core.errors import BookError
-from actionbook.core.files import sha256_file, write_json_atomic, write_text_atomic
+from actionbook.core.files import sha256_file, sweep_temporary, write_json_atomic, write_text_atomic
 from actionbook.core.paths import shown
 from actionbook.core.progress import progress_bar
 from actionbook.core.recipe import Training
 from actionbook.training.checkpoint import load_checkpoint, save_checkpoint
 from actionbook.training.optimiser import train_step
+from actionbook.training.ranks import ALONE, Ranks
 from actionbook.training.schedule import step_rates
 
 Validate = Callable[[nn.Cell], dict[str, float]]
@@ -43,6 +44,41 @@ class Epoch:
     validation: dict[str, float]
 
 
+@dataclass
+class _Progress:
+    """How far a training has come; a checkpoint holds it beside the parameters."""
+
+    log: list[Epoch] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    """Of the steps of the unfinished epoch."""
+    seconds: float = 0.0
+    waited: float = 0.0
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> _Progress:
+        data = json.loads(text)
+        return cls(**{**data, "log": [Epoch(**epoch) for epoch in data["log"]]})
+
+
+@dataclass(frozen=True)
+class _Training:
+    """What one call of `train` works with."""
+
+    network: nn.Cell
+    step: nn.Cell
+    source: TrainingSource
+    settings: Training
+    folder: Path
+    ranks: Ranks
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state.ckpt"
+
+
 def train(
     network: nn.Cell,
     source: TrainingSource | None,
@@ -51,86 +87,109 @@ def train(
     validate: Validate | None = None,
     *,
     step: nn.Cell | None = None,
+    ranks: Ranks = ALONE,
 ) -> pd.DataFrame:
     """Train `network` in place and return the log, one row per epoch.
 
-    `folder` receives ``log.jsonl``, ``state.ckpt`` (weights, optimiser, epoch; resumed from if present), the
-    ``epoch-<n>.ckpt`` of the last ``keep_epochs`` epochs and, at the end, ``network.ckpt`` and ``done.json``. A
-    finished folder is loaded, not trained again. `validate` is called after every epoch with the network in evaluation
-    mode; what it returns is logged. Without a `source` nothing is trained and the network is stored as it is (a recipe
-    of 0 epochs). `step` is the network's optimiser step where one is compiled already (`training.compiled`).
-    Raises BookError if the loss stops being a finite number.
+    `folder` receives ``log.jsonl``, ``state.ckpt`` (weights, optimiser, masks of dropout, epoch, step and log; resumed
+    from if present), the ``epoch-<n>.ckpt`` of the last ``keep_epochs`` epochs and, at the end, ``network.ckpt`` and
+    ``done.json``. A training that was killed and goes on ends with the same weights, bit for bit. A finished folder is
+    loaded, not trained again. `validate` is called after every epoch with the network in evaluation mode; what it
+    returns is logged. Without a `source` nothing is trained and the network is stored as it is (a recipe of 0 epochs).
+    `step` is the network's optimiser step where one is compiled already (`training.compiled`). Of several `ranks`, all
+    must call this with the same arguments, `source` apart; the leading one validates and writes.
+    Raises BookError if the loss or the weights stop being finite numbers, or a checkpoint cannot be written.
     """
     if (folder / "done.json").exists():
         load_checkpoint(network, folder / "network.ckpt")
         return read_log(folder)
+    if ranks.leads:
+        sweep_temporary(folder)
     log: list[Epoch] = []
     if source is not None:
         step = step or train_step(network, training, len(source))
-        log = _train_epochs(network, step, source, training, folder=folder, validate=validate)
+        log = _train_epochs(_Training(network, step, source, training, folder, ranks), validate)
     network.set_train(False)
-    _write_log(folder, log)
-    save_checkpoint(network, folder / "network.ckpt")
-    write_json_atomic(folder / "done.json", {"epochs": len(log), "sha256": sha256_file(folder / "network.ckpt")})
-    (folder / "state.ckpt").unlink(missing_ok=True)
-    return read_log(folder)
+    ranks.check_equal(network)
+    if ranks.leads:
+        _write_log(folder, log)
+        save_checkpoint(network, folder / "network.ckpt")
+        write_json_atomic(folder / "done.json", {"epochs": len(log), "sha256": sha256_file(folder / "network.ckpt")})
+        (folder / "state.ckpt").unlink(missing_ok=True)
+    ranks.wait()  # the next run may begin with what this one has written
+    return _table(log)
 
 
-def _train_epochs(
-    network: nn.Cell,
-    step: nn.Cell,
-    source: TrainingSource,
-    training: Training,
-    *,
-    folder: Path,
-    validate: Validate | None,
-) -> list[Epoch]:
+def _train_epochs(this: _Training, validate: Validate | None) -> list[Epoch]:
     """Train from the folder's last state, if there is one, to the last epoch; returns the whole log."""
+    settings, source, network = this.settings, this.source, this.network
     steps = len(source)
-    log = _resume(step, folder)
-    source.epoch = len(log)
-    batches = _forever(source, training.epochs - len(log))
-    rates = step_rates(training, steps)
-    remedy = f"lower training.lr ({training.lr:g})"
-    with progress_bar(training.epochs * steps, f"training {folder.name}", "steps", initial=len(log) * steps) as bar:
-        for epoch in range(len(log) + 1, training.epochs + 1):
+    progress = _resume(this)
+    log = progress.log
+    source.epoch, source.first = len(log), len(progress.losses)
+    done = len(log) * steps + len(progress.losses)
+    batches = _forever(source, settings.epochs - len(log))
+    rates = step_rates(settings, steps)
+    with progress_bar(settings.epochs * steps, f"training {this.folder.name}", "steps", initial=done) as bar:
+        for epoch in range(len(log) + 1, settings.epochs + 1):
             network.set_train(True)
-            loss, seconds, waited = _one_epoch(step, batches, steps, bar, f"epoch {epoch}: {remedy}")
+            _one_epoch(this, progress, batches, bar)
             network.set_train(False)
-            last = epoch == training.epochs
-            found = validate(network) if validate and (last or epoch % training.validate_epochs == 0) else {}
-            wait = round(waited / seconds, 4)
-            log.append(Epoch(epoch, rates[epoch * steps - 1], round(loss, 6), round(seconds, 3), wait, found))
-            bar.set_postfix({"loss": f"{loss:.3f}", **{k: f"{v:.3f}" for k, v in found.items()}}, refresh=False)
-            if epoch > training.epochs - training.keep_epochs:
-                save_checkpoint(network, folder / f"epoch-{epoch:03d}.ckpt")
-            if epoch % training.checkpoint_epochs == 0 and not last:
-                _write_state(step, folder, log)
+            this.ranks.average_statistics(network)
+            last = epoch == settings.epochs
+            due = validate and this.ranks.leads and (last or epoch % settings.validate_epochs == 0)
+            found = validate(network) if validate and due else {}
+            log.append(_finished(progress, epoch, rates[epoch * steps - 1], found, this.ranks))
+            bar.set_postfix({"loss": f"{log[-1].loss:.3f}", **{k: f"{v:.3f}" for k, v in found.items()}}, refresh=False)
+            if this.ranks.leads and epoch > settings.epochs - settings.keep_epochs:
+                save_checkpoint(network, this.folder / f"epoch-{epoch:03d}.ckpt")
+            if epoch % settings.checkpoint_epochs == 0 and not last:
+                _write_state(this, progress)
     return log
 
 
-def _one_epoch(
-    step: nn.Cell, batches: Iterator[tuple[ms.Tensor, ms.Tensor]], steps: int, bar: tqdm, remedy: str
-) -> tuple[float, float, float]:
-    """(mean loss, seconds, seconds of them waiting for clips) of one epoch."""
-    start, waited, losses = time.perf_counter(), 0.0, []
-    for number in range(steps):
+def _one_epoch(this: _Training, progress: _Progress, batches: Iterator[tuple[ms.Tensor, ms.Tensor]], bar: tqdm) -> None:
+    """Do the steps that the epoch still lacks, noting losses and times in `progress`."""
+    start, before, steps = time.perf_counter(), progress.seconds, len(this.source)
+    while len(progress.losses) < steps:
         asked = time.perf_counter()
         clips, targets = next(batches)
-        waited += time.perf_counter() - asked
-        losses.append(float(step(clips, targets).asnumpy()))
-        if not np.isfinite(losses[-1]):
-            raise BookError(
-                f"the loss became {losses[-1]} in step {number + 1} of {remedy}, check training.loss_scale and "
-                "amp_level, and look at the clips of notebook 01_data"
-            )
+        progress.waited += time.perf_counter() - asked
+        loss = float(this.step(clips, targets).asnumpy())
+        if not np.isfinite(loss):
+            raise _not_finite(this, progress, f"the loss became {loss}")
+        progress.losses.append(loss)
+        progress.seconds = before + time.perf_counter() - start
         bar.update()
-    return float(np.mean(losses)), time.perf_counter() - start, waited
+        done = len(progress.losses)
+        if this.settings.checkpoint_steps and done % this.settings.checkpoint_steps == 0 and done < steps:
+            this.ranks.average_statistics(this.network)
+            progress.losses = this.ranks.mean(np.array(progress.losses)).tolist()
+            _write_state(this, progress)
+
+
+def _finished(progress: _Progress, epoch: int, rate: float, found: dict[str, float], ranks: Ranks) -> Epoch:
+    """The log's line of the epoch whose steps are all done; `progress` then begins another."""
+    loss, seconds = float(np.mean(ranks.mean(np.array(progress.losses)))), max(progress.seconds, 1e-9)
+    line = Epoch(epoch, rate, round(loss, 6), round(seconds, 3), round(progress.waited / seconds, 4), found)
+    progress.losses, progress.seconds, progress.waited = [], 0.0, 0.0
+    return line
+
+
+def _not_finite(this: _Training, progress: _Progress, what: str) -> BookError:
+    return BookError(
+        f"{what} in step {len(progress.losses) + 1} of epoch {len(progress.log) + 1}: lower training.lr "
+        f"({this.settings.lr:g}), check training.loss_scale and amp_level, and look at the clips of notebook 01_data"
+    )
 
 
 def read_log(folder: Path) -> pd.DataFrame:
     """The training log of a folder: epoch, lr, loss, seconds, data_wait and one column per validation figure."""
-    rows = [_flat(epoch) for epoch in _read_epochs(folder)]
+    return _table(_read_epochs(folder))
+
+
+def _table(log: list[Epoch]) -> pd.DataFrame:
+    rows = [_flat(epoch) for epoch in log]
     return pd.DataFrame(rows, columns=None if rows else ["epoch", "lr", "loss", "seconds", "data_wait"])
 
 
@@ -147,19 +206,25 @@ def _forever(source: TrainingSource, epochs: int) -> Iterator[tuple[ms.Tensor, m
             yield from iterator
 
 
-def _resume(step: nn.Cell, folder: Path) -> list[Epoch]:
-    """Load the last state, if there is one, and return the log up to it."""
-    state = folder / "state.ckpt"
-    if not state.exists():
-        return []
-    finished = int(load_checkpoint(step, state)["epoch"])
-    return _read_epochs(folder)[:finished]
+def _resume(this: _Training) -> _Progress:
+    """Load the last state, if there is one."""
+    if not this.state.exists():
+        return _Progress()
+    try:
+        return _Progress.from_json(str(load_checkpoint(this.step, this.state)["progress"]))
+    except (KeyError, ValueError, TypeError) as error:
+        raise BookError(
+            f"{shown(this.state)}: does not say how far the training had come ({error!r}); delete it to train again"
+        ) from error
 
 
-def _write_state(step: nn.Cell, folder: Path, log: list[Epoch]) -> None:
-    """The log first: if we are killed in between, `_resume` cuts it back to what the state says."""
-    _write_log(folder, log)
-    save_checkpoint(step, folder / "state.ckpt", epoch=log[-1].epoch)
+def _write_state(this: _Training, progress: _Progress) -> None:
+    """The log is for people to look at; what a training goes on from is in the state alone."""
+    if not all(np.isfinite(parameter.asnumpy()).all() for parameter in this.network.trainable_params()):
+        raise _not_finite(this, progress, "weights stopped being finite numbers")
+    if this.ranks.leads:
+        _write_log(this.folder, progress.log)
+        save_checkpoint(this.step, this.state, progress=progress.to_json())
 
 
 def _write_log(folder: Path, log: list[Epoch]) -> None:

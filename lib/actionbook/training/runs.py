@@ -19,7 +19,9 @@ from actionbook.datasets.index import index_sha256, read_index, subset
 from actionbook.models import create_model
 from actionbook.training.checkpoint import load_checkpoint
 from actionbook.training.compiled import CompiledStep
+from actionbook.training.launch import train_on_devices
 from actionbook.training.loop import Validate, train
+from actionbook.training.ranks import ALONE, Ranks
 from actionbook.weights import export_state, load, read_torch
 
 logger = logging.getLogger(__name__)
@@ -45,13 +47,16 @@ class TrainedRun:
     log: pd.DataFrame
 
 
-def train_runs(stage: Stage, validation: Validation | None = None) -> Iterator[TrainedRun]:
+def train_runs(stage: Stage, validation: Validation | None = None, ranks: Ranks = ALONE) -> Iterator[TrainedRun]:
     """Train every run with every seed, one after the other, and yield each as it is finished.
 
     Finished trainings are loaded, interrupted ones go on. `validation`, given a run's stage and index, returns what is
-    called with the network after every epoch (see `training.loop.train`). Raises BookError where notebook 01_data has
-    not prepared the data set of a run.
+    called with the network after every epoch (see `training.loop.train`). Where the stage asks for several devices,
+    other processes train first (`training.launch`), and what they have learned is loaded; each of those calls this with
+    the `ranks` that it belongs to. Raises BookError where notebook 01_data has not prepared the data set of a run.
     """
+    if stage.devices > 1 and ranks is ALONE and _unfinished(stage):
+        train_on_devices(stage)
     compiled = CompiledStep()
     for run in stage.recipe.training.runs:
         own = stage.for_run(run)
@@ -60,13 +65,14 @@ def train_runs(stage: Stage, validation: Validation | None = None) -> Iterator[T
             folder = run_folder(own, index, seed)
             runtime.seed_everything(seed)
             network = initial_network(own, seed)
+            ranks.mark(network)
             training = own.recipe.training
             source = step = None
             if training.epochs:
-                source = _source(own, index, seed)
+                source = _source(own, index, seed, ranks)
                 network, step = compiled.take(_kind(own, len(source)), network, training, len(source))
             validate = validation(own, index) if validation else None
-            log = train(network, source, training, folder, validate, step=step)
+            log = train(network, source, training, folder, validate, step=step, ranks=ranks)
             yield TrainedRun(own, index, run.name, seed, folder, network, log)
 
 
@@ -80,11 +86,19 @@ def _kind(stage: Stage, steps: int) -> str:
 
 def _optimisation(recipe: Recipe) -> dict[str, object]:
     """The section `training` without what has no influence on the result of a run."""
-    free = {"runs", "result", "any_library", "checkpoint_epochs", "validate_epochs", "keep_epochs"}
+    free = {"runs", "result", "any_library", "validate_epochs", "keep_epochs", "hang_minutes"}
+    free |= {"checkpoint_epochs", "checkpoint_steps"}
     return {key: value for key, value in recipe.as_dict()["training"].items() if key not in free}
 
 
-def _source(stage: Stage, index: pd.DataFrame, seed: int) -> TrainingSource:
+def _unfinished(stage: Stage) -> bool:
+    """Whether some run has still to be trained."""
+    stages = [(own, read_index(own.index_file)) for own in map(stage.for_run, stage.recipe.training.runs)]
+    folders = [run_folder(own, index, seed) for own, index in stages for seed in own.recipe.main_run.seeds]
+    return any(not (folder / "done.json").exists() for folder in folders)
+
+
+def _source(stage: Stage, index: pd.DataFrame, seed: int, ranks: Ranks) -> TrainingSource:
     training = stage.recipe.training
     return TrainingSource(
         subset(index, "train"),
@@ -94,6 +108,8 @@ def _source(stage: Stage, index: pd.DataFrame, seed: int) -> TrainingSource:
         seed,
         training.clips_per_video,
         stage.workers,
+        ranks.rank,
+        ranks.count,
     )
 
 
@@ -163,6 +179,8 @@ def _stem(stage: Stage, index: pd.DataFrame, seed: int) -> str:
     """``<run>-seed<n>-<digest>`` of all that decides the result but the library."""
     recipe = stage.recipe
     what = [recipe.sha256(*DECIDING), _optimisation(recipe), index_sha256(index), seed]
+    if stage.devices > 1:  # each normalises by its own part of a batch
+        what.append({"devices": stage.devices})
     if recipe.weights is not None and recipe.weights.run is not None:
         what.append(_stem(*_origin(stage, recipe.weights)))
     return f"{recipe.main_run.name}-seed{seed}-{sha256_json(what)[:8]}"

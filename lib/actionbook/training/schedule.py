@@ -16,10 +16,16 @@ def step_rate(training: Training, epoch: int) -> float:
     return rate * training.lr_factor ** sum(since < step <= epoch for step in training.lr_steps)
 
 
+def batch_factor(training: Training) -> float:
+    """What all rates are multiplied by because the batch is not the one that they were chosen for."""
+    return training.batch_size / (training.reference_batch or training.batch_size)
+
+
 def step_rates(training: Training, steps_per_epoch: int) -> list[float]:
-    """The rate of every step of the training, in order: `step_rate`, scaled by a line from 0 to 1 while warming up."""
-    warmup = training.warmup_epochs * steps_per_epoch
+    """The rate of every step of the training, in order: `step_rate` times `batch_factor`, and in the epochs of warm-up
+    times a line from 0 to 1."""
+    warmup, factor = training.warmup_epochs * steps_per_epoch, batch_factor(training)
     return [
-        step_rate(training, step // steps_per_epoch) * min(1.0, (step + 1) / max(warmup, 1))
+        factor * step_rate(training, step // steps_per_epoch) * min(1.0, (step + 1) / max(warmup, 1))
         for step in range(training.epochs * steps_per_epoch)
     ]

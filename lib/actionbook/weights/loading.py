@@ -119,9 +119,16 @@ def export_state(model: nn.Cell, layout: str | Layout = "okankop") -> dict[str, 
 
 
 def _parameters(model: nn.Cell, layout: Layout) -> dict[str, Parameter]:
-    """The parameters of a network by original name. Raises WeightsError if the layout gives two of them one name."""
+    """The weights of a network by original name, without the state of dropout.
+
+    Raises WeightsError if the layout gives two of them one name.
+    """
+    from actionbook.models.layers import MASK_KEY  # noqa: PLC0415 (as in _assign)
+
     named: dict[str, Parameter] = {}
     for parameter in model.get_parameters():
+        if parameter.name.rpartition(".")[2] == MASK_KEY:
+            continue
         name = layout.original_name(parameter.name)
         if name in named:
             raise WeightsError(

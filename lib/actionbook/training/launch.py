@@ -1,0 +1,119 @@
+"""Training on several devices at once: ``msrun`` starts one process for each, this one follows them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+from actionbook.core.errors import BookError
+from actionbook.core.files import write_json_atomic, write_text_atomic
+from actionbook.core.paths import shown
+from actionbook.core.process import run_logged
+from actionbook.core.progress import MIRROR, Mirror
+from actionbook.core.workspace import Stage
+
+PROGRAM = "actionbook.train"
+"""The module that every process runs."""
+LAST_LINES = 15
+_LAUNCHER, _FOLDER = "ACTIONBOOK_LAUNCHER", "ACTIONBOOK_DEVICES"  # environment: a process number, a folder
+
+
+def train_on_devices(stage: Stage) -> None:
+    """Train all unfinished runs of the stage's recipe on ``stage.devices`` devices of this machine.
+
+    One bar follows the leading process. Raises BookError with the last lines of the process that failed; the others are
+    stopped then, and also when no figure has changed for ``training.hang_minutes`` or this process is interrupted.
+    """
+    folder = stage.folder / "training" / "devices"
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.*"):
+        old.unlink()
+    recipe, mirror = folder / "recipe.yaml", Mirror(folder / "progress.json")
+    write_json_atomic(recipe, stage.recipe.as_dict())  # JSON is YAML, too
+    command = [sys.executable, "-m", "mindspore.parallel.cluster.run"]
+    command += [f"--worker_num={stage.devices}", f"--local_worker_num={stage.devices}", "--master_addr=127.0.0.1"]
+    command += [f"--master_port={_free_port()}", f"--log_dir={folder}", "--join=True", "python", "-m", PROGRAM]
+    command += [stage.recipe.chapter, str(recipe), "--data-root", str(stage.data_root), "--device", stage.device]
+    command += ["--work-root", str(stage.work_root), "--workers", str(max(1, stage.workers // stage.devices))]
+    hang = stage.recipe.training.hang_minutes * 60
+
+    def follow() -> None:
+        mirror.look()
+        if time.monotonic() - mirror.changed > hang:
+            raise TimeoutError(f"no figure has changed for {hang / 60:g} minutes (training.hang_minutes)")
+
+    log = folder / "msrun.log"
+    try:
+        status = run_logged(command, folder, log, environment=_environment(folder, mirror.file), tick=follow)
+        if status:
+            raise BookError(f"training on {stage.devices} devices failed. {_failure(folder)}")
+    except TimeoutError as error:
+        raise BookError(f"training on {stage.devices} devices was stopped: {error}. {_failure(folder)}") from error
+    finally:
+        mirror.close()
+        _stop(folder)
+
+
+def announce() -> None:
+    """In a process that `train_on_devices` has started: say who it is, and end with the process that follows it."""
+    launcher, folder = os.environ.get(_LAUNCHER), os.environ.get(_FOLDER)
+    if launcher is None or folder is None:
+        return
+    rank = "scheduler" if os.environ.get("MS_ROLE") == "MS_SCHED" else os.environ.get("RANK_ID", "0")
+    if rank != "0":
+        os.environ[MIRROR] = "none"
+    write_text_atomic(Path(folder) / f"{rank}.pid", str(os.getpid()))
+    threading.Thread(target=_end_with, args=(int(launcher),), daemon=True).start()
+
+
+def _end_with(launcher: int) -> None:
+    """A notebook that is killed cannot stop what it has started."""
+    while Path(f"/proc/{launcher}").exists():
+        time.sleep(1)
+    os._exit(1)
+
+
+def _environment(folder: Path, mirror: Path) -> dict[str, str]:
+    """What the processes inherit. msrun starts ``python`` from the PATH: let it be this one."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    return {MIRROR: str(mirror), _FOLDER: str(folder), _LAUNCHER: str(os.getpid()), "PATH": path}
+
+
+def _stop(folder: Path) -> None:
+    """End the processes that are still there: msrun gives each a session of its own, out of reach of a signal to it."""
+    for file in folder.glob("*.pid"):
+        pid = int(file.read_text())
+        with contextlib.suppress(OSError):
+            # The number may belong to another process by now.
+            if PROGRAM.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(pid, signal.SIGKILL)
+        file.unlink(missing_ok=True)
+
+
+def _failure(folder: Path) -> str:
+    """The last lines of the process that failed: of those with an error, the one that wrote it first."""
+    logs = sorted(folder.glob("worker_*.log"), key=lambda path: path.stat().st_mtime)
+    failed = [path for path in logs if re.search(r"^(Traceback|\S*Error\b)", _text(path), re.MULTILINE)]
+    log = next(iter(failed or logs), folder / "msrun.log")
+    kept = [line for line in _text(log).splitlines() if not re.match(r"\[(INFO|WARNING)\]", line)]
+    lines = "\n".join(f"  {line}" for line in kept[-LAST_LINES:])
+    return f"Last lines of {shown(log)}:\n{lines or '  (it has written nothing)'}"
+
+
+def _text(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        return path.read_text(encoding="utf-8", errors="replace")
+    return ""
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])

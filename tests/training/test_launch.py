@@ -1,0 +1,97 @@
+"""Training on two devices (CPU processes): the same result as on one, and clear words when a process fails."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import numpy as np
+import pytest
+
+from actionbook.core.errors import BookError
+from actionbook.core.schema import merge
+from actionbook.core.workspace import Stage
+from actionbook.datasets.index import read_index
+from actionbook.evaluation.predict import predict_test
+from actionbook.training import launch
+from actionbook.training.launch import train_on_devices
+from actionbook.training.runs import train_runs
+
+Open = Callable[..., Stage]
+
+# Batch norm of all but the classifier is frozen: elsewhere each device normalises by its own half of a batch.
+RECIPE: dict[str, Any] = {
+    "model": {"name": "mobilenetv2_3d", "options": {"width": 0.2, "dropout": 0.5}},
+    "training": {"epochs": 2, "batch_size": 4, "lr": 0.05, "trainable": ["classifier"], "checkpoint_steps": 1},
+}
+
+
+def ready(open_stage: Open, devices: int, batch_size: int = 4) -> Stage:
+    """A stage whose data is prepared, in a workspace of its own."""
+    stage = open_stage(f"work{devices}", **merge(RECIPE, {"training": {"batch_size": batch_size}}))
+    stage.workspace.write_stage("01_data", {"recipe_sections": {"data": stage._digest("data")}, "results": {}})
+    stage.devices = devices
+    return stage
+
+
+def processes() -> set[str]:
+    """Command lines of the processes that train."""
+    lines = set()
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = file.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if launch.PROGRAM in line and "pytest" not in line:
+            lines.add(line)
+    return lines
+
+
+def test_two_devices_killed_and_resumed_end_with_the_weights_and_logits_of_one(tiny_stage: Open) -> None:
+    one, two = ready(tiny_stage, 1), ready(tiny_stage, 2)
+    (single,) = train_runs(one)
+    expected = {p.name: p.asnumpy().copy() for p in single.network.get_parameters()}
+    logits = predict_test(single.network, one, read_index(one.index_file)).logits
+
+    def kill_rank_1_after_the_first_checkpoint() -> None:
+        while not list(two.folder.glob("training/clip-*/state.ckpt")):
+            time.sleep(0.02)
+        os.kill(int((two.folder / "training" / "devices" / "1.pid").read_text()), signal.SIGKILL)
+
+    Thread(target=kill_rank_1_after_the_first_checkpoint, daemon=True).start()
+    with pytest.raises(BookError, match=r"^training on 2 devices failed\. Last lines of .*worker_\d\.log"):
+        train_on_devices(two)
+    assert not processes()
+    assert not list(two.folder.glob("training/clip-*/done.json"))
+
+    (double,) = train_runs(two)
+    assert double.folder.name != single.folder.name
+    found = {p.name: p.asnumpy() for p in double.network.get_parameters()}
+    assert (expected["classifier.1.weight"] != 0).any()
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=0, atol=1e-5, err_msg=name)
+    np.testing.assert_allclose(double.log.loss, single.log.loss, atol=1e-5)
+    # Each process has classified its share of the test clips; all that is left is to put them together.
+    assert len(list(two.folder.glob("predictions/*/part-*.npy"))) == 1
+    np.testing.assert_allclose(predict_test(double.network, two, read_index(two.index_file)).logits, logits, atol=1e-4)
+
+
+def test_the_words_of_the_process_that_failed(tiny_stage: Open) -> None:
+    stage = ready(tiny_stage, 2, batch_size=3)
+    with pytest.raises(BookError, match=r"batch_size 3 is not a multiple of the 2 devices"):
+        train_on_devices(stage)
+    assert not processes()
+
+
+def test_a_training_that_hangs_is_stopped(tiny_stage: Open) -> None:
+    stage = ready(tiny_stage, 2)
+    training = stage.recipe.training.model_copy(update={"hang_minutes": 1 / 60})  # less than a process needs to start
+    stage.recipe = stage.recipe.model_copy(update={"training": training})
+    with pytest.raises(BookError, match=r"was stopped: no figure has changed for 0\.016\d* minutes .*hang_minutes"):
+        train_on_devices(stage)
+    assert not processes()
