@@ -7,6 +7,9 @@ SHELL := bash
 # A new chapter is one more word here: its five notebooks lie in notebooks/<chapter>/.
 CHAPTERS := efficient3d i3d
 
+# Chapters run side by side: most of a small training is compiling, which takes one core. JOBS=1 runs one after the other.
+JOBS ?= $(words $(CHAPTERS))
+
 PYTHON ?= python3.11
 PY     := .venv/bin/python
 INSTALLED := .venv/.installed
@@ -35,7 +38,8 @@ $(INSTALLED): requirements.txt pyproject.toml
 	@GLOG_v=3 $(PY) -c 'import actionbook, mindspore, matplotlib.font_manager' || { echo "MindSpore does not load on this machine: the last line above says why" >&2; exit 1; }
 	@touch $@
 
-book: notebooks ## run what is stale and render the book into _build/html
+book: $(INSTALLED) ## run what is stale and render the book into _build/html
+	@$(MAKE) --no-print-directory --jobs=$(JOBS) notebooks
 	$(PY) -m actionbook.results.pages
 	.venv/bin/jupyter-book build . --config _config.yml --toc book/_toc.yml --path-output . --all -W -n --keep-going --quiet
 	@echo "The book is ready: open $(CURDIR)/_build/html/index.html"
@@ -44,7 +48,11 @@ notebooks: ## run the notebooks that are stale, chapter by chapter
 test: $(INSTALLED) ## run the tests, then every notebook's cells against the outputs it was committed with
 	$(PY) -m pytest -n 2 --dist loadfile tests
 	rm -rf _build/test-work
-	ACTIONBOOK_WORK=$(CURDIR)/_build/test-work $(PY) -m pytest -p no:xdist --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg --nbval-cell-timeout 1200 notebooks
+	@$(MAKE) --no-print-directory --jobs=$(JOBS) $(CHAPTERS:%=nbval-%)
+
+# A chapter's notebooks in their order, in a workspace of their own; your own video needs the first chapter's network.
+nbval-%:
+	ACTIONBOOK_WORK=$(CURDIR)/_build/test-work $(PY) -m pytest -p no:xdist -p no:cacheprovider --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg --nbval-cell-timeout 1200 notebooks/$* $(if $(filter $(firstword $(CHAPTERS)),$*),notebooks/your_own_video.ipynb)
 
 check: $(INSTALLED) ## lint, types, pairs of notebooks, citation file
 	$(PY) -m ruff check .
@@ -87,8 +95,11 @@ $(call stage,$(1),02_architecture,01_data)
 $(call stage,$(1),03_training,02_architecture)
 $(call stage,$(1),04_conversion,03_training)
 $(call stage,$(1),05_accuracy,04_conversion)
+# Conversion measures throughput: it waits for the trainings of all chapters and for the conversion before it.
+$(STAMPS)/$(1)/04_conversion.done: | $(CHAPTERS:%=$(STAMPS)/%/03_training.done) $(patsubst %,$(STAMPS)/%/04_conversion.done,$(2))
 endef
-$(foreach name,$(CHAPTERS),$(eval $(call chapter,$(name))))
+before = $(if $(filter $(1),$(firstword $(2))),$(3),$(call before,$(1),$(wordlist 2,$(words $(2)),$(2)),$(firstword $(2))))
+$(foreach name,$(CHAPTERS),$(eval $(call chapter,$(name),$(call before,$(name),$(CHAPTERS)))))
 
 # Notebooks beside the stages: a page on published figures, and your own video, which the first chapter's network classifies.
 notebooks: $(STAMPS)/i3d/published_numbers.done $(STAMPS)/your_own_video.done

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import stat
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from actionbook.core import files
 from actionbook.core.files import (
+    STALE_SECONDS,
     atomic_path,
     sha256_file,
     sha256_json,
     sha256_tree,
+    sweep_temporary,
     write_bytes_atomic,
     write_json_atomic,
     write_text_atomic,
@@ -94,3 +101,63 @@ def test_sha256_of_a_tree_hangs_on_names_and_contents(tmp_path: Path) -> None:
     assert digest("two", {"sub/b.py": "2", "a.py": "1"}) == first
     assert digest("three", {"a.py": "2", "sub/b.py": "1"}) != first
     assert digest("four", {"a.py": "1", "sub_b.py": "2"}) != first
+
+
+WRITER = """
+import sys, time
+from actionbook.core.files import atomic_path
+with atomic_path(sys.argv[1]) as temporary:
+    temporary.write_text("half")
+    print("begun", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_what_a_killed_writer_left_is_swept(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WRITER, str(tmp_path / "a.zip")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+        (left,) = tmp_path.iterdir()
+        assert sweep_temporary(tmp_path) == []  # its writer lives
+        process.send_signal(signal.SIGKILL)
+        # Nobody has asked for its status yet: the process number is still taken.
+        stat_file = Path(f"/proc/{process.pid}/stat")
+        while stat_file.exists() and ") Z " not in stat_file.read_text():
+            time.sleep(0.01)
+        assert sweep_temporary(tmp_path) == [left]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_writer_that_is_gone_is_told_from_one_that_lives(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    machine = files._machine()
+    gone = tmp_path / f".tmp-{process.pid}-{machine}-abcdefgh.zip"
+    ours = tmp_path / f".tmp-{os.getpid()}-{machine}-abcdefgh.zip"
+    for path in (gone, ours):
+        path.touch()
+        os.utime(path, (0, 0))  # of this machine no age tells anything
+    assert sweep_temporary(tmp_path) == [gone]
+    assert list(tmp_path.iterdir()) == [ours]
+
+
+def test_of_other_machines_only_old_files_are_swept(tmp_path: Path) -> None:
+    now = time.time()
+    names = [".tmp-1-0123456789ab-abcdefgh.zip", ".tmp-77-x.bin", "kept.zip", ".tmpx"]
+    for name in names:
+        (tmp_path / name).touch()
+    (tmp_path / ".tmp-folder").mkdir()
+    (tmp_path / ".tmp-link").symlink_to("kept.zip")
+    for seconds, swept in ((STALE_SECONDS - 60, []), (STALE_SECONDS + 60, sorted(names[:2]))):
+        for path in (*(tmp_path / name for name in names), tmp_path / ".tmp-folder"):
+            if path.exists():
+                os.utime(path, (now - seconds,) * 2)
+        assert [path.name for path in sweep_temporary(tmp_path)] == swept
+    assert {path.name for path in tmp_path.iterdir()} == {"kept.zip", ".tmpx", ".tmp-folder", ".tmp-link"}
+
+
+def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
+    assert sweep_temporary(tmp_path / "none") == []
+    (tmp_path / "file").touch()
+    assert sweep_temporary(tmp_path / "file") == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from pathlib import Path
@@ -13,9 +14,12 @@ from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_file
 from actionbook.core.manifest import (
     DatasetManifest,
+    NotTheFile,
     Source,
     WeightsManifest,
+    first_seen,
     load_dataset,
+    load_manifest,
     load_weights,
     verify,
 )
@@ -181,3 +185,93 @@ def test_verify_names_the_source_of_a_missing_file(tmp_path: Path) -> None:
     source = Source(name="a.rar", url="https://example.org/a.rar", sha256="0" * 64, status="single")
     with pytest.raises(BookError, match=r"a\.rar: is missing; it is published at https://example\.org/a\.rar"):
         verify(tmp_path / "a.rar", source)
+
+
+@pytest.mark.parametrize("name", ["../a.rar", "/a.rar", "b/../../a.rar", "b\\a.rar", ""])
+def test_names_of_files_stay_below_the_root(name: str) -> None:
+    changes = {"sources": [{"name": name, "status": "tofu"}]}
+    with pytest.raises(BookError, match=r"sources\.0\.name.*expected a path below the root"):
+        validate(DatasetManifest, {**GOOD, **changes}, "made.yaml")
+
+
+@pytest.mark.parametrize("into", ["../a", "/a", "a/../../b", ""])
+def test_folders_of_archives_stay_below_the_root(into: str) -> None:
+    changes = {"sources": [{"name": "a.rar", "status": "tofu", "into": into}]}
+    with pytest.raises(BookError, match=r"sources\.0\.into"):
+        validate(DatasetManifest, {**GOOD, **changes}, "made.yaml")
+
+
+@pytest.mark.parametrize(
+    ("sources", "message"),
+    [
+        ([{"name": "a", "alternative_to": "b"}], "a: alternative_to names 'b'"),
+        ([{"name": "a", "alternative_to": "a"}], "a: alternative_to names 'a'"),
+        (
+            [{"name": "a"}, {"name": "b", "alternative_to": "a"}, {"name": "c", "alternative_to": "b"}],
+            "c: alternative_to names 'b'",
+        ),
+        ([{"name": "a"}, {"name": "a"}], "two sources have the same name"),
+    ],
+)
+def test_alternatives_name_a_source_of_its_own_right(sources: list[dict[str, Any]], message: str) -> None:
+    entries = [{**source, "status": "tofu"} for source in sources]
+    with pytest.raises(BookError, match=message):
+        validate(DatasetManifest, {**GOOD, "sources": entries}, "made.yaml")
+
+
+def test_manifests_of_both_kinds_by_name() -> None:
+    assert load_manifest("ucf101") == load_dataset("ucf101")
+    weights = load_manifest("weights_i3d")
+    assert weights == load_weights("weights_i3d")
+    assert weights.sources == load_weights("weights_i3d").files
+
+
+TOFU = Source(name="lists.zip", url="https://example.org/lists.zip", status="tofu")
+
+
+def test_what_a_file_was_when_first_used_binds(file: Path) -> None:
+    assert first_seen(file) is None
+    digest = verify(file, TOFU)
+    seen = first_seen(file)
+    assert seen is not None
+    assert {key: seen[key] for key in ("bytes", "sha256", "url")} == {"bytes": 3, "sha256": digest, "url": TOFU.url}
+    record = (file.parent / "first_seen.json").read_bytes()
+    assert verify(file, TOFU) == digest
+    file.write_bytes(b"abd")
+    with pytest.raises(NotTheFile, match=rf"lists\.zip: 3 bytes with sha256 .*, but when first used, .* {digest}"):
+        verify(file, TOFU)
+    assert (file.parent / "first_seen.json").read_bytes() == record
+
+
+def test_records_of_several_files_and_of_those_with_a_temporary_name(file: Path) -> None:
+    verify(file, TOFU)
+    part = file.with_name("b.zip.part")
+    part.write_bytes(b"b")
+    with pytest.raises(NotTheFile, match=r"/b\.zip: 1 bytes, the manifest says 2"):
+        verify(part, Source(name="b.zip", bytes=2, status="tofu"), file.with_name("b.zip"))
+    verify(part, Source(name="b.zip", status="tofu"), file.with_name("b.zip"))
+    record = json.loads((file.parent / "first_seen.json").read_text(encoding="utf-8"))
+    assert list(record) == ["b.zip", "lists.zip"]
+
+
+def test_files_with_a_published_digest_leave_no_record(file: Path) -> None:
+    verify(file, Source(name=file.name, sha256=sha256_file(file), status="single"))
+    assert not (file.parent / "first_seen.json").exists()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"lists.zip": 3}', '{"lists.zip": {"bytes": 3}}'])
+def test_a_damaged_record_is_no_leave_to_use_a_file(file: Path, text: str) -> None:
+    (file.parent / "first_seen.json").write_text(text, encoding="utf-8")
+    with pytest.raises(BookError, match=r"first_seen\.json: .*mend it, or delete it") as caught:
+        verify(file, TOFU)
+    assert not isinstance(caught.value, NotTheFile)  # the file itself may well be right
+    assert (file.parent / "first_seen.json").read_text(encoding="utf-8") == text
+
+
+def test_a_record_that_cannot_be_written_names_the_way_out(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only(*_: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("actionbook.core.manifest.write_json_atomic", read_only)
+    with pytest.raises(BookError, match=rf"cannot be written \(Read-only .*`sha256: {sha256_file(file)}` and `status:"):
+        verify(file, TOFU)

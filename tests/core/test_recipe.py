@@ -302,6 +302,44 @@ def test_digests_of_sections_change_with_their_section_only(tmp_path: Path) -> N
     assert plain.sha256() != changed.sha256()
 
 
+def test_digests_know_that_frames_are_given_but_not_where(tmp_path: Path) -> None:
+    def digest(**data: Any) -> str:
+        return Recipe.load(write(tmp_path, SMALL), {"data": data}).sha256("data")
+
+    plain, given = digest(), digest(frames_folder="jpg")
+    assert digest(annotation_json="a.json") == plain  # the index says which videos it names
+    assert digest(frames_folder="/disk/jpg", annotation_json="b.json") == given != plain
+    assert digest(flow_folder="flow") not in (plain, given, digest(frames_folder="jpg", flow_folder="flow"))
+
+
+def test_a_run_on_another_data_set_does_not_look_for_it_in_the_same_folder(tmp_path: Path) -> None:
+    data = {**SMALL["data"], "frames_folder": "jpg", "flow_folder": "flow", "annotation_json": "a.json"}
+    overrides: list[dict[str, Any]] = [
+        {"clips": {"size": 48}},
+        {"data": {"manifest": "mini_ucf101", "split": 2}},
+        {"data": {"manifest": "mini_kinetics400"}},
+        {"data": {"manifest": "mini_kinetics400", "frames_folder": "kinetics"}},
+    ]
+    runs = [{"name": f"r{number}", "overrides": one} for number, one in enumerate(overrides)]
+    recipe = Recipe.load(write(tmp_path, {**SMALL, "data": data, "training": {**SMALL["training"], "runs": runs}}))
+    found = [recipe.for_run(run).data for run in recipe.training.runs]
+    assert [(one.frames_folder, one.flow_folder, one.annotation_json) for one in found] == [
+        ("jpg", "flow", "a.json"),
+        ("jpg", "flow", "a.json"),
+        (None, None, None),
+        ("kinetics", None, None),
+    ]
+
+
+@pytest.mark.parametrize("key", ["frames_folder", "flow_folder", "annotation_json"])
+def test_a_run_cannot_take_other_folders_of_the_same_data_set(key: str, tmp_path: Path) -> None:
+    runs = [{"name": "clip"}, {"name": "other", "overrides": {"data": {key: "x"}}}]
+    with pytest.raises(BookError, match=rf"run 'other': data\.{key} is the same in all runs on a data set"):
+        Recipe.load(write(tmp_path, {**SMALL, "training": {**SMALL["training"], "runs": runs}}))
+    with pytest.raises(BookError, match=rf"key 'data\.{key}': expected text"):
+        Recipe.load(write(tmp_path, SMALL), {"data": {key: ""}})
+
+
 def keys_of(data: dict[str, Any], prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """Paths of all keys, except those that are free: a model's options."""
     for key, value in data.items():

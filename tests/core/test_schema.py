@@ -62,12 +62,12 @@ def test_unknown_key_at_the_top_without_a_near_one(tmp_path: Path) -> None:
     [
         ("name: x\ninner: {rate: 1e-3}", ["'inner.rate'", "found '1e-3'", "write 1.0e-3"]),
         ('name: x\ninner: {size: "8"}', ["'inner.size'", "found '8'", "no quotes around numbers"]),
-        ("name: 5", ["'name'", "valid string", "found 5"]),
+        ("name: 5", ["'name'", "expected text", "found 5"]),
         ("name: x\ninner: {size: 1.5}", ["'inner.size'", "found 1.5"]),
-        ("name: x\nflag: 1", ["'flag'", "valid boolean", "found 1"]),
+        ("name: x\nflag: 1", ["'flag'", "expected true or false", "found 1"]),
         ("name: x\ninner: {size: true}", ["'inner.size'", "found True"]),
         ("name: x\ninner: 3", ["'inner'", "found 3"]),
-        ("inner: {size: 1}", ["key 'name' is missing"]),
+        ("inner: {size: 1}", ["key 'name' is missing; expected text"]),
         ("name: 2020-01-01", ["not plain data", "quote dates"]),
     ],
 )
@@ -112,7 +112,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_source_leads_the_message() -> None:
-    with pytest.raises(BookError, match=r"^here: key 'name' is missing$"):
+    with pytest.raises(BookError, match=r"^here: key 'name' is missing; expected text$"):
         validate(Outer, {}, "here")
 
 
@@ -140,3 +140,10 @@ def test_a_mapping_with_another_name_is_replaced_whole() -> None:
 def test_paths_are_shown_relative_to_the_checkout(tmp_path: Path) -> None:
     assert shown(ROOT / "book" / "x.md") == "book/x.md"
     assert shown(tmp_path) == str(tmp_path)
+
+
+def test_an_alias_of_one_value_is_read_and_one_of_many_is_refused() -> None:
+    assert parse_yaml("a: &text word\nb: *text\n", "x.yaml") == {"a": "word", "b": "word"}
+    bomb = "a: &a [1, 2]\nb: &b [*a, *a]\nc: [*b, *b]\n"
+    with pytest.raises(BookError, match=r"(?s)^x\.yaml: is not valid YAML: an alias .*write it out.*line 2"):
+        parse_yaml(bomb, "x.yaml")

@@ -12,6 +12,7 @@ from actionbook.core import workspace as module
 from actionbook.core.errors import BookError
 from actionbook.core.paths import NOTEBOOKS, ROOT
 from actionbook.core.recipe import Recipe
+from actionbook.core.streams import Streams
 from actionbook.core.workspace import PARAMETERS, Stage, Workspace
 
 
@@ -128,6 +129,47 @@ def test_flow_lies_in_a_store_of_its_own_beside_the_frames(parameters: dict[str,
     others = [stage(algorithm="opencv"), stage(bound=12.0), stage(bound=12.5), stage(quality=80)]
     assert len({first.flow_store, *(other.flow_store for other in others)}) == 5
     assert {other.colour_store for other in others} == {first.colour_store}
+
+
+def test_frames_that_others_have_prepared_take_the_stores_place(parameters: dict[str, Any], tmp_path: Path) -> None:
+    def stage(**data: Any) -> Stage:
+        own = {"recipe": "ucf101_rgb", "data_root": str(tmp_path / "data"), "overrides": {"data": data}}
+        return Stage.open("i3d", "01_data", parameters | own)
+
+    root, frames = tmp_path.resolve(), tmp_path.resolve() / "work_of_others"
+    plain = stage()
+    assert (plain.frames_folder, plain.flow_folder, plain.annotation_json) == (None, None, None)
+    given = stage(frames_folder="../work_of_others/jpg", flow_folder=str(frames / "flow"), annotation_json="a.json")
+    assert given.frames_folder == given.colour_store == given.frame_store == frames / "jpg"
+    assert given.flow_folder == given.flow_store == frames / "flow"
+    assert given.annotation_json == root / "data" / "a.json"
+    assert given.index_file == plain.index_file
+    # Flow that the book computes never lies among the files of others, nor that of two folders in one place.
+    own = [stage(frames_folder=name).flow_store for name in ("jpg", "jpg2", str(tmp_path / "data" / "jpg"))]
+    assert {path.parent for path in own} == {root / "frames"}
+    assert own[0] == own[2] != own[1]
+    assert own[0] != plain.flow_store
+    assert stage(flow_folder="flow").colour_store == plain.colour_store
+
+
+def test_another_folder_of_frames_asks_for_its_index_first(parameters: dict[str, Any]) -> None:
+    def stage(folder: str | None) -> Stage:
+        return Stage.open("efficient3d", "01_data", parameters | {"overrides": {"data": {"frames_folder": folder}}})
+
+    stage("a").finish({"videos": 3})
+    assert stage("a").require("01_data", "data") == {"videos": 3}
+    for other in ("b", None):
+        with pytest.raises(BookError, match="01_data ran with another 'data' section"):
+            stage(other).require("01_data", "data")
+    # Trainings go by what is in the folder, not by where it lies: a move costs none of them.
+    assert stage("a").recipe.sha256() == stage("b").recipe.sha256() != stage(None).recipe.sha256()
+
+
+def test_streams_pass_on_parameters_of_a_notebooks_own(parameters: dict[str, Any]) -> None:
+    own = parameters | {"modality": "joint", "scheduler": None}
+    assert len(Streams.open("i3d", "01_data", own, extra=("scheduler",)).all) == 3
+    with pytest.raises(BookError, match="unknown parameter 'scheduler'"):
+        Streams.open("i3d", "01_data", own)
 
 
 def test_every_data_set_and_split_has_an_index_of_its_own(parameters: dict[str, Any]) -> None:

@@ -101,6 +101,63 @@ def test_indexes_that_cannot_be_written(table: pd.DataFrame, message: str, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
+def test_efficient3dcnns_form_byte_for_byte(tmp_path: Path) -> None:
+    """As json.dump writes it: one line, no end of line, names beyond ASCII escaped, in the index's order."""
+    table = pd.concat([index("v_b", "v_a", frames=0), index("行", label="riding a bike", target=1, subset="test")])
+    write_annotation_json(table, CLASSES, tmp_path / "ucf101_01.json", style="efficient3d")
+    assert (tmp_path / "ucf101_01.json").read_bytes() == (
+        b'{"labels": ["golf", "riding a bike", "swing_baseball"], "database": {'
+        b'"v_b": {"subset": "training", "annotations": {"label": "golf"}}, '
+        b'"v_a": {"subset": "training", "annotations": {"label": "golf"}}, '
+        b'"\\u884c": {"subset": "validation", "annotations": {"label": "riding a bike"}}}}'
+    )
+    again = read_annotation_json(tmp_path / "ucf101_01.json")
+    pd.testing.assert_frame_equal(again, table.assign(path="", frames=0).reset_index(drop=True))
+
+
+def test_capitals_of_labels_are_the_manifests(tmp_path: Path) -> None:
+    data = json.loads(json.dumps(GOOD).replace('"golf"', '"Golf"'))
+    assert read(tmp_path, data, manifest_of("mini_hmdb51")).label.tolist() == ["golf", "swing_baseball"]
+    assert read(tmp_path, data).label.tolist() == ["Golf", "swing_baseball"]
+    data["database"]["#1_(HD)_golf_0"]["annotations"]["label"] = "GOLF"  # not a label of the file
+    with pytest.raises(BookError, match="'GOLF'"):
+        read(tmp_path, data, manifest_of("mini_hmdb51"))
+
+
+def kinetics(**training: Any) -> dict[str, Any]:
+    validation = {"b_000003_000013.mp4": {"subset": "validation", "annotations": {"label": "golf"}, "n_frames": 7}}
+    return {"labels": list(CLASSES), "database": {"validation": validation, "training": training}}
+
+
+def test_the_form_of_kinetics(tmp_path: Path) -> None:
+    data = kinetics(
+        **{"a_000001_000011.mp4": {"subset": "training", "annotations": {"label": "golf"}, "n_frames": 250}}
+    )
+    assert read(tmp_path, data).drop(columns=["target", "path"]).to_numpy().tolist() == [
+        ["a_000001_000011", "golf", "train", 250],
+        ["b_000003_000013", "golf", "test", 7],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (kinetics(**{"a.mp4": {"subset": "validation"}}), "'a' stands under training, its entry says otherwise"),
+        (kinetics(**{"a.mp4": None}), "'a' stands under training, its entry says otherwise"),
+        (kinetics(b_000003_000013={"subset": "training"}), "'b_000003_000013' stands under training and validation"),
+        (kinetics(a={"subset": "training", "annotations": {"label": "golf"}, "n_frames": "many"}), "clip 'a' "),
+    ],
+)
+def test_files_of_kinetics_that_contradict_themselves(data: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(BookError, match=message):
+        read(tmp_path, data)
+
+
+def test_a_clip_may_be_called_training(tmp_path: Path) -> None:
+    data = {"labels": ["golf"], "database": {"training": {"subset": "training", "annotations": {"label": "golf"}}}}
+    assert read(tmp_path, data).video.tolist() == ["training"]
+
+
 def test_segments_are_optional(tmp_path: Path) -> None:
     data = {"labels": ["golf"], "database": {"a": {"subset": "training", "annotations": {"label": "golf"}}}}
     assert read(tmp_path, data).to_numpy().tolist() == [["a", "golf", 0, "train", "", 0]]

@@ -6,7 +6,7 @@ import pytest
 
 from actionbook.core.paths import NOTEBOOKS
 from actionbook.core.recipe import Recipe, Training
-from actionbook.training.schedule import step_rate, step_rates
+from actionbook.training.schedule import batch_rate, step_rate, step_rates
 
 ORIGINAL = Training(epochs=250, batch_size=128, lr=0.04, lr_steps=(40, 55, 65, 70, 200, 250))
 
@@ -29,6 +29,15 @@ def test_rates_of_all_steps() -> None:
 def test_warming_up_rises_to_the_planned_rate() -> None:
     training = Training(epochs=3, batch_size=1, lr=0.8, lr_steps=(2,), warmup_epochs=1)
     assert step_rates(training, 4) == pytest.approx([0.2, 0.4, 0.6, 0.8, 0.8, 0.8, 0.8, 0.8, 0.08, 0.08, 0.08, 0.08])
+
+
+def test_rates_change_with_the_batch_in_proportion() -> None:
+    training = Training(
+        epochs=4, batch_size=64, reference_batch=256, lr=0.4, lr_steps=(1,), lr_restarts=((2, 0.2),), warmup_epochs=1
+    )
+    assert batch_rate(training) == pytest.approx(0.1)
+    assert step_rates(training, 2) == pytest.approx([0.05, 0.1, 0.01, 0.01, 0.05, 0.05, 0.05, 0.05])
+    assert batch_rate(training.model_copy(update={"reference_batch": None})) == 0.4
 
 
 def test_a_restart_sets_the_rate_anew_and_later_steps_go_on_from_there() -> None:

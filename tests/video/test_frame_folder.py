@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from actionbook.video.frame_folder import FrameFolder, open_frames
+from actionbook.video.frame_folder import FrameFolder, frames_path, open_frames
 from actionbook.video.store import FrameStore, StoreError, StoreInfo, unpacked, write_store
 
 INFO = StoreInfo(source="v.avi", source_bytes=1, fps=25.0, height=24, quality=95, ffmpeg="libavcodec 1")
@@ -71,7 +71,7 @@ def test_an_unpacked_store_reads_as_the_store(tmp_path: Path, names: list[str]) 
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ([], "holds no image_00001.jpg or image_00001x.jpg"),
+        ([], r"holds no image_00001.jpg or image_00001x.jpg \(the original scripts leave an empty folder"),
         (["image_00002.jpg"], "image_00001.jpg is missing, the last frame is 2"),
         (["image_00000.jpg", "image_00001.jpg", "image_00003.jpg"], "image_00002.jpg is missing"),
         ([*colour(3), "image_00007.jpg"], "image_00004.jpg is missing, the last frame is 7"),
@@ -93,6 +93,10 @@ def test_gaps_are_named(tmp_path: Path, names: list[str], message: str) -> None:
     [
         ("6", "n_frames says 6, the last frame is image_00005"),
         ("4", "n_frames says 4, the last frame is image_00005"),
+        ("6", "image_00006 is the first that is missing: make both again"),
+        ("4", "the highest number is meant: make it again"),
+        ("4.5", "n_frames: expected a whole number .*4.5"),
+        ("inf", "n_frames: expected a whole number"),
         ("many", "n_frames: expected a whole number"),
         ("", "n_frames: expected a whole number"),
     ],
@@ -132,3 +136,36 @@ def test_the_store_goes_before_the_folder(tmp_path: Path) -> None:
     with open_frames(path) as frames:
         assert isinstance(frames, FrameStore)
         assert len(frames) == 1
+
+
+def test_n_frames_may_be_written_as_the_scripts_read_it(tmp_path: Path) -> None:
+    folder = write(tmp_path / "v", colour(3))
+    (folder / "n_frames").write_text("3.0\n")
+    assert len(FrameFolder(folder)) == 3
+
+
+@pytest.mark.parametrize("own", ["A/v_HandStand", "A/v_handstand", "a/v_HANDSTAND"])
+def test_capitals_of_folders_do_not_matter(tmp_path: Path, own: str) -> None:
+    folder = write(tmp_path / own, colour(2))
+    path = tmp_path / "A" / "v_HandStand.zip"
+    assert frames_path(path) == folder
+    with open_frames(path) as frames:
+        assert isinstance(frames, FrameFolder)
+
+
+def test_the_exact_folder_goes_before_others_and_two_others_are_none(tmp_path: Path) -> None:
+    for number, name in enumerate(["v_A", "v_a", "V_A"], start=1):
+        write(tmp_path / "c" / name, colour(number))
+    assert [len(open_frames(tmp_path / "c" / f"{name}.zip")) for name in ("v_A", "v_a", "V_A")] == [1, 2, 3]
+    path = tmp_path / "c" / "V_a.zip"
+    assert frames_path(path) == path
+    with pytest.raises(StoreError, match=r"V_a\.zip: cannot be read"):
+        open_frames(path)
+
+
+def test_sizes(tmp_path: Path) -> None:
+    folder = write(tmp_path / "v", flow(2))
+    (folder / "image_00002y.jpg").write_bytes(b"12345")
+    sizes = FrameFolder(folder).sizes()
+    assert sorted(sizes) == flow(2)
+    assert sizes["image_00002y.jpg"] == 5

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import pandas as pd
 import pytest
 
 from actionbook.core.errors import BookError
+from actionbook.core.files import atomic_path
 from actionbook.core.recipe import Frames
 from actionbook.datasets.figures import write_avi
 from actionbook.video import parallel
@@ -71,7 +75,7 @@ def test_a_second_run_decodes_nothing(
     first = prepare(jobs, SETTINGS, scheduler=scheduler)
     assert sorted(decodings) == [path.name for path in videos]
     times = [job.store.stat().st_mtime_ns for job in jobs]
-    monkeypatch.setattr(parallel, "_client", None)  # not even a cluster is started
+    monkeypatch.setattr(parallel, "cluster_client", None)  # not even a cluster is started
     second = prepare(jobs, SETTINGS, scheduler=scheduler)
     pd.testing.assert_frame_equal(first, second)
     assert len(decodings) == 4
@@ -154,7 +158,7 @@ def test_the_recipe_decides_how_many_may_fail(
     jobs, settings = jobs_of([*videos, broken], tmp_path / "store"), SETTINGS.model_copy(update={"max_failed": allowed})
     if fails:
         with pytest.raises(
-            BookError, match=r"1 of 5 videos could not be prepared, .*max_failed\):\n.*broken\.avi: cannot"
+            BookError, match=r"1 of 5 videos could not be prepared, .*max_failed\) allows .*:\n.*broken\.avi: cannot"
         ):
             prepare(jobs, settings, scheduler=scheduler)
     else:
@@ -167,5 +171,100 @@ def test_the_recipe_decides_how_many_may_fail(
 
 def test_nothing_to_do() -> None:
     table = prepare([], SETTINGS)
-    assert list(table.columns) == ["video", "frames", "bytes", "error"]
+    assert list(table.columns) == ["video", "frames", "bytes", "error", "note"]
     assert len(table) == 0
+
+
+@pytest.mark.parametrize("max_failed", [0.0, 0.5])
+def test_failures_are_written_whether_or_not_they_are_allowed(
+    videos: list[Path], tmp_path: Path, scheduler: str, max_failed: float
+) -> None:
+    broken, report = tmp_path / 'broken, "1".avi', tmp_path / "run" / "failures.csv"
+    broken.write_text("no video")
+    jobs, settings = (
+        jobs_of([videos[0], broken], tmp_path / "store"),
+        SETTINGS.model_copy(update={"max_failed": max_failed}),
+    )
+    if max_failed:
+        prepare(jobs, settings, scheduler=scheduler, report=report)
+    else:
+        with pytest.raises(BookError, match=r"all of them are listed in .*failures\.csv"):
+            prepare(jobs, settings, scheduler=scheduler, report=report)
+    (row,) = pd.read_csv(report, keep_default_na=False).to_dict("records")
+    assert list(row) == ["video", "file", "reason", "note"]
+    assert (row["video"], row["file"], row["note"]) == (broken.stem, str(broken), "")
+    assert row["reason"].startswith(f"{broken}: cannot be opened as a video (Invalid data found")
+    prepare(jobs[:1], settings, scheduler=scheduler, report=report)
+    assert report.read_text() == "video,file,reason,note\n"
+    assert list(report.parent.iterdir()) == [report]
+
+
+@pytest.mark.parametrize("field", ["video", "store"])
+def test_two_videos_of_one_name_or_store_are_refused(videos: list[Path], tmp_path: Path, field: str) -> None:
+    jobs = jobs_of(videos[:2], tmp_path)
+    jobs[1] = replace(jobs[1], **{field: getattr(jobs[0], field)})
+    with pytest.raises(BookError, match="more than one video; give each its own"):
+        prepare(jobs, SETTINGS)
+
+
+def test_a_job_that_raises_or_cannot_be_sent_is_a_row(
+    videos: list[Path], tmp_path: Path, scheduler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(path: Path, *settings: Any) -> Iterator[bytes]:
+        raise MemoryError("too large")
+
+    class Locked(Job):
+        def __reduce__(self) -> str:
+            raise TypeError("cannot pickle")
+
+    jobs: list[Job] = jobs_of(videos[:2], tmp_path)
+    jobs[0] = Locked("locked", videos[0], tmp_path / "locked.zip")
+    monkeypatch.setattr(module, "jpegs", broken)
+    table = prepare(jobs, SETTINGS.model_copy(update={"max_failed": 1.0}), scheduler=scheduler)
+    assert table.frames.tolist() == [0, 0]
+    assert table.error[0].startswith(f"{videos[0]}: cannot be sent to a worker")
+    assert table.error[1] == f"{videos[1]}: MemoryError: too large"
+
+
+def test_a_video_that_is_cut_off_is_a_failure_until_that_is_allowed(tmp_path: Path, picture: Picture) -> None:
+    source = tmp_path / "cut.avi"
+    write_avi(source, picture(40, 64, 48), width=64, height=48, quantiser=2)
+    content = source.read_bytes()
+    source.write_bytes(content[: (content.index(b"movi") + len(content)) // 2])  # half of the frames
+    job = Job("cut", source, tmp_path / "store" / "cut.zip")
+    failed = prepare_video(job, SETTINGS)
+    assert re.search(r"cut\.avi: FFmpeg decoded \d+ frames .* header says 40: the file is cut off", failed.error)
+    assert list(job.store.parent.iterdir()) == []
+    lenient = SETTINGS.model_copy(update={"min_decoded": 0.0})
+    result = prepare_video(job, lenient)
+    assert 5 < result.frames < 36
+    assert result.note.startswith(f"the header says 40 frames, {result.frames} were decoded")
+    # The remark is kept with the frames, and so is what the stricter recipe needs to know.
+    assert already_prepared(job, lenient) == result
+    assert already_prepared(job, SETTINGS) is None
+
+
+def test_a_header_that_is_off_by_a_few_is_a_note(tmp_path: Path, picture: Picture) -> None:
+    source = tmp_path / "v.avi"
+    write_avi(source, picture(40, 64, 48), width=64, height=48)
+    content = bytearray(source.read_bytes())
+    for name, offset in ((b"avih", 8 + 16), (b"strh", 8 + 32)):  # where AVI counts frames
+        start = content.index(name) + offset
+        assert int.from_bytes(content[start : start + 4], "little") == 40
+        content[start : start + 4] = (42).to_bytes(4, "little")
+    source.write_bytes(content)
+    job = Job("v", source, tmp_path / "v.zip")
+    result = prepare_video(job, SETTINGS)
+    assert (result.frames, result.error) == (40, "")
+    assert result.note == "the header says 42 frames, 40 were decoded"
+    assert already_prepared(job, SETTINGS) == result
+    assert already_prepared(job, SETTINGS.model_copy(update={"min_decoded": 0.96})) is None
+
+
+def test_leftovers_are_swept_and_writers_that_live_are_not(videos: list[Path], tmp_path: Path, scheduler: str) -> None:
+    with atomic_path(tmp_path / "other.zip") as living:
+        left = tmp_path / living.name.replace(str(os.getpid()), str(2**22 + 1))  # beyond Linux' largest process number
+        left.write_text("half")
+        prepare(jobs_of(videos[:1], tmp_path), SETTINGS, scheduler=scheduler)
+        assert living.exists()
+        assert not left.exists()

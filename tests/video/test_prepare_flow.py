@@ -60,7 +60,7 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
 def test_the_flow_of_the_stored_frames_is_stored(stores: list[Path], tmp_path: Path, scheduler: str) -> None:
     jobs = jobs_of(stores, tmp_path)
     table = prepare_flow(jobs, SETTINGS, scheduler=scheduler)
-    assert list(table.columns) == ["video", "frames", "bytes", "error"]
+    assert list(table.columns) == ["video", "frames", "bytes", "error", "note"]
     assert table.video.tolist() == ["v0", "v1", "v2"]
     assert table.frames.tolist() == [3, 4, 5]
     assert table.bytes.tolist() == [job.store.stat().st_size for job in jobs]
@@ -86,7 +86,7 @@ def test_a_second_run_computes_nothing(
     jobs = jobs_of(stores, tmp_path)
     first = prepare_flow(jobs, SETTINGS, scheduler=scheduler)
     assert len(computed) == 2 + 3 + 4
-    monkeypatch.setattr(parallel, "_client", None)  # not even a cluster is started
+    monkeypatch.setattr(parallel, "cluster_client", None)  # not even a cluster is started
     pd.testing.assert_frame_equal(first, prepare_flow(jobs, SETTINGS, scheduler=scheduler))
     assert len(computed) == 9
 
@@ -153,13 +153,22 @@ def test_failures_are_listed_after_all_others_are_done(
     gone, twice = tmp_path / "gone.zip", tmp_path / "twice.zip"
     prepare_video_flow(FlowJob("v", stores[0], twice), SETTINGS)
     jobs = jobs_of([broken, *stores, gone, twice], tmp_path / "flow")
-    with pytest.raises(BookError, match="flow of 3 of 6 videos could not be computed:\n") as caught:
-        prepare_flow(jobs, SETTINGS, scheduler=scheduler)
+    report = tmp_path / "failures.csv"
+    with pytest.raises(
+        BookError, match="3 of 6 videos have frames whose flow could not be computed, max_failed"
+    ) as caught:
+        prepare_flow(jobs, SETTINGS, scheduler=scheduler, report=report)
     broken_line, gone_line, twice_line = str(caught.value).splitlines()[1:]
     assert "broken.zip: is not a whole frame store" in broken_line
     assert "gone.zip: cannot be read" in gone_line
     assert "twice.zip: holds flow already" in twice_line
     assert sorted(path.name for path in (tmp_path / "flow").iterdir()) == [path.name for path in stores]
+    rows = pd.read_csv(report, keep_default_na=False)
+    assert rows.columns.tolist() == ["video", "file", "reason", "note"]
+    assert rows.file.tolist() == [str(broken), str(gone), str(twice)]
+    assert rows.reason.tolist() == [broken_line, gone_line, twice_line]
+    table = prepare_flow(jobs, SETTINGS, scheduler=scheduler, max_failed=0.5)
+    assert table.frames.tolist() == [0, 3, 4, 5, 0, 0]
 
 
 def test_a_damaged_frame_leaves_no_store(tmp_path: Path, stores: list[Path], computed: list[object]) -> None:

@@ -74,7 +74,8 @@ def test_every_layout_carries_every_tensor_there_and_back(network: nn.Cell, layo
 
 
 def test_own_names_are_those_of_mindspore(network: nn.Cell) -> None:
-    assert set(export_state(network, "mindspore")) == {p.name for p in network.get_parameters()}
+    # The state of dropout is no weight.
+    assert set(export_state(network, "mindspore")) == {p.name for p in network.get_parameters()} - {"dropout.mask_key"}
     assert LAYOUTS["mindspore"].original_name("a.bn.bn2d.gamma") == "a.bn.bn2d.gamma"
 
 

@@ -132,6 +132,19 @@ def test_other_number_of_classes(state: State) -> None:
     np.testing.assert_array_equal(after["features.0.0.weight"], state["module.features.0.0.weight"])
 
 
+def test_weights_of_kinetics_600_for_the_classes_of_ucf101(state: State) -> None:
+    """The case of every fine-tuning: the message is the very option to pass."""
+    rng = np.random.default_rng(0)
+    state["module.classifier.1.weight"] = rng.standard_normal((600, 4)).astype(np.float32)
+    state["module.classifier.1.bias"] = np.zeros(600, np.float32)
+    network = Network(num_classes=101)
+    with pytest.raises(WeightsError) as caught:
+        load(network, state)
+    for part in ("trained on 600 classes, the network has 101", "pass skip=('classifier.1',)", "num_classes=600"):
+        assert part in str(caught.value)
+    assert len(load(network, state, skip=("classifier.1",)).loaded) == 5
+
+
 def test_skip_names_whole_modules_that_exist(state: State) -> None:
     with pytest.raises(WeightsError, match=r"skip names 'class'.*classifier\.1"):
         load(Network(), state, skip=("class",))

@@ -82,6 +82,12 @@ HOSTILE = {
     "newobj": (b"ccollections\nOrderedDict\nU%c%s\x85\x81.", "NEWOBJ"),
     "newobj_ex": (b"ccollections\nOrderedDict\nU%c%s\x85}\x92.", "NEWOBJ_EX"),
     "extension": (b"U%c%s\x82\x01R.", "EXT1"),
+    "extension of two bytes": (b"U%c%s\x83\x01\x01R.", "EXT2"),
+    "extension of four bytes": (b"U%c%s\x84\x01\x00\x00\x00R.", "EXT4"),
+    "copy registry": (b"ccopyreg\n_reconstructor\n(cposix\nsystem\nU%c%stR.", "copyreg._reconstructor"),
+    "pickle in a pickle": (b"ctorch.storage\n_load_from_bytes\nU%c%s\x85R.", "torch.storage._load_from_bytes"),
+    "buffer outside the stream": (b"U%c%s\x97.", "NEXT_BUFFER"),
+    "doubled top of the stack": (b"U%c%s22.", "DUP"),
     "text persistent id": (b"U%c%sPposix\n.", "PERSID"),
     "call of a string": (b"U%c%s)R.", "REDUCE"),
     "call of a storage type": (b"ctorch\nFloatStorage\nU%c%s\x85R.", "REDUCE"),
@@ -155,6 +161,36 @@ def test_deep_nesting_needs_no_recursion() -> None:
         (made,) = made
         depth += 1
     assert depth == 100_000
+
+
+def test_a_pickle_inside_a_string_stays_a_string() -> None:
+    inner = b"cposix\nsystem\nU\x04true\x85R."
+    assert read(pickle.dumps({"inner": inner}, 4)) == {"inner": inner}
+
+
+def test_open_marks_and_long_stacks_are_damage() -> None:
+    for stream in (b"(" * 100_000, b"N" * 100_000, b"(N" * 50_000 + b"t" * 49_999):
+        with pytest.raises(WeightsError, match="does not end with one object"):
+            read(b"\x80\x02" + stream + b".")
+
+
+def test_a_call_takes_few_arguments() -> None:
+    """Each call copies its arguments, so that one long tuple would be copied as often as a stream repeats the call."""
+    known = {("known", "function"): Function("function", lambda *arguments: len(arguments))}
+    for count in (0, 16, 17, 60_000):
+        stream = io.BytesIO(b"\x80\x02cknown\nfunction\n(" + b"N" * count + b"tR.")
+        if count <= 16:
+            assert read_pickle(stream, known, lambda _: None, "file") == count
+        else:
+            with pytest.raises(WeightsError, match="operation REDUCE does not fit"):
+                read_pickle(stream, known, lambda _: None, "file")
+
+
+def test_devices_have_short_numbers() -> None:
+    assert read(b"\x80\x02ctorch\ndevice\nU\x04cudaK\x03\x86R.") == "cuda:3"
+    assert read(b"\x80\x02ctorch\ndevice\nU\x03cpu\x85R.") == "cpu"
+    with pytest.raises(WeightsError, match="REDUCE"):
+        read(b"\x80\x02ctorch\ndevice\nU\x04cuda\x8a\x09" + b"\x01" * 9 + b"\x86R.")
 
 
 def test_too_many_operations(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,6 +121,75 @@ def test_a_flipped_bit_in_a_tensor_fails_the_checksum(tmp_path: Path) -> None:
         read_torch(tmp_path / "net.pth")
 
 
+def boundaries(content: bytes) -> list[int]:
+    """Where something begins or ends in an archive: local headers, contents, rows of the directory, the end record."""
+    with zipfile.ZipFile(io.BytesIO(content)) as file:
+        places = [file.start_dir, len(content) - 22, len(content)]
+        row = file.start_dir
+        for info in file.infolist():
+            name, extra = struct.unpack("<HH", content[info.header_offset + 26 : info.header_offset + 30])
+            start = info.header_offset + 30 + name + extra
+            places += [info.header_offset, start, start + info.file_size]
+            name, extra, comment = struct.unpack("<HHH", content[row + 28 : row + 34])
+            row += 46 + name + extra + comment
+            places.append(row)
+    return sorted({place + near for place in places for near in (-1, 0, 1)} & set(range(len(content))))
+
+
+@pytest.mark.parametrize("name", ["training.pth", "dtypes.pt"])
+def test_archives_cut_at_every_boundary_are_refused(name: str, tmp_path: Path) -> None:
+    content, path = (DATA / name).read_bytes(), tmp_path / "cut.pth"
+    places = boundaries(content)
+    assert len(places) > 50
+    for place in places:
+        path.write_bytes(content[:place])
+        with pytest.raises(WeightsError, match=r"cut\.pth: .*(damaged|truncated|empty|not a PyTorch)"):
+            read_torch(path)
+
+
+def test_archives_without_their_beginning_are_refused(tmp_path: Path) -> None:
+    """`zipfile` reads an archive behind other bytes; a download that lost its beginning must not pass for whole."""
+    path = tmp_path / "cut.pth"
+    for place in boundaries(ZIPPED)[1:]:
+        path.write_bytes(ZIPPED[place:])
+        with pytest.raises(WeightsError, match=r"cut\.pth: "):
+            read_torch(path)
+
+
+def test_archives_with_64_bit_sizes(tmp_path: Path, tensor_pickle: Callable[..., bytes]) -> None:
+    path = tmp_path / "large.pth"
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in (("made/data.pkl", one_tensor(tensor_pickle)), ("made/data/0", bytes(4) + b"\0\0\x80?")):
+            with file.open(name, "w", force_zip64=True) as record:
+                record.write(content)
+    assert read_torch(path)["w"].tolist() == [0.0, 1.0]
+
+
+NAMES = ("../../data/0", "/etc/passwd", "C:\\data\\0", "..", "0/", "", "0\u202e", "a/../0")
+
+
+@pytest.mark.parametrize("key", NAMES)
+def test_names_that_are_paths_are_only_names(key: str, tmp_path: Path, tensor_pickle: Callable[..., bytes]) -> None:
+    """A storage is looked up among the archive's records, never among the files of the machine."""
+    raw = key.encode()
+    stream = one_tensor(tensor_pickle).replace(b"U\x010", b"X" + struct.pack("<I", len(raw)) + raw)
+    path = tmp_path / "made.pth"
+    for present in (False, True):
+        with zipfile.ZipFile(path, "w") as file:
+            file.writestr("made/data.pkl", stream)
+            file.writestr("../../outside", b"x")
+            if present:
+                entry = zipfile.ZipInfo("x")
+                entry.filename = f"made/data/{key}"
+                file.writestr(entry, b"\0\0\x80?" * 2)
+        if present:
+            assert read_torch(path)["w"].tolist() == [1.0, 1.0]
+        else:
+            with pytest.raises(WeightsError, match="is missing from the archive"):
+                read_torch(path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["made.pth"]
+
+
 def same(path: Path) -> bool:
     """Whether a file reads as the right arrays (True) or is refused (False); anything else fails the test."""
     try:

@@ -42,6 +42,42 @@ def test_every_view_is_indexed_as_pytorch_does_or_refused(axes: list[tuple[int, 
             materialise(view(size, stride, offset), lambda _: STORAGE.tobytes(), "<", "x")
 
 
+@pytest.mark.parametrize(("size", "stride"), [((), ()), ((0,), (1,)), ((3, 0, 2), (0, 2, 1)), ((1, 1), (5, 9))])
+def test_tensors_of_no_axis_and_of_no_element(
+    size: tuple[int, ...], stride: tuple[int, ...], archive: Callable[..., Path], tensor_pickle: Callable[..., bytes]
+) -> None:
+    values = np.array([2.5, 7], "<f4").tobytes()
+    path = archive(b"\x80\x02}U\x01w" + tensor_pickle(size, stride) + b"s.", {"0": values})
+    found = read_torch(path)["w"]
+    assert (found.shape, found.dtype) == (size, np.float32)
+    assert found.ravel().tolist() == [2.5] * found.size
+    found[...] = 1  # its own memory, also where it has no axis
+
+
+KINDS = {
+    b"HalfStorage": np.array([1.5, -2], "<f2"),
+    b"DoubleStorage": np.array([1.5, -2], "<f8"),
+    b"CharStorage": np.array([-128, 127], "<i1"),
+    b"ByteStorage": np.array([0, 255], "<u1"),
+    b"ShortStorage": np.array([-(2**15), 2**15 - 1], "<i2"),
+    b"IntStorage": np.array([-(2**31), 7], "<i4"),
+    b"LongStorage": np.array([-(2**63), 7], "<i8"),
+    b"ComplexFloatStorage": np.array([1 + 2j, -1j], "<c8"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_every_number_type_in_both_byte_orders(
+    kind: bytes, order: str, archive: Callable[..., Path], tensor_pickle: Callable[..., bytes]
+) -> None:
+    values = KINDS[kind]
+    stream = b"\x80\x02}U\x01w" + tensor_pickle((2,), (1,), kind=kind) + b"s."
+    stored = values.astype(values.dtype.newbyteorder(order)).tobytes()
+    found = read_torch(archive(stream, {"0": stored}, byteorder=b"little" if order == "<" else b"big"))["w"]
+    np.testing.assert_array_equal(found, values.astype(values.dtype.newbyteorder("=")), strict=True)
+
+
 BAD_VIEWS = {
     "beyond the end": ((3,), (1,), 0),
     "offset beyond the end": ((1,), (1,), 2),

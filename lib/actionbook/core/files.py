@@ -5,11 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import socket
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+TEMPORARY = ".tmp-"
+"""How the names of files begin that are being written."""
+STALE_SECONDS = 24 * 3600
+"""A temporary file whose writer cannot be asked after is taken for left behind when it has not changed for so long."""
+_WRITER = re.compile(rf"{re.escape(TEMPORARY)}(\d+)-([0-9a-f]{{12}})-")
 
 
 @contextmanager
@@ -17,12 +27,15 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; on success it is renamed to `path`, on an error removed.
 
     A reader therefore sees either the old file or the whole new one, also after SIGKILL
-    (which leaves at most a file whose name starts with ``.tmp-``).
+    (which leaves at most a file whose name starts with ``.tmp-`` and tells the process that wrote it, for
+    `sweep_temporary`).
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: several writers (av, onnx, numpy) choose their format by it.
-    handle, name = tempfile.mkstemp(prefix=f".tmp-{os.getpid()}-", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(
+        prefix=f"{TEMPORARY}{os.getpid()}-{_machine()}-", suffix=path.suffix, dir=path.parent
+    )
     os.close(handle)
     temporary = Path(name)
     try:
@@ -33,6 +46,59 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep_temporary(folder: Path | str) -> list[Path]:
+    """Remove what killed writers left in `folder` (not in folders below it), and return what was removed.
+
+    Only what is surely left behind: a file of `atomic_path` whose process, on this machine and since it was started,
+    is no more; of other machines that share the folder, and of other forms of name, files that have not changed for a
+    day. A folder that does not exist holds nothing. Files that cannot be removed stay.
+    """
+    swept = []
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.name.startswith(TEMPORARY):
+                continue
+            with suppress(OSError):  # its writer may have finished meanwhile, or the folder is not ours to change
+                if entry.is_file(follow_symlinks=False) and _left_behind(entry):
+                    Path(entry.path).unlink()
+                    swept.append(Path(entry.path))
+    return sorted(swept)
+
+
+def _left_behind(entry: os.DirEntry[str]) -> bool:
+    """Whether nobody can be writing the temporary file."""
+    writer = _WRITER.match(entry.name)
+    if writer and writer[2] == _machine():
+        return not _lives(int(writer[1]))
+    return time.time() - entry.stat(follow_symlinks=False).st_mtime > STALE_SECONDS
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # it does, under another user
+        return True
+    # A killed process keeps its number until somebody asks for its status, which in many containers nobody does.
+    with suppress(OSError):
+        return Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] not in {"Z", "X"}
+    return True
+
+
+@cache
+def _machine() -> str:
+    """Twelve digits for the host since its start and the name space of its process numbers.
+
+    Two containers may have one host name and number their processes apart: neither can tell whether the other's lives.
+    """
+    parts = [socket.gethostname()]
+    with suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text())
+        parts.append(str(Path("/proc/self/ns/pid").readlink()))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
 
 def write_bytes_atomic(path: Path | str, data: bytes) -> None:

@@ -16,8 +16,11 @@ from actionbook.core.schema import Strict, merge, parse_yaml, read_yaml, validat
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0)]
+Scale = Annotated[float, Field(gt=0, le=1)]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 Name = Annotated[str, Field(pattern=NAME)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Place = Annotated[str, Field(min_length=1)] | None
 
 
 class Frames(Strict):
@@ -31,6 +34,13 @@ class Frames(Strict):
     """JPEG quality."""
     max_failed: Share = 0.0
     """Preparation fails if more than this share of the videos cannot be decoded."""
+    min_decoded: Share = 0.9
+    """A video with fewer frames than this share of what its header says counts as failed; 0 switches it off.
+
+    A file that was cut off decodes without complaint up to the cut. Headers of whole files may be wrong too, though
+    only by a few frames: those that an encoder left out as unchanged or packed into another, or that lie beyond the
+    last whole packet. A tenth leaves room for them even in clips of a second; what a broken download lacks is more.
+    """
 
 
 class Flow(Strict):
@@ -44,6 +54,10 @@ class Flow(Strict):
     """JPEG quality."""
 
 
+PLACES = ("frames_folder", "flow_folder", "annotation_json")
+"""Keys of `Data` that name what lies on this machine."""
+
+
 class Data(Strict):
     """The data set, by manifest, and which of its splits is used."""
 
@@ -55,6 +69,21 @@ class Data(Strict):
     frames: Frames = Frames()
     flow: Flow = Flow()
     """Used by recipes whose clips are of flow."""
+    frames_folder: Place = None
+    """Frames that the original scripts have made, ``<class>/<video>/image_00001.jpg`` onwards: read where they are, and
+    no video is asked for or prepared. A path below the data root, or anywhere."""
+    flow_folder: Place = None
+    """Their optical flow, ``image_00001x.jpg`` and ``image_00001y.jpg`` onwards, likewise; none is computed."""
+    annotation_json: Place = None
+    """Their annotation file of the split, used in place of the data set's own lists."""
+
+    def deciding(self) -> dict[str, Any]:
+        """What has an influence on results, as plain data: that frames lie in a folder, but not in which one.
+
+        Which videos an annotation file names, and their numbers of frames, the index records.
+        """
+        data = self.model_dump(mode="json", exclude=set(PLACES))
+        return data | {name: "given" for name in PLACES[:2] if getattr(self, name) is not None}
 
 
 class Clips(Strict):
@@ -75,7 +104,7 @@ class Clips(Strict):
     mean: tuple[float, ...] = (114.7748, 107.7354, 99.4750)
     """Of each channel, on the 0..255 scale (the original's "activitynet" mean, RGB)."""
     std: tuple[Rate, ...] = (1.0, 1.0, 1.0)
-    scales: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (1.0, 0.84089641, 0.70710678, 0.59460355, 0.5)
+    scales: Annotated[tuple[Scale, ...], Field(min_length=1)] = (1.0, 0.84089641, 0.70710678, 0.59460355, 0.5)
     """Training crops: side as a share of the frame's shorter side."""
     crop: Literal["random", "corner", "center"] = "random"
     flip: Share = 0.5
@@ -134,8 +163,19 @@ class Run(Strict):
     """One training, repeated for each seed, with its differences from the recipe."""
 
     name: Name
-    seeds: tuple[int, ...] = (1,)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (1,)
     overrides: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Run:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"run {self.name!r}: seeds must differ, found {list(self.seeds)}")
+        inner = self.overrides.get("training")
+        given = [*self.overrides, *(f"training.{key}" for key in inner)] if isinstance(inner, dict) else self.overrides
+        whole = [key for key in ("chapter", "name", "title", "training.runs", "training.result") if key in given]
+        if whole:
+            raise ValueError(f"run {self.name!r}: {', '.join(whole)} belong to the whole recipe, not to overrides")
+        return self
 
 
 class Training(Strict):
@@ -145,6 +185,9 @@ class Training(Strict):
     """0 trains nothing: the initial weights are the result."""
     batch_size: Positive
     """Clips per step over all devices; the learning rate belongs to this number."""
+    reference_batch: Positive | None = None
+    """Clips per step that the rates were chosen for; with another batch_size all rates change in proportion (Goyal et
+    al., arXiv 1706.02677). None: the rates are taken as they are."""
     optimizer: Literal["sgd", "adam"] = "sgd"
     """SGD with momentum and dampening, or Adam with its usual constants (0.9, 0.999, 1e-8)."""
     lr: Rate
@@ -167,6 +210,10 @@ class Training(Strict):
     loss_scale: Rate = 1.0
     checkpoint_epochs: Positive = 1
     """A checkpoint to resume from is written every so many epochs, and at the end."""
+    checkpoint_steps: Positive | None = None
+    """Within an epoch, one is also written every so many steps; None: at the end of epochs only."""
+    hang_minutes: Rate = 30.0
+    """A training on several devices is stopped when none of its figures has changed for so long."""
     keep_epochs: Annotated[int, Field(ge=0)] = 0
     """The networks of this many last epochs are kept, to be compared (the last one always is)."""
     validate_epochs: Positive = 1
@@ -194,7 +241,7 @@ class Training(Strict):
 class Export(Strict):
     """Formats and batch sizes for offline inference."""
 
-    batch_sizes: tuple[Positive, ...] = (1, 4, 8, 16, 32, 64)
+    batch_sizes: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1, 4, 8, 16, 32, 64)
     """Batch sizes whose throughput is measured."""
     inference_batch: Positive = 16
     """Clips in one .bin file (the original port's default)."""
@@ -217,7 +264,6 @@ class Evaluation(Strict):
     """Frames of a tested clip, if others than in training; shorter videos are repeated from their start."""
     compare_frames: tuple[Positive, ...] = ()
     """Further numbers of frames whose accuracy is shown beside the reported one."""
-    topk: tuple[Positive, ...] = (1, 5)
     pool: Literal["softmax_mean", "logit_mean"] = "softmax_mean"
     """How the clips of a video become one prediction."""
     skip_last_video: bool = False
@@ -267,10 +313,19 @@ class Recipe(Strict):
         return recipe
 
     def for_run(self, run: Run, source: str | None = None) -> Recipe:
-        """This recipe as `run` changes it, with that run as its only one."""
+        """This recipe as `run` changes it, with that run as its only one.
+
+        A run on another data set does not look for it in this one's folders of frames. Raises BookError if a run names
+        other folders for the same data set, which has one index.
+        """
         only = {"training": {"runs": [{"name": run.name, "seeds": list(run.seeds)}], "result": None}}
-        data = merge(merge(self.as_dict(), run.overrides), only)
-        return validate(type(self), data, f"{source or self.name}, run {run.name!r}")
+        base, changes, where = self.as_dict(), run.overrides.get("data"), f"{source or self.name}, run {run.name!r}"
+        if isinstance(changes, dict):
+            if changes.get("manifest", self.data.manifest) != self.data.manifest:
+                base = merge(base, {"data": dict.fromkeys(PLACES)})
+            elif named := sorted(set(PLACES) & set(changes)):
+                raise BookError(f"{where}: data.{named[0]} is the same in all runs on a data set; name it in data")
+        return validate(type(self), merge(merge(base, run.overrides), only), where)
 
     @property
     def main_run(self) -> Run:
@@ -293,8 +348,8 @@ class Recipe(Strict):
         return self.model_dump(mode="json")
 
     def sha256(self, *sections: str) -> str:
-        """Digest of the complete recipe, or of the named sections only."""
-        data = self.as_dict()
+        """Digest of the complete recipe, or of the named sections only, wherever the data lies (`Data.deciding`)."""
+        data = self.as_dict() | {"data": self.data.deciding()}
         return sha256_json({key: data[key] for key in sections} if sections else data)
 
 

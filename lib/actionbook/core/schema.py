@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import inspect
 import json
+import types
 import typing
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from actionbook.core.errors import BookError
 from actionbook.core.paths import shown
@@ -25,17 +27,40 @@ class Strict(BaseModel):
 Schema = TypeVar("Schema", bound=Strict)
 
 
+DEEPEST = 50
+"""Levels of a YAML file; recipes have six. A limit of our own, before Python's is reached somewhere."""
+
+
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader, but a key given twice is an error (YAML says so; PyYAML keeps the last one silently)."""
+
+    level = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self.level += 1
+        if self.level > DEEPEST:
+            mark = self.peek_event().start_mark
+            raise yaml.composer.ComposerError(None, None, f"nested deeper than {DEEPEST} levels", mark)
+        alias = self.check_event(yaml.AliasEvent)
+        node = super().compose_node(parent, index)
+        if alias and not isinstance(node, yaml.ScalarNode):  # a few of them, nested, would fill any memory
+            mark = self.peek_event().start_mark
+            raise yaml.composer.ComposerError(None, None, "an alias (*) of more than one value; write it out", mark)
+        self.level -= 1
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is not text", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} is not text; quote it", key_node.start_mark
+                )
             if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} stands twice; keep one", key_node.start_mark
+                )
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -56,7 +81,7 @@ def parse_yaml(text: str, source: str) -> dict[str, Any]:
     """One mapping from YAML text. Raises BookError that begins with `source`, and names the line where it can."""
     try:
         data = _Loader(text).get_single_data()
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # PyYAML lets the errors of dates and numbers pass through
         raise BookError(f"{source}: is not valid YAML: {error}") from error
     if not isinstance(data, dict):
         raise BookError(
@@ -70,10 +95,13 @@ def validate(schema: type[Schema], data: dict[str, Any], source: str) -> Schema:
     try:
         # JSON mode is strict about scalars and still takes a list where a tuple is declared.
         return schema.model_validate_json(json.dumps(data), strict=True)
-    except TypeError as error:
-        raise BookError(f"{source}: holds a value that is not plain data ({error}); quote dates as text") from error
-    except ValidationError as error:
-        lines = [f"{source}: {_explain(schema, item)}" for item in error.errors()]
+    except (TypeError, RecursionError, ValueError) as error:
+        if not isinstance(error, ValidationError):
+            why = (
+                f"holds a value that is not plain data ({error}); quote dates as text, repeat no mapping inside itself"
+            )
+            raise BookError(f"{source}: {why}") from error
+        lines = dict.fromkeys(f"{source}: {_explain(schema, data, item)}" for item in error.errors())
         raise BookError("\n".join(lines)) from error
 
 
@@ -97,35 +125,132 @@ def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _explain(schema: type[Strict], item: Any) -> str:
+def _explain(schema: type[Strict], data: Any, item: Any) -> str:
     """One sentence for one pydantic error: the key, what is wrong, what is allowed."""
-    key = ".".join(str(part) for part in item["loc"]) or "(top level)"
     kind, found = item["type"], item.get("input")
+    place, expected = _place(schema, data, item["loc"])
+    key = ".".join(map(str, place)) or "(top level)"
     if kind == "extra_forbidden":
-        allowed = _fields_at(schema, item["loc"][:-1])
-        near = difflib.get_close_matches(str(item["loc"][-1]), allowed, n=1)
+        allowed = sorted(expected.model_fields) if _is_schema(expected) else []
+        near = difflib.get_close_matches(str(place[-1]), allowed, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         return f"unknown key {key!r}; {hint}allowed here: {', '.join(allowed)}"
     if kind == "missing":
-        return f"key {key!r} is missing"
-    message = item["msg"].removeprefix("Value error, ")
+        return f"key {key!r} is missing; expected {describe(expected)}"
+    if kind in {"value_error", "json_invalid"}:
+        message = item["msg"].removeprefix("Value error, ")
+        return f"key {key!r}: {message[0].lower()}{message[1:]}"
     hint = ""
     if isinstance(found, str) and kind in {"float_type", "int_type"}:
         hint = " (YAML reads 1e-3 as text: write 1.0e-3)" if "e" in found.lower() else " (no quotes around numbers)"
-    shown_value = f", found {found!r}" if isinstance(found, str | int | float | bool | None) else ""
-    return f"key {key!r}: {message[0].lower()}{message[1:]}{shown_value}{hint}"
+    return f"key {key!r}: expected {describe(expected)}, found {_shown(found)}{hint}"
 
 
-def _fields_at(schema: type[Strict], location: tuple[Any, ...]) -> list[str]:
-    """Names of the fields of the model that `location` leads to, walking through lists, mappings and optionals."""
-    models: list[type[Strict]] = [schema]
+def describe(annotation: Any) -> str:
+    """What a key of this type may hold, in words: "a whole number (at least 1)", "one of rgb, flow"."""
+    annotation, limits = _unwrapped(annotation)
+    arguments = typing.get_args(annotation)
+    origin = typing.get_origin(annotation)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join("null" if arm is types.NoneType else describe(arm) for arm in arguments)
+    if origin is typing.Literal:
+        return f"one of {', '.join(map(str, arguments))}" if len(arguments) > 1 else f"{arguments[0]}"
+    text = _NAMES.get(annotation, "a value")
+    if origin is tuple and arguments[-1] is ...:
+        text = f"a list, each item {describe(arguments[0])}"
+    elif origin is tuple:
+        text = f"a list of {len(arguments)}: {', then '.join(map(describe, arguments))}"
+    elif origin is dict:
+        text = f"a mapping, each value {describe(arguments[1])}"
+    elif _is_schema(annotation):
+        text = f"a mapping with the keys {', '.join(annotation.model_fields)}"
+    bounds = [_LIMITS[name].format(value) for name, value in limits.items() if value is not None]
+    return f"{text} ({', '.join(bounds)})" if bounds else text
+
+
+_NAMES: dict[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    Any: "any value",
+}
+_LIMITS = {
+    "ge": "at least {}",
+    "gt": "above {}",
+    "le": "at most {}",
+    "lt": "below {}",
+    "multiple_of": "a multiple of {}",
+    "min_length": "length at least {}",
+    "max_length": "length at most {}",
+    "pattern": "of the form {}",
+}
+
+
+def _unwrapped(annotation: Any) -> tuple[Any, dict[str, Any]]:
+    """A type without `Annotated` or pydantic's field around it, and the limits that these set."""
+    limits: dict[str, Any] = {}
+    while True:
+        if isinstance(annotation, FieldInfo):
+            metadata, annotation = annotation.metadata, annotation.annotation
+        elif typing.get_origin(annotation) is typing.Annotated:
+            annotation, *metadata = typing.get_args(annotation)
+        else:
+            return annotation, limits
+        for one in [part for item in metadata for part in (item.metadata if isinstance(item, FieldInfo) else [item])]:
+            limits |= {name: getattr(one, name) for name in _LIMITS if getattr(one, name, None) is not None}
+
+
+def _place(schema: type[Strict], data: Any, location: tuple[Any, ...]) -> tuple[list[Any], Any]:
+    """The keys that lead to an error, without pydantic's own names for the arms of a union, and the type there.
+
+    For an unknown key it is the type of the mapping around it.
+    """
+    keys: list[Any] = []
+    expected: Any = schema
+    around: Any = schema
     for part in location:
-        annotations = [m.model_fields[part].annotation for m in models if part in m.model_fields]
-        models = [found for a in annotations for found in _models_in(a)] or models
-    return sorted({name for model in models for name in model.model_fields})
+        if part == "[key]":  # the name of an entry is wrong, not what it holds
+            return keys, next((typing.get_args(arm)[0] for arm in _arms(around) if typing.get_args(arm)), str)
+        inside = isinstance(data, dict) and isinstance(part, str)
+        inside |= isinstance(data, list) and isinstance(part, int)
+        if not inside:  # "int" or "str": which type was tried
+            continue
+        keys.append(part)
+        found = _inner(expected, part)
+        if found is None:
+            return keys, next((arm for arm in _arms(expected) if _is_schema(arm)), expected)
+        around, expected = expected, found
+        present = part in data if isinstance(data, dict) else part < len(data)
+        data = data[part] if present else None
+    return keys, expected
 
 
-def _models_in(annotation: Any) -> list[type[Strict]]:
-    if inspect.isclass(annotation):
-        return [annotation] if issubclass(annotation, Strict) else []
-    return [found for inner in typing.get_args(annotation) for found in _models_in(inner)]
+def _arms(annotation: Any) -> list[Any]:
+    """The types that a union allows; of another type, itself."""
+    plain = _unwrapped(annotation)[0]
+    union = typing.get_origin(plain) in (typing.Union, types.UnionType)
+    return [arm for part in typing.get_args(plain) for arm in _arms(part)] if union else [plain]
+
+
+def _inner(annotation: Any, part: str | int) -> Any:
+    """The type of what `part` leads to in a value of the type `annotation`; None where it leads nowhere."""
+    for arm in _arms(annotation):
+        arguments, origin = typing.get_args(arm), typing.get_origin(arm)
+        if _is_schema(arm) and part in arm.model_fields:
+            return arm.model_fields[part]
+        if origin is dict:
+            return arguments[1]
+        if origin is tuple and isinstance(part, int):
+            return arguments[0] if arguments[-1] is ... else arguments[min(part, len(arguments) - 1)]
+    return None
+
+
+def _is_schema(annotation: Any) -> bool:
+    return inspect.isclass(annotation) and issubclass(annotation, Strict)
+
+
+def _shown(value: Any) -> str:
+    """A value as it may stand in a message: one line, not too long."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -27,8 +27,10 @@ class Streams:
     """The recipe of both together; None where only one was asked for."""
 
     @classmethod
-    def open(cls, chapter: str, name: str, namespace: dict[str, Any]) -> Streams:
+    def open(cls, chapter: str, name: str, namespace: dict[str, Any], extra: tuple[str, ...] = ()) -> Streams:
         """Begin the stage `name` with the parameters in a notebook's `namespace`, one of which is `modality`.
+
+        `extra` names parameters that only this notebook has.
 
         ``modality`` is "rgb", "flow" or "joint" (both). A recipe that is called ``<name>_rgb`` or ``<name>_flow`` names
         its stream itself. Raises BookError as `Stage.open`, and for another modality.
@@ -47,7 +49,7 @@ class Streams:
                 break
 
         def begin(which: str) -> Stage:
-            return Stage.open(chapter, name, {**namespace, "recipe": f"{which}{suffix}"}, extra=("modality",))
+            return Stage.open(chapter, name, {**namespace, "recipe": f"{which}{suffix}"}, extra=("modality", *extra))
 
         chosen = MODALITIES if modality == "joint" else (modality,)
         stages = {own: begin(f"{stem}_{own}") for own in chosen}

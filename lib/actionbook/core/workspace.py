@@ -14,7 +14,7 @@ from typing import Any
 
 from actionbook.core import runtime
 from actionbook.core.errors import BookError
-from actionbook.core.files import write_json_atomic
+from actionbook.core.files import sha256_json, write_json_atomic
 from actionbook.core.manifest import DatasetManifest, load_dataset
 from actionbook.core.paths import NOTEBOOKS, ROOT, default_work_root, shown
 from actionbook.core.recipe import Recipe, Run
@@ -67,6 +67,8 @@ class Stage:
     data_root: Path
     device: str
     workers: int
+    devices: int = 1
+    """Devices of this machine that train together."""
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds, by the names given to `timed`."""
     parent: Stage | None = None
@@ -91,6 +93,9 @@ class Stage:
         workers = values["workers"] or runtime.default_workers()
         if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
             raise BookError(f"workers: expected a whole number of at least 1, or None, found {values['workers']!r}")
+        devices = values.get("devices") or 1
+        if not isinstance(devices, int) or isinstance(devices, bool) or devices < 1:
+            raise BookError(f"devices: expected a whole number of at least 1, found {values['devices']!r}")
         if values["device"] not in runtime.DEVICES:
             raise BookError(f"device {values['device']!r}: expected one of {', '.join(runtime.DEVICES)}")
         return cls(
@@ -101,6 +106,7 @@ class Stage:
             data_root=Path(data_root).expanduser().resolve(),
             device=values["device"],
             workers=workers,
+            devices=devices,
         )
 
     @property
@@ -109,17 +115,43 @@ class Stage:
         return self.workspace.folder
 
     @property
+    def frames_folder(self) -> Path | None:
+        """Folder of frames in colour that others have made, if the recipe names one."""
+        return self._place(self.recipe.data.frames_folder)
+
+    @property
+    def flow_folder(self) -> Path | None:
+        """Folder of optical flow that others have made, if the recipe names one."""
+        return self._place(self.recipe.data.flow_folder)
+
+    @property
+    def annotation_json(self) -> Path | None:
+        """Annotation file that takes the place of the split's lists, if the recipe names one."""
+        return self._place(self.recipe.data.annotation_json)
+
+    def _place(self, path: str | None) -> Path | None:
+        return None if path is None else (self.data_root / Path(path).expanduser()).resolve()
+
+    @property
     def colour_store(self) -> Path:
         """Folder of the data set's frames in colour, shared by all recipes that want the same frames."""
+        return self.frames_folder or self.work_root / "frames" / self._colour_name
+
+    @property
+    def _colour_name(self) -> str:
+        """What distinguishes these frames from others of the data set."""
+        if self.frames_folder:  # flow of one folder must not pass for that of another
+            return f"{self.manifest.name}-folder-{sha256_json(str(self.frames_folder))[:8]}"
         frames = self.recipe.data.frames
         side = {"height": "h", "short": "s"}[frames.side]
-        return self.work_root / "frames" / f"{self.manifest.name}-{side}{frames.height}-q{frames.quality}"
+        return f"{self.manifest.name}-{side}{frames.height}-q{frames.quality}"
 
     @property
     def flow_store(self) -> Path:
         """Folder of the optical flow between those frames."""
         flow = self.recipe.data.flow
-        return self.colour_store.with_name(f"{self.colour_store.name}-{flow.algorithm}-b{flow.bound:g}-q{flow.quality}")
+        name = f"{self._colour_name}-{flow.algorithm}-b{flow.bound:g}-q{flow.quality}"
+        return self.flow_folder or self.work_root / "frames" / name
 
     @property
     def frame_store(self) -> Path:
@@ -160,7 +192,8 @@ class Stage:
     def require(self, earlier: str, *sections: str) -> dict[str, Any]:
         """Results of an earlier stage, which must have run with the same `sections` of the recipe.
 
-        Raises BookError saying which notebook to run first, or which section of the recipe has changed since.
+        Folders that the recipe names count here: another one may hold other frames, which only notebook 01_data looks
+        at. Raises BookError saying which notebook to run first, or which section of the recipe has changed since.
         """
         entry = self.workspace.read_record()["stages"].get(earlier)
         notebook = f"notebooks/{self.recipe.chapter}/{earlier}.ipynb"
@@ -170,13 +203,16 @@ class Stage:
                 f"with recipe={self.recipe.name!r} and the same work_root"
             )
         for section in sections:
-            if entry["recipe_sections"].get(section) != self.recipe.sha256(section):
+            if entry["recipe_sections"].get(section) != self._digest(section):
                 raise BookError(
                     f"stage {earlier} ran with another {section!r} section of the recipe: "
                     f"run {notebook} again with the same recipe and overrides"
                 )
         results: dict[str, Any] = entry["results"]
         return results
+
+    def _digest(self, section: str) -> str:
+        return sha256_json({section: self.recipe.as_dict()[section]})
 
     def finish(self, results: dict[str, Any]) -> None:
         """Write this stage's entry into the record: results, timings, environment, digests."""
@@ -187,7 +223,7 @@ class Stage:
             "timings": self.timings,
             "device": self.device,
             "environment": runtime.environment(),
-            "recipe_sections": {key: self.recipe.sha256(key) for key in sections},
+            "recipe_sections": {key: self._digest(key) for key in sections},
             "results": results,
         }
         self.workspace.write_stage(

@@ -1,8 +1,10 @@
-"""The annotation files of the original two-stream scripts: one JSON for each split, to and from the index.
+"""The annotation files of the original scripts: one JSON for each split, to and from the index.
 
 ``labels`` lists the classes, its order is their numbers. ``database.<clip>`` holds ``subset`` (``training`` or
-``validation``) and ``annotations`` with ``label`` and ``segment``, the first frame and one past the last, counted from
-1. These are the files that the port's ``hmdb51_json.py`` and ``ucf101_json.py`` make, after the manner of ActivityNet.
+``validation``) and ``annotations`` with ``label``, after the manner of ActivityNet; the order of the clips is that of
+the lists. These are the files of Efficient-3DCNNs (its ``ucf101_json.py``). Those of the I3D port (``hmdb51_json.py``,
+``ucf101_json.py``) also hold ``annotations.segment``, the first frame and one past the last, counted from 1. In those
+of ``kinetics_json.py`` the clips are named as files, have ``n_frames``, and lie one level deeper, by subset.
 """
 
 from __future__ import annotations
@@ -10,26 +12,31 @@ from __future__ import annotations
 import json
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
 from actionbook.core.errors import BookError
-from actionbook.core.files import write_json_atomic
+from actionbook.core.files import write_text_atomic
 from actionbook.core.manifest import DatasetManifest
 from actionbook.core.paths import shown
 from actionbook.datasets.index import make_index
 
 _SUBSETS = {"train": "training", "test": "validation"}
+_NAMES = {name: subset for subset, name in _SUBSETS.items()}
+
+Style = Literal["efficient3d", "i3d"]
 
 
-def write_annotation_json(index: pd.DataFrame, classes: tuple[str, ...], path: Path) -> None:
-    """Write the videos of a prepared `index` to `path`; `classes` in the order of their numbers.
+def write_annotation_json(index: pd.DataFrame, classes: tuple[str, ...], path: Path, style: Style = "i3d") -> None:
+    """Write the videos of `index` to `path`; `classes` in the order of their numbers.
 
-    A clip's name is the video's up to the first dot, as the original scripts cut it. Raises BookError if two videos
-    get one name by that, if a video's class number is not its place in `classes`, or if a video has no frames.
+    In the style "efficient3d" the bytes are those that Efficient-3DCNNs' script writes from the same lists; "i3d" adds
+    the segments, for which the index must be a prepared one. A clip's name is the video's up to the first dot, as both
+    scripts cut it. Raises BookError if two videos get one name by that, if a video's class number is not its place in
+    `classes`, or if a video has no frames where a segment has to count them.
     """
-    if unprepared := index.video[index.frames <= 0].tolist():
+    if style == "i3d" and (unprepared := index.video[index.frames <= 0].tolist()):
         raise BookError(
             f"{shown(path)}: {len(unprepared)} videos have no frames, and a segment has none to count: "
             f"{', '.join(unprepared[:10])}; prepare them (notebook 01_data), or pass index[index.frames > 0]"
@@ -51,29 +58,49 @@ def write_annotation_json(index: pd.DataFrame, classes: tuple[str, ...], path: P
                 "original scripts cut it; rename one of the videos"
             )
         names[name] = video
-        database[name] = {
-            "subset": _SUBSETS[subset],
-            "annotations": {"label": label, "segment": [1, int(frames) + 1]},
-        }
-    write_json_atomic(path, {"labels": list(classes), "database": database})
+        segment = {"segment": [1, int(frames) + 1]} if style == "i3d" else {}
+        database[name] = {"subset": _SUBSETS[subset], "annotations": {"label": label, **segment}}
+    write_text_atomic(path, json.dumps({"labels": list(classes), "database": database}))
 
 
 def read_annotation_json(path: Path, manifest: DatasetManifest | None = None) -> pd.DataFrame:
     """The index that a file of the original scripts describes, in its order; ``path`` is empty, the file has none.
 
-    ``frames`` is 0 where an entry has no segment. With `manifest` the labels must be its classes, in order.
+    ``frames`` is 0 where an entry has neither a segment nor ``n_frames``. With `manifest` the labels must be its
+    classes, in order; where only capitals differ (``HandStandPushups``), the manifest's are taken.
     Raises BookError naming the file and the entry that is wrong; of labels, the first that differs.
     """
     data = _load(path)
     labels, database = data.get("labels"), data.get("database")
     if not isinstance(labels, list) or not isinstance(database, dict) or not all(isinstance(x, str) for x in labels):
         raise BookError(f"{shown(path)}: expected 'labels', a list of names, and 'database', clips by name")
+    names = labels
     if manifest is not None:
         _check_labels(path, labels, manifest)
-    numbers = {name: number for number, name in enumerate(labels)}
+        names = list(manifest.classes)
+    numbers = {label: (name, number) for number, (label, name) in enumerate(zip(labels, names, strict=True))}
     if len(numbers) != len(labels):
         raise BookError(f"{shown(path)}: a label is listed twice, so that its number is not known")
-    return make_index([{"video": clip, **_row(path, clip, entry, numbers)} for clip, entry in database.items()])
+    clips = _flat(path, database)
+    return make_index([{"video": clip, **_row(path, clip, entry, numbers)} for clip, entry in clips.items()])
+
+
+def _flat(path: Path, database: dict[str, Any]) -> dict[str, Any]:
+    """The clips by name, training first; those of Kinetics out of the mapping of their subset, without ``.mp4``."""
+    if not database or not set(database) <= {"training", "validation", "testing"}:
+        return database
+    if any(not isinstance(entries, dict) or "annotations" in entries for entries in database.values()):
+        return database
+    flat: dict[str, Any] = {}
+    for subset in _NAMES:
+        for file, entry in database.get(subset, {}).items():
+            clip = file.removesuffix(".mp4")
+            if clip in flat:
+                raise BookError(f"{shown(path)}: {clip!r} stands under training and validation; keep one")
+            if not isinstance(entry, dict) or entry.get("subset") != subset:
+                raise BookError(f"{shown(path)}: clip {clip!r} stands under {subset}, its entry says otherwise")
+            flat[clip] = entry
+    return flat
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -98,7 +125,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 def _check_labels(path: Path, labels: list[str], manifest: DatasetManifest) -> None:
     for number, (found, expected) in enumerate(zip_longest(labels, manifest.classes)):
-        if found != expected:
+        if str(found).casefold() != str(expected).casefold():
             raise BookError(
                 f"{shown(path)}: label {number} is {found or 'missing'}, {expected or 'no more labels'} expected "
                 f"({len(labels)} labels, {manifest.name} has {len(manifest.classes)}); class numbers would differ: "
@@ -106,12 +133,12 @@ def _check_labels(path: Path, labels: list[str], manifest: DatasetManifest) -> N
             )
 
 
-def _row(path: Path, clip: str, entry: Any, numbers: dict[str, int]) -> dict[str, object]:
+def _row(path: Path, clip: str, entry: Any, numbers: dict[str, tuple[str, int]]) -> dict[str, object]:
     try:
-        label, subset = entry["annotations"]["label"], entry["subset"]
-        first, end = entry["annotations"].get("segment", (1, 1))
-        target = numbers[label]
-        subset = {value: key for key, value in _SUBSETS.items()}[subset]
+        annotations = entry["annotations"]
+        label, target = numbers[annotations["label"]]
+        first, end = annotations.get("segment", (1, entry.get("n_frames", 0) + 1))
+        subset = _NAMES[entry["subset"]]
         if first != 1 or not isinstance(end, int) or end < 1:
             raise ValueError(f"segment {[first, end]}")
     except (KeyError, TypeError, ValueError, AttributeError) as error:

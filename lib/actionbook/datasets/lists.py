@@ -12,6 +12,14 @@ from actionbook.core.paths import shown
 from actionbook.datasets.index import make_index
 
 
+class MissingVideos(BookError):
+    """Videos of the lists do not exist; `index` holds all the same a row for each, with an empty path."""
+
+    def __init__(self, message: str, index: pd.DataFrame) -> None:
+        super().__init__(message)
+        self.index = index
+
+
 def split_of(manifest: DatasetManifest, split: int) -> Split:
     """The numbers of one split. Raises BookError listing the splits that exist."""
     if str(split) not in manifest.splits:
@@ -51,12 +59,13 @@ def finish_index(
 ) -> pd.DataFrame:
     """The index of `rows`, whose ``path`` is empty where a video does not exist.
 
-    Raises BookError listing videos that are missing; with `allow_missing` only if all are.
+    Raises MissingVideos listing videos that are missing; with `allow_missing` only if all are.
     """
-    missing = [str(row["video"]) for row in rows if not row["path"]]
-    if missing and (not allow_missing or len(missing) == len(rows)):
-        raise BookError(_missing_text(root, manifest, missing, len(rows)))
-    return make_index([{**row, "frames": 0} for row in rows])
+    index = make_index([{"frames": 0, **row} for row in rows])
+    missing = index.video[index.path == ""].tolist()
+    if missing and (not allow_missing or len(missing) == len(index)):
+        raise MissingVideos(_missing_text(root, manifest, missing, len(index)), index)
+    return index
 
 
 def _missing_text(root: Path, manifest: DatasetManifest, missing: list[str], total: int) -> str:

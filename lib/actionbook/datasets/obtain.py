@@ -11,8 +11,11 @@ from actionbook.core.errors import BookError
 from actionbook.core.manifest import DatasetManifest, Source
 from actionbook.core.paths import shown
 from actionbook.core.progress import progress_bar
+from actionbook.core.workspace import Stage
+from actionbook.datasets.given import annotated_index, index_in_place, with_videos
 from actionbook.datasets.hmdb51 import hmdb51_index
 from actionbook.datasets.kinetics400 import kinetics400_index
+from actionbook.datasets.lists import MissingVideos
 from actionbook.datasets.miniature import HMDB51, KINETICS400, UCF101, MiniSpec, write_miniature
 from actionbook.datasets.ucf101 import ucf101_index
 
@@ -20,12 +23,42 @@ READERS = {"hmdb51": hmdb51_index, "kinetics400": kinetics400_index, "ucf101": u
 MINIATURES = {miniature.name: miniature for miniature in (HMDB51, KINETICS400, UCF101)}
 
 
-def obtain(manifest: DatasetManifest, root: Path, workers: int = 1) -> str:
+def obtain_stage(stage: Stage) -> str:
+    """`obtain` for the data set of a stage, with the folder and the file that its recipe names, if it names any."""
+    return obtain(
+        stage.manifest, stage.data_root, stage.workers, frames=stage.frames_folder, annotations=stage.annotation_json
+    )
+
+
+def read_stage(stage: Stage) -> pd.DataFrame:
+    """`read_split` for the data set and split of a stage, likewise."""
+    data = stage.recipe.data
+    return read_split(
+        stage.manifest,
+        stage.data_root,
+        data.split,
+        data.allow_missing,
+        frames=stage.frames_folder,
+        annotations=stage.annotation_json,
+    )
+
+
+def obtain(
+    manifest: DatasetManifest,
+    root: Path,
+    workers: int = 1,
+    *,
+    frames: Path | None = None,
+    annotations: Path | None = None,
+) -> str:
     """Make sure that the data set lies at `root`, and say in one sentence where it came from.
 
     A data set with a generator is drawn (about half a minute; a finished one is left alone). Any other must be there
-    already. Raises BookError naming the sources if it is not, or if a list file is not the published one.
+    already: with a folder of prepared `frames` without its videos, with a file of `annotations` without its lists.
+    Raises BookError naming the sources if it is not, or if a list file is not the published one.
     """
+    if frames and annotations:
+        return f"{manifest.title}: frames in {shown(frames)}, videos of the split as {shown(annotations)} names them"
     if manifest.generator is not None:
         settings = manifest.generator.model_dump()
         spec = MiniSpec(**settings, classes=manifest.classes)
@@ -39,22 +72,52 @@ def obtain(manifest: DatasetManifest, root: Path, workers: int = 1) -> str:
             )
         return f"{manifest.title}: {manifest.videos} videos drawn from seed {spec.seed}"
     videos = root / manifest.layout.videos
-    if not videos.is_dir():
+    if not frames and not videos.is_dir():
         where = "".join(f"\n  {source.name}: {source.url}" for source in manifest.sources)
         raise BookError(
-            f"{shown(videos)} does not exist. Unpack {manifest.title} there, or set data_root to the folder that "
+            f"{shown(videos)} does not exist. Fetch {manifest.title}, checked and unpacked, with `python -m "
+            f"actionbook.datasets.fetch {manifest.name} --root {shown(root)}`, or set data_root to the folder that "
             f"holds {manifest.layout.videos}/ and {manifest.layout.annotations}/. Published as:{where}"
         )
+    found = f"{manifest.title}: found at {shown(frames or root)}"
+    if annotations:
+        return f"{found}, videos of the split as {shown(annotations)} names them"
     for source in manifest.annotation_files:
         _check_text(root / manifest.layout.annotations / source.name, source)
     checked = len(manifest.annotation_files)
     lists = f"{checked} list files verified by sha256" if checked else "its lists are checked as a split is read"
-    return f"{manifest.title}: found at {shown(root)}, {lists}"
+    return f"{found}, {lists}"
 
 
-def read_split(manifest: DatasetManifest, root: Path, split: int, allow_missing: bool = False) -> pd.DataFrame:
-    """The index of one split, through the reader of the data set's layout."""
-    return READERS[manifest.dataset](root, manifest, split, allow_missing)
+def read_split(
+    manifest: DatasetManifest,
+    root: Path,
+    split: int,
+    allow_missing: bool = False,
+    *,
+    frames: Path | None = None,
+    annotations: Path | None = None,
+) -> pd.DataFrame:
+    """The index of one split, through the reader of the data set's layout or from a file of `annotations`.
+
+    With a folder of prepared `frames` the column ``path`` holds folders below it (``<class>/<video>``), else videos
+    below `root`. Raises BookError as the readers do, and where frames or videos are missing; with `allow_missing` only
+    if all are.
+    """
+    if annotations:
+        index = annotated_index(annotations, manifest, split, allow_missing)
+        return (
+            index_in_place(index, frames, allow_missing)
+            if frames
+            else with_videos(index, root, manifest, allow_missing)
+        )
+    try:
+        index = READERS[manifest.dataset](root, manifest, split, allow_missing)
+    except MissingVideos as missing:
+        if not frames:
+            raise
+        index = missing.index
+    return index_in_place(index, frames, allow_missing) if frames else index
 
 
 def _check_text(path: Path, source: Source) -> None:

@@ -16,15 +16,19 @@ def step_rate(training: Training, epoch: int) -> float:
     return rate * training.lr_factor ** sum(since < step <= epoch for step in training.lr_steps)
 
 
-def batch_factor(training: Training) -> float:
-    """What all rates are multiplied by because the batch is not the one that they were chosen for."""
+def batch_rate(training: Training) -> float:
+    """The first rate after warm-up: ``lr``, in proportion if the batch is not the one that it was chosen for."""
+    return training.lr * _factor(training)
+
+
+def _factor(training: Training) -> float:
     return training.batch_size / (training.reference_batch or training.batch_size)
 
 
 def step_rates(training: Training, steps_per_epoch: int) -> list[float]:
-    """The rate of every step of the training, in order: `step_rate` times `batch_factor`, and in the epochs of warm-up
+    """The rate of every step of the training, in order: `step_rate`, in proportion to the batch, and in the epochs of warm-up
     times a line from 0 to 1."""
-    warmup, factor = training.warmup_epochs * steps_per_epoch, batch_factor(training)
+    warmup, factor = training.warmup_epochs * steps_per_epoch, _factor(training)
     return [
         factor * step_rate(training, step // steps_per_epoch) * min(1.0, (step + 1) / max(warmup, 1))
         for step in range(training.epochs * steps_per_epoch)

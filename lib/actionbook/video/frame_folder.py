@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from actionbook.video.reader import COLOUR, FLOW, FrameReader, StoreError
@@ -52,10 +53,14 @@ class FrameFolder(FrameReader):
     def __exit__(self, *_: object) -> None:
         pass
 
+    def sizes(self) -> dict[str, int]:
+        """Bytes of every frame's file, by its name. Raises OSError if one cannot be looked at."""
+        return {name: os.stat(f"{self.path}/{name}").st_size for names in self._names.values() for name in names}  # noqa: PTH116 (as above)
+
     @property
     def stored_bytes(self) -> int:
         """Size of all frames."""
-        return sum((self.path / name).stat().st_size for names in self._names.values() for name in names)
+        return sum(self.sizes().values())
 
     def jpeg(self, index: int, component: str = "") -> bytes:
         """The JPEG of frame `index`, from 0 (file number index + 1); of flow, component x (or if so named y).
@@ -72,13 +77,51 @@ class FrameFolder(FrameReader):
 
 
 def open_frames(path: Path | str) -> FrameStore | FrameFolder:
-    """The frames of a video: the store file at `path` (``….zip``), or else the folder of that name without ``.zip``.
+    """The frames of a video: the store file at `path` (``<class>/<video>.zip``), or else the folder without ``.zip``.
 
-    Raises StoreError as both do.
+    Where neither exists, class and video may be written with other capitals: UCF101's ``HandstandPushups`` has videos
+    ``v_HandStandPushups_g01_c01``, and copies differ. Raises StoreError as both do.
     """
-    path = Path(path)
+    found = frames_path(Path(path))
+    return FrameFolder(found) if found.is_dir() else FrameStore(found)
+
+
+def frames_path(path: Path) -> Path:
+    """What `open_frames` opens: the store file or the folder; `path` itself where there is nothing."""
     folder = path.with_name(path.name.removesuffix(".zip"))
-    return FrameFolder(folder) if not path.is_file() and folder.is_dir() else FrameStore(path)
+    if path.is_file() or folder.is_dir():
+        return path if path.is_file() else folder
+    root = folder.parent.parent
+    others = spellings(root, folder.parent.name, folder.name)
+    return root / others[0] if len(others) == 1 else path
+
+
+def names_by_case(folder: Path) -> dict[str, list[str]]:
+    """The names in a folder by what they are without regard to capitals; none if there is no such folder."""
+    found: dict[str, list[str]] = {}
+    try:
+        for name in sorted(os.listdir(folder)):  # noqa: PTH208 (as above)
+            found.setdefault(name.casefold(), []).append(name)
+    except OSError:
+        pass
+    return found
+
+
+def spellings(
+    root: Path, label: str, video: str, names: Callable[[Path], dict[str, list[str]]] = names_by_case
+) -> list[str]:
+    """``<class>/<video>`` of all folders below `root` that are named so but for capitals; the exact one alone.
+
+    `names` lists a folder; one that remembers saves time where many are asked for.
+    """
+    found = [
+        f"{class_name}/{name}"
+        for class_name in names(root).get(label.casefold(), [])
+        for name in names(root / class_name).get(video.casefold(), [])
+        if (root / class_name / name).is_dir()
+    ]
+    exact = f"{label}/{video}"
+    return [exact] if exact in found else found
 
 
 def _components(path: Path, found: dict[str, dict[int, str]]) -> tuple[str, ...]:
@@ -88,7 +131,10 @@ def _components(path: Path, found: dict[str, dict[int, str]]) -> tuple[str, ...]
     components = COLOUR if found[""] else FLOW
     numbers = sorted(set().union(*(found[component] for component in components)))
     if not numbers:
-        raise StoreError(f"{path}: holds no image_00001.jpg or image_00001x.jpg; make the frames again")
+        raise StoreError(
+            f"{path}: holds no image_00001.jpg or image_00001x.jpg (the original scripts leave an empty folder where "
+            "FFmpeg fails); make the frames again"
+        )
     for component in components:
         missing = next((n for n in range(1, numbers[-1] + 1) if n not in found[component]), None)
         if missing is not None:
@@ -100,12 +146,17 @@ def _components(path: Path, found: dict[str, dict[int, str]]) -> tuple[str, ...]
 
 
 def _check_count(path: Path, frames: int) -> None:
+    """`frames` are there without a gap; the file holds the highest number, which is then the same."""
     try:
-        count = int((path / COUNT_FILE).read_text())
+        count = float((path / COUNT_FILE).read_text())  # read so by the original scripts
+        if not count.is_integer():
+            raise ValueError(f"found {count:g}")
     except (OSError, ValueError) as error:
         raise StoreError(f"{path / COUNT_FILE}: expected a whole number ({error}); make it again") from error
     if count != frames:
-        raise StoreError(
-            f"{path}: {COUNT_FILE} says {count}, the last frame is image_{frames:05d}; a part is missing, "
-            f"or {COUNT_FILE} is old: make both again"
+        why = (
+            f"image_{frames + 1:05d} is the first that is missing: make both again"
+            if count > frames
+            else "the highest number is meant: make it again"
         )
+        raise StoreError(f"{path}: {COUNT_FILE} says {count:.0f}, the last frame is image_{frames:05d}; {why}")

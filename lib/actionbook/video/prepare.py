@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
-from actionbook.core.errors import BookError
 from actionbook.core.recipe import Frames
 from actionbook.core.runtime import ffmpeg_build
-from actionbook.video.decode import VideoError, probe
-from actionbook.video.frames import jpegs
+from actionbook.video.decode import Header, VideoError, header
+from actionbook.video.failures import check_failures
+from actionbook.video.frames import Seen, jpegs
 from actionbook.video.parallel import Prepared, prepare_all
 from actionbook.video.store import FrameStore, StoreError, StoreInfo, write_store
 
 __all__ = ["Job", "Prepared", "already_prepared", "prepare", "prepare_video"]
+
+# A picture that ends so long before its file is worth a remark: sound often goes on for a moment.
+_SHORTER_SECONDS, _SHORTER_SHARE = 1.0, 0.1
 
 
 @dataclass(frozen=True)
@@ -27,22 +30,56 @@ class Job:
     source: Path
     store: Path
 
+    @property
+    def reads(self) -> Path:
+        """The video."""
+        return self.source
+
 
 def prepare_video(job: Job, settings: Frames) -> Prepared:
     """Decode one video into its store file. A failure is a value, not an exception: one bad file stops nobody."""
     try:
+        found, seen = header(job.source), Seen()
         info = StoreInfo(
             source=job.source.name,
             source_bytes=job.source.stat().st_size,
-            fps=probe(job.source).fps,
+            fps=found.fps,
             height=settings.height,
             quality=settings.quality,
             ffmpeg=ffmpeg_build(),
         )
-        frames = write_store(job.store, jpegs(job.source, settings.height, settings.quality, settings.side), info)
+        note = ""
+
+        def finish(count: int, info: StoreInfo) -> StoreInfo:
+            nonlocal note
+            note = "; ".join([*_remarks(job.source, found, count, settings.min_decoded, seen.end), *seen.remarks])
+            return replace(info, declared=0 if count == found.frames else found.frames, note=note)
+
+        pictures = jpegs(job.source, settings.height, settings.quality, settings.side, seen)
+        frames = write_store(job.store, pictures, info, finish=finish)
     except (VideoError, StoreError, OSError) as error:
-        return Prepared(job.video, 0, 0, str(error))
-    return Prepared(job.video, frames, job.store.stat().st_size)
+        words = str(error)
+        return Prepared(job.video, 0, 0, words if str(job.source) in words else f"{job.source}: {words}")
+    return Prepared(job.video, frames, job.store.stat().st_size, note=note)
+
+
+def _remarks(path: Path, found: Header, count: int, min_decoded: float, end: float) -> list[str]:
+    """What is odd about the number of frames. Raises VideoError if so many are missing that the file is cut off."""
+    if count < min_decoded * found.frames:
+        raise VideoError(
+            f"{path}: FFmpeg decoded {count} frames without complaint, the header says {found.frames}: the file is cut "
+            f"off, fetch it again (data.frames.min_decoded allows a share of {min_decoded:g})"
+        )
+    remarks = []
+    if found.frames not in (0, count):
+        remarks.append(f"the header says {found.frames} frames, {count} were decoded")
+    missing = found.file_seconds - end - (1 / found.fps if found.fps else 0)
+    if missing > max(_SHORTER_SECONDS, _SHORTER_SHARE * found.file_seconds):
+        picture = found.file_seconds - missing
+        remarks.append(
+            f"the picture ends after {picture:.1f} s, the file (or its audio) after {found.file_seconds:.1f} s"
+        )
+    return remarks
 
 
 def already_prepared(job: Job, settings: Frames) -> Prepared | None:
@@ -54,19 +91,30 @@ def already_prepared(job: Job, settings: Frames) -> Prepared | None:
             # A frame tells which side was scaled, if it matters: of upright frames it does, of others both are one.
             width, height = store.frame_size
             scaled = min(width, height) if settings.side == "short" else height
-            if same and (info.height, info.quality, scaled) == (settings.height, settings.quality, settings.height):
-                return Prepared(job.video, len(store), job.store.stat().st_size)
+            made = (info.height, info.quality, scaled) == (settings.height, settings.quality, settings.height)
+            if same and made and len(store) >= settings.min_decoded * info.declared:
+                return Prepared(job.video, len(store), store.stored_bytes, note=info.note)
     except (StoreError, OSError):
         pass
     return None
 
 
-def prepare(jobs: Iterable[Job], settings: Frames, *, workers: int = 1, scheduler: str | None = None) -> pd.DataFrame:
-    """Prepare all videos; returns one row per job, in order: video, frames, bytes, error.
+def prepare(
+    jobs: Iterable[Job],
+    settings: Frames,
+    *,
+    workers: int = 1,
+    scheduler: str | None = None,
+    report: Path | None = None,
+) -> pd.DataFrame:
+    """Prepare all videos; returns one row per job, in order: video, frames, bytes, error, note.
 
     Runs on `workers` local processes, or on the Dask cluster at `scheduler` (``tcp://host:port``), whose workers must
-    see the same folders. Videos prepared by an earlier run are not decoded again.
-    Raises BookError if the share of videos that failed is above ``settings.max_failed``, listing them.
+    see the same folders. Videos prepared by an earlier run are not decoded again. A video that cannot be decoded, or
+    that kills its worker, has its reason in `error` and stops no other; `note` says what was odd about one that could
+    be. The failed ones are also written to `report`, a CSV file with the columns video, file, reason and note.
+    Raises BookError if the share of videos that failed is above ``settings.max_failed``, listing them; ClusterError if
+    there is no scheduler, no worker, or a worker with other versions or folders.
     """
     jobs = list(jobs)
     table = prepare_all(
@@ -78,10 +126,13 @@ def prepare(jobs: Iterable[Job], settings: Frames, *, workers: int = 1, schedule
         workers=workers,
         scheduler=scheduler,
     )
-    failed = table[table.error != ""]
-    if len(failed) > settings.max_failed * len(table):
-        raise BookError(
-            f"{len(failed)} of {len(table)} videos could not be prepared, the recipe allows a share of "
-            f"{settings.max_failed:g} (data.frames.max_failed):\n" + "\n".join(failed.error.head(20))
-        )
+    files = {job.video: job.source for job in jobs}
+    check_failures(
+        table,
+        files,
+        what="could not be prepared",
+        max_failed=settings.max_failed,
+        setting="the recipe (data.frames.max_failed)",
+        report=report,
+    )
     return table

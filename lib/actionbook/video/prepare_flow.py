@@ -14,6 +14,7 @@ import simplejpeg
 
 from actionbook.core.errors import BookError
 from actionbook.core.recipe import Flow
+from actionbook.video.failures import check_failures
 from actionbook.video.flow import algorithm_version, flow_frames, grey
 from actionbook.video.frame_folder import FrameFolder, open_frames
 from actionbook.video.parallel import Prepared, prepare_all
@@ -31,6 +32,12 @@ class FlowJob:
     """Its frames in colour: a store, or where that does not exist a folder (see `open_frames`)."""
     store: Path
     """The file that is to hold the flow."""
+
+    @property
+    def reads(self) -> Path:
+        """What `open_frames` opens."""
+        folder = self.frames.with_name(self.frames.name.removesuffix(".zip"))
+        return folder if not self.frames.is_file() and folder.is_dir() else self.frames
 
 
 def prepare_video_flow(job: FlowJob, settings: Flow) -> Prepared:
@@ -57,14 +64,21 @@ def flow_already_prepared(job: FlowJob, settings: Flow) -> Prepared | None:
 
 
 def prepare_flow(
-    jobs: Iterable[FlowJob], settings: Flow, *, workers: int = 1, scheduler: str | None = None
+    jobs: Iterable[FlowJob],
+    settings: Flow,
+    *,
+    workers: int = 1,
+    scheduler: str | None = None,
+    max_failed: float = 0.0,
+    report: Path | None = None,
 ) -> pd.DataFrame:
-    """Compute the flow of all videos; returns one row per job, in order: video, frames, bytes, error.
+    """Compute the flow of all videos; returns one row per job, in order: video, frames, bytes, error, note.
 
     Runs on `workers` local processes, or on the Dask cluster at `scheduler` (``tcp://host:port``), whose workers must
     see the same folders; each computes one video at a time with one thread. Flow that an earlier run computed from the
-    same frames with the same settings and libraries is kept. Raises BookError if the flow of a video could not be
-    computed, after all others.
+    same frames with the same settings and libraries is kept. The failed ones are also written to `report`, a CSV file
+    with the columns video, file, reason and note. Raises BookError if the share (0..1) of videos whose flow could not
+    be computed is above `max_failed`, after all others; ClusterError as `prepare` does.
     """
     jobs = list(jobs)
     if settings.algorithm == "tvl1" and not scheduler:
@@ -75,16 +89,13 @@ def prepare_flow(
         settings,
         earlier=flow_already_prepared,
         what="optical flow",
-        frames={job.video: _length(job) for job in jobs},
+        size=_length,
         workers=workers,
         scheduler=scheduler,
     )
-    failed = table[table.error != ""]
-    if len(failed):
-        raise BookError(
-            f"the optical flow of {len(failed)} of {len(table)} videos could not be computed:\n"
-            + "\n".join(failed.error.head(20))
-        )
+    files = {job.video: job.reads for job in jobs}
+    what = "have frames whose flow could not be computed"
+    check_failures(table, files, what=what, max_failed=max_failed, setting="max_failed", report=report)
     return table
 
 

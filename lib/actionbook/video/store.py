@@ -14,7 +14,7 @@ import io
 import json
 import mmap
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -71,35 +71,48 @@ class StoreInfo:
     """Algorithm, parameters and libraries of optical flow; empty for frames in colour."""
     bound: float | None = None
     """Pixels of displacement that the flow's 0 and 255 stand for, to either side."""
+    declared: int = 0
+    """Frames by the video's header, where that says another number than were decoded; else 0."""
+    note: str = ""
+    """What was odd about the video."""
 
     def as_comment(self) -> bytes:
-        """As JSON; what only flow has is left out of the frames in colour."""
+        """As JSON; what only flow has is left out of the frames in colour, what is odd where nothing is."""
         fields = asdict(self)
         if not self.flow:
             del fields["flow"], fields["bound"]
+        for name in ("declared", "note"):
+            if not fields[name]:
+                del fields[name]
         return json.dumps(fields).encode()
 
 
-def write_store(path: Path | str, frames: Iterable[bytes | tuple[bytes, bytes]], info: StoreInfo) -> int:
+def write_store(
+    path: Path | str,
+    frames: Iterable[bytes | tuple[bytes, bytes]],
+    info: StoreInfo,
+    *,
+    finish: Callable[[int, StoreInfo], StoreInfo] | None = None,
+) -> int:
     """Write frames to `path` in one step and return their number. The same input gives the same bytes.
 
-    A frame is a JPEG, or two grey ones of flow: to the right (x) and down (y). Raises StoreError if there are no
-    frames, or more than 65,535 JPEGs.
+    A frame is a JPEG, or two grey ones of flow: to the right (x) and down (y). `finish` gets the number of frames and
+    `info` once all are written, and returns what is to be stored instead of `info`; what it raises leaves no file.
+    Raises StoreError if there are no frames, or more than 65,535 JPEGs.
     """
     count = 0
-    with atomic_path(path) as temporary:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-            for frame in frames:
-                count += 1
-                named = [("", frame)] if isinstance(frame, bytes) else list(zip(FLOW, frame, strict=True))
-                if count * len(named) > MAX_FRAMES:
-                    limit = MAX_FRAMES // len(named)
-                    raise StoreError(f"{info.source}: more than {limit} frames; cut the video into parts")
-                for component, jpeg in named:  # ZipInfo's default date is 1980
-                    archive.writestr(zipfile.ZipInfo(_NAME.format(count, component)), jpeg)
-            archive.comment = info.as_comment()
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        for frame in frames:
+            count += 1
+            named = [("", frame)] if isinstance(frame, bytes) else list(zip(FLOW, frame, strict=True))
+            if count * len(named) > MAX_FRAMES:
+                limit = MAX_FRAMES // len(named)
+                raise StoreError(f"{info.source}: more than {limit} frames; cut the video into parts")
+            for component, jpeg in named:  # ZipInfo's default date is 1980
+                archive.writestr(zipfile.ZipInfo(_NAME.format(count, component)), jpeg)
         if not count:
             raise StoreError(f"{info.source}: no frame could be decoded")
+        archive.comment = (finish(count, info) if finish else info).as_comment()
     return count
 
 

@@ -21,6 +21,8 @@ MAX_STREAM_BYTES: Final = 64 * 2**20
 # Hashing must stay cheap: a nested tuple takes exponential time, long integers can be made to collide.
 MAX_KEY_LENGTH: Final = 4096
 MAX_KEY_BITS: Final = 64
+# A call passes its arguments on by copying them, and a stream may repeat one call with one long tuple.
+MAX_ARGUMENTS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +196,8 @@ class _Machine:
     def reduce(self, _: Any) -> None:
         """REDUCE: call one of our own functions; anything else on the stack is not callable here."""
         arguments, function = self.stack.pop(), self.stack.pop()
-        if not isinstance(function, Function) or not isinstance(arguments, tuple):
-            raise TypeError("not a known function")
+        if not isinstance(function, Function) or not isinstance(arguments, tuple) or len(arguments) > MAX_ARGUMENTS:
+            raise TypeError("not a known function with few arguments")
         self.stack.append(function.call(*arguments))
 
     def build(self, _: Any) -> None:

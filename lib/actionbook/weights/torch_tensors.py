@@ -216,9 +216,13 @@ def _size(items: Any = ()) -> tuple[Any, ...]:
 
 def _device(kind: Any, index: Any = None) -> str:
     """`torch.device` as text, e.g. ``cuda:0``."""
-    if not isinstance(kind, str) or len(kind) > 16 or not (index is None or isinstance(index, int)):
+    if not isinstance(kind, str) or len(kind) > 16:
         raise TypeError("not a device")
-    return kind if index is None else f"{kind}:{index & 0xFF}"
+    if index is None:
+        return kind
+    if not isinstance(index, int) or not -1 <= index < 2**16:  # a long number would take long to write, again and again
+        raise TypeError("not the number of a device")
+    return f"{kind}:{index}"
 
 
 class _NumpyType(Settable):

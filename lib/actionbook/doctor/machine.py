@@ -1,0 +1,146 @@
+"""Checks of cores, memory, disk and the folder of workspaces against what a recipe needs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from actionbook.core.paths import shown
+from actionbook.doctor.findings import Check, Finding, ok, problem, warning
+
+if TYPE_CHECKING:
+    from actionbook.core.recipe import Recipe
+    from actionbook.core.workspace import Stage
+
+GIB = 2**30
+BASE_MEMORY = 2 * GIB
+"""Python, MindSpore and a compiled network, without clips."""
+BASE_DISK = GIB
+"""Checkpoints, exports and predictions of a recipe."""
+BYTES_PER_PIXEL = 0.28
+"""Of a JPEG in colour at quality 95, as in the miniatures; the two grey ones of flow are a little smaller."""
+MEAN_VIDEO = {"ucf101": (186, 4 / 3), "hmdb51": (95, 4 / 3), "kinetics400": (270, 16 / 9)}
+"""Frames of a video on average (7.2 s, 3.2 s, 9.5 s), and width over height."""
+BATCHES_AHEAD = 4
+"""Batches of clips in memory at once: the one in use, and three being read (`clips.pipeline`)."""
+
+
+def machine_checks(work_root: Path, stage: Stage | None) -> dict[str, Check]:
+    """The checks by name; without a stage, disk and memory are held to little."""
+    return {
+        "cores": cores,
+        "memory": lambda: memory(stage.recipe if stage else None),
+        "disk": lambda: disk(work_root, stage),
+        "work root": lambda: writable(work_root),
+    }
+
+
+def cores() -> Iterator[Finding]:
+    """Number of cores that this process may use."""
+    count = len(os.sched_getaffinity(0))
+    if count >= 2:
+        yield ok("cores", f"{count} cores")
+    else:
+        yield warning("cores", "one core: clips are not read while the network runs", "give the container two or more")
+
+
+def available_memory() -> int:
+    """Bytes that this process may still take: the machine's, or less where a control group says so."""
+    text = Path("/proc/meminfo").read_text()
+    free = int(next(line.split()[1] for line in text.splitlines() if line.startswith("MemAvailable:"))) * 1024
+    group = Path("/sys/fs/cgroup")
+    with suppress(OSError, ValueError):  # "max" where there is no limit
+        limit, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
+        free = min(free, limit - used)
+    return free
+
+
+def memory_needed(recipe: Recipe | None) -> int:
+    """Bytes for the library and the batches of clips; activations on the device come on top."""
+    if recipe is None:
+        return BASE_MEMORY
+    channels, frames, height, width = recipe.clips.shape
+    share = max(recipe.training.batch_size if recipe.training.epochs else 1, recipe.export.inference_batch)
+    return BASE_MEMORY + BATCHES_AHEAD * share * channels * frames * height * width * 4
+
+
+def memory(recipe: Recipe | None) -> Iterator[Finding]:
+    """Free memory against the batches of clips."""
+    free, needed = available_memory(), memory_needed(recipe)
+    if free >= needed:
+        yield ok("memory", f"{free / GIB:.1f} GiB free, about {needed / GIB:.1f} needed for batches of clips")
+    else:
+        message = f"{free / GIB:.1f} GiB free, but about {needed / GIB:.1f} are needed for batches of clips"
+        yield warning(
+            "memory", message, "close other programs, or lower training.batch_size and export.inference_batch"
+        )
+
+
+def disk_needed(stage: Stage | None) -> int:
+    """Bytes that the recipe's frames (videos times frames times bytes of one) and its results still take."""
+    needed = BASE_DISK
+    if stage is None:
+        return needed
+    stores: dict[Path, float] = {}
+    for own in stage.data_sets():
+        manifest, frames = own.manifest, own.recipe.data.frames
+        made = manifest.generator
+        length, aspect = MEAN_VIDEO[manifest.dataset]
+        if made:
+            length, aspect = (made.min_frames + made.max_frames) // 2, made.width / made.height
+        whole = manifest.videos * length * frames.height**2 * aspect * BYTES_PER_PIXEL
+        kinds = (own.colour_store, own.flow_store) if own.recipe.clips.modality == "flow" else (own.colour_store,)
+        for store in kinds:
+            if own.work_root in store.parents:  # frames that others have made are used where they are
+                there = sum(1 for _ in store.glob("*/*.zip"))
+                stores[store] = whole * max(0.0, 1 - there / max(manifest.videos, 1))
+    return needed + round(sum(stores.values()))
+
+
+def disk(work_root: Path, stage: Stage | None) -> Iterator[Finding]:
+    """Free disk under the folder of workspaces."""
+    free, needed = shutil.disk_usage(existing(work_root)).free, disk_needed(stage)
+    text = f"{free / GIB:.1f} GiB free at {shown(work_root)}, about {needed / GIB:.1f} still needed"
+    if free >= needed:
+        yield ok("disk", text)
+    else:
+        yield problem("disk", text, "make room, set work_root to a larger disk, or lower data.frames.height")
+
+
+def existing(path: Path) -> Path:
+    """The folder itself, or the nearest above it that exists."""
+    return next(one for one in (path, *path.parents) if one.exists())
+
+
+def writable(work_root: Path) -> Iterator[Finding]:
+    """Write a temporary file and rename it over another, as every result is written; then remove it."""
+    folder = existing(work_root)
+    made: list[Path] = []
+    try:
+        for _ in range(2):
+            handle, name = tempfile.mkstemp(prefix=".tmp-doctor-", dir=folder)
+            made.append(Path(name))
+            os.write(handle, name.encode())
+            os.close(handle)
+        new, old = made
+        new.replace(old)
+        renamed = not new.exists() and old.read_text() == str(new)
+    except OSError as error:
+        remedy = "set work_root (or the variable ACTIONBOOK_WORK) to a folder that you may write"
+        yield problem("work root", f"{shown(folder)} cannot be written: {error.strerror}", remedy)
+        return
+    finally:
+        for path in made:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+    if renamed:
+        made_later = "" if folder == work_root else f" ({shown(work_root)} will be made)"
+        yield ok("work root", f"{shown(folder)} can be written, and files are renamed in one step{made_later}")
+    else:
+        remedy = "set work_root to a local disk; results could be lost here when a stage is interrupted"
+        yield problem("work root", f"{shown(folder)} does not replace a file by renaming another", remedy)

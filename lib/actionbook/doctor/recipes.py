@@ -1,0 +1,119 @@
+"""Checks of a recipe against what it names: splits, weights, figures; and advice on values that rarely are meant so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from actionbook.doctor.findings import Check, Finding, ok, problem, warning
+
+if TYPE_CHECKING:
+    from actionbook.core.recipe import Recipe, Weights
+    from actionbook.core.workspace import Stage
+
+
+def recipe_checks(stage: Stage) -> dict[str, Check]:
+    """The checks by name."""
+    return {
+        "recipe": lambda: names(stage),
+        "weights": lambda: weights(stage),
+        "figures": lambda: figures(stage.recipe),
+        "advice": lambda: advice(stage),
+    }
+
+
+def recipe_networks(stage: Stage) -> list[dict[str, object]]:
+    """The different networks of a recipe's runs, as `doctor.trial` takes them."""
+    found: dict[str, dict[str, object]] = {}
+    for run in stage.recipe.training.runs:
+        own = stage.for_run(run)
+        one: dict[str, object] = {
+            "name": own.recipe.model.name,
+            "classes": len(own.manifest.classes),
+            "options": own.recipe.model_options,
+            "trainable": list(own.recipe.training.trainable),
+        }
+        found.setdefault(str(one), {**one, "run": run.name})
+    return list(found.values())
+
+
+def names(stage: Stage) -> Iterator[Finding]:
+    """Each run's split exists in its manifest."""
+    recipe, wrong = stage.recipe, 0
+    for own in stage.data_sets():
+        data, splits = own.recipe.data, own.manifest.splits
+        if str(data.split) not in splits:
+            wrong += 1
+            message = f"data.split is {data.split}, but {own.manifest.name} has the splits {', '.join(splits)}"
+            yield problem("recipe", message, "set data.split to one of them")
+    if not wrong:
+        runs = ", ".join(run.name for run in recipe.training.runs)
+        yield ok("recipe", f"{recipe.chapter}/{recipe.name} is valid; its runs: {runs}")
+
+
+def weights(stage: Stage) -> Iterator[Finding]:
+    """Each weight file that some run starts from: its entry, its layout, whether it is there and of the right size."""
+    seen: set[tuple[str | None, str | None]] = set()
+    for own in map(stage.for_run, stage.recipe.training.runs):
+        start = own.recipe.weights
+        if start is not None and start.run is None and (start.manifest, start.file) not in seen:
+            seen.add((start.manifest, start.file))
+            yield _weight_file(own, start)
+    if not seen:
+        yield ok("weights", "no run starts from a published file")
+
+
+def _weight_file(stage: Stage, start: Weights) -> Finding:
+    from actionbook.core.manifest import load_weights  # noqa: PLC0415
+    from actionbook.core.paths import shown  # noqa: PLC0415
+    from actionbook.weights.layouts import get_layout  # noqa: PLC0415
+
+    get_layout(str(start.layout))
+    manifest = load_weights(str(start.manifest))
+    source = manifest.file(str(start.file))
+    path = stage.data_root / "weights" / source.name
+    if not path.is_file():
+        remedy = f"get it from {source.url or manifest.homepage} and put it there"
+        return problem("weights", f"{shown(path)} is missing", remedy)
+    size = path.stat().st_size
+    if source.bytes is not None and size != source.bytes:
+        message = f"{shown(path)} has {size} bytes, the manifest says {source.bytes}"
+        return problem("weights", message, "fetch the file again")
+    return ok("weights", f"{shown(path)} is there, {size} bytes (its digest is verified before it is used)")
+
+
+def figures(recipe: Recipe) -> Iterator[Finding]:
+    """The published figures that the recipe aims at exist."""
+    from actionbook.results.published import check_ids  # noqa: PLC0415
+
+    check_ids(recipe)
+    yield ok("figures", f"{len(recipe.published)} published figures are aimed at, all of them known")
+
+
+def advice(stage: Stage) -> Iterator[Finding]:
+    """Values that work and are rarely meant; not the habits of the originals, such as lr_steps beyond the end."""
+    odd = [row for own in map(stage.for_run, stage.recipe.training.runs) for row in _odd(own)]
+    yield from dict.fromkeys(odd)
+    if not odd:
+        yield ok("advice", "no value that is rarely meant so")
+
+
+def _odd(stage: Stage) -> Iterator[Finding]:
+    recipe = stage.recipe
+    clips, training, frames = recipe.clips, recipe.training, recipe.data.frames
+    span = recipe.tested.frames * clips.stride
+    if 0 < training.epochs <= training.warmup_epochs:
+        message = f"the rate rises for {training.warmup_epochs} epochs, the training has {training.epochs}"
+        yield warning("warm-up", message, "lower training.warmup_epochs, unless this is a trial")
+    if recipe.evaluation.clips == "windows" and clips.window < span:
+        message = f"a window has {clips.window} frames, a clip spans {span}: each is repeated to fill it"
+        yield warning("windows", message, f"set clips.window to {span}")
+    if clips.size > frames.height:
+        message = f"clips have {clips.size} pixels, frames are stored with {frames.height}: they are enlarged"
+        yield warning("size", message, "raise data.frames.height, or lower clips.size")
+    if training.loss_scale != 1 and training.amp_level == "O0":
+        message = f"loss_scale is {training.loss_scale:g}, but amp_level O0 computes in 32 bits"
+        yield warning("loss scale", message, "set training.loss_scale to 1, or training.amp_level to O2")
+    if training.loss_scale == 1 and training.amp_level in ("O2", "O3") and training.epochs:
+        message = f"amp_level {training.amp_level} computes in 16 bits, where small gradients become 0"
+        yield warning("loss scale", message, "set training.loss_scale, to 1024 for example")

@@ -1,0 +1,170 @@
+"""Checks of a recipe's workspace: which stages ran, what is stale, half finished or left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from actionbook.core.errors import BookError
+from actionbook.core.paths import shown
+from actionbook.doctor.data import evenly
+from actionbook.doctor.findings import Check, Finding, ok, problem, warning
+
+if TYPE_CHECKING:
+    from actionbook.core.workspace import Stage
+
+SECTIONS = {
+    "01_data": ("data",),
+    "02_architecture": ("data", "clips", "model"),
+    "03_training": ("data", "clips", "model", "weights", "training"),
+    "04_conversion": ("data", "clips", "model", "weights", "training", "export"),
+    "05_accuracy": ("data", "clips", "model", "weights", "training", "export", "evaluation"),
+}
+"""Sections of the recipe that the results of a stage hang on."""
+SAMPLE = 4
+LEFTOVER = ".tmp-"
+
+
+def workspace_checks(stage: Stage) -> dict[str, Check]:
+    """The checks by name."""
+    if not stage.folder.exists():
+        return {"record": lambda: [ok("record", f"{shown(stage.folder)} does not exist yet: nothing has run")]}
+    return {
+        "record": lambda: stages(stage),
+        "frames": lambda: frames(stage),
+        "training": lambda: trainings(stage),
+        "leftovers": lambda: leftovers(stage),
+    }
+
+
+def stages(stage: Stage) -> Iterator[Finding]:
+    """Which stages have results, and which of them another recipe or an earlier stage has made stale."""
+    from actionbook.core.runtime import library_sha256  # noqa: PLC0415
+
+    entries = stage.workspace.read_record()["stages"]
+    if not entries:
+        yield ok("record", f"{shown(stage.folder)} has no results yet: begin with notebook 01_data")
+    before: tuple[str, str] | None = None
+    for name, entry in sorted(entries.items()):
+        if not isinstance(entry, dict) or not {"finished", "recipe_sections", "results"} <= entry.keys():
+            message = f"its entry in {shown(stage.workspace.record_file)} is not that of a stage"
+            yield problem(name, message, "delete the file and run the stages again: finished trainings are kept")
+            continue
+        changed = [section for section in SECTIONS.get(name, ()) if not _same(stage, name, section)]
+        finished = str(entry["finished"])
+        again = f"run notebooks/{stage.recipe.chapter}/{name}.ipynb again with this recipe"
+        if changed:
+            message = f"it ran with another {', '.join(changed)} of the recipe"
+            yield warning(name, message, f"{again}; later stages refuse its results where they need them")
+        elif before and finished < before[1]:
+            yield warning(name, f"it ran before the last run of {before[0]}, on older results", again)
+        elif entry.get("environment", {}).get("library_sha256") != library_sha256():
+            yield warning(
+                name, f"it ran on {finished} with another version of the library", f"{again} if figures matter"
+            )
+        else:
+            yield ok(name, f"it ran on {finished} with this recipe and library")
+        before = max(before or ("", ""), (name, finished), key=lambda pair: pair[1])
+
+
+def _same(stage: Stage, name: str, section: str) -> bool:
+    try:
+        stage.require(name, section)
+    except BookError:
+        return False
+    return True
+
+
+def frames(stage: Stage) -> Iterator[Finding]:
+    """Every prepared video of each index has its frames, and a sample of them opens with as many as the index says."""
+    from actionbook.clips.pipeline import store_path  # noqa: PLC0415
+    from actionbook.datasets.index import read_index  # noqa: PLC0415
+    from actionbook.video.frame_folder import frames_path, open_frames  # noqa: PLC0415
+    from actionbook.video.reader import StoreError  # noqa: PLC0415
+
+    again = "run notebook 01_data again: only what is missing is made"
+    for own in stage.data_sets():
+        if not own.index_file.exists():
+            yield warning("frames", f"{shown(own.index_file)} does not exist", "run notebook 01_data")
+            continue
+        index = read_index(own.index_file)
+        index = index[index.frames > 0]
+        rows = [
+            (store_path(own.frame_store, label, video), count)
+            for label, video, count in zip(index.label, index.video, index.frames, strict=True)
+        ]
+        absent = [path for path, _ in rows if not path.exists() and not frames_path(path).exists()]
+        if absent:
+            message = f"{shown(own.frame_store)} lacks {len(absent)} of {len(rows)} videos, first {absent[0].stem}"
+            yield problem("frames", message, again)
+            continue
+        wrong = []
+        for path, count in evenly(rows, SAMPLE):
+            try:
+                with open_frames(path) as opened:
+                    if len(opened) != count:
+                        wrong.append(f"{path.name} has {len(opened)} frames, the index says {count}")
+                    opened.jpeg(0)
+            except (StoreError, OSError) as error:
+                wrong.append(str(error))
+        if wrong:
+            yield problem("frames", f"{shown(own.frame_store)}: {wrong[0]}", again)
+        else:
+            yield ok("frames", f"{shown(own.frame_store)} holds all {len(rows)} videos of the index")
+
+
+def trainings(stage: Stage) -> Iterator[Finding]:
+    """Finished trainings, and half-finished ones with what they would go on from."""
+    from actionbook.core.runtime import library_sha256  # noqa: PLC0415
+
+    finished, current = 0, library_sha256()[:8]
+    for folder in sorted((stage.folder / "training").glob("*/")):
+        state, done = folder / "state.ckpt", folder / "done.json"
+        own = folder.name.endswith(current) or stage.recipe.training.any_library
+        if done.exists():
+            finished += 1
+            if not (folder / "network.ckpt").is_file():
+                yield problem("training", f"{folder.name} is finished, but has no network.ckpt", "delete the folder")
+        elif not state.exists():
+            message = f"{folder.name} is half finished and has no state to go on from"
+            yield warning("training", message, "it starts from its first epoch when 03_training is run; nothing to do")
+        elif not state.stat().st_size:
+            yield problem("training", f"{folder.name}: state.ckpt is empty", f"delete {shown(folder)} and train again")
+        else:
+            where = _reached(folder, stage.recipe.training.epochs)
+            message = f"{folder.name} is half finished and would go on {where}"
+            if own:
+                yield warning("training", message, "run notebook 03_training again with the recipe that began it")
+            else:
+                message = f"{folder.name} is half finished, but belongs to another version of the library"
+                yield warning("training", message, "set training.any_library to go on with it, or delete the folder")
+    yield ok("training", f"{finished} finished trainings")
+
+
+def _reached(folder: Path, epochs: int) -> str:
+    """How far a training had come by its log, which is written with every state."""
+    try:
+        text = (folder / "log.jsonl").read_text(encoding="utf-8")
+        done = max((int(json.loads(line)["epoch"]) for line in text.splitlines()), default=0)
+    except (OSError, ValueError, KeyError, TypeError):
+        return "from its last state (its log cannot be read)"
+    return f"after epoch {done} of {epochs}"
+
+
+def leftovers(stage: Stage) -> Iterator[Finding]:
+    """Temporary files of writers that were killed."""
+    stores = {store for own in stage.data_sets() for store in (own.colour_store, own.frame_store)}
+    folders = {stage.folder, *(store for store in stores if stage.work_root in store.parents)}
+    found: list[Path] = []
+    for folder in folders:
+        for place, _, names in os.walk(folder):
+            found += [Path(place) / name for name in names if name.startswith(LEFTOVER)]
+    if found:
+        total = sum(path.stat().st_size for path in found if path.exists())
+        message = f"{len(found)} temporary files ({total / 2**20:.1f} MiB) are there, such as {shown(min(found))}"
+        yield warning("leftovers", message, "delete them, unless a notebook is running now")
+    else:
+        yield ok("leftovers", "no temporary files are left behind")

@@ -1,0 +1,310 @@
+"""The doctor in broken surroundings: each fault is a row with its remedy, and nothing is changed."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from actionbook.core import runtime
+from actionbook.core.errors import BookError
+from actionbook.core.workspace import Stage
+from actionbook.doctor import Finding, ascend, doctor, environment, machine
+from actionbook.doctor import __main__ as program
+from actionbook.doctor.findings import ok, problem, run_checks, warning
+
+STAND_INS = Path(__file__).parent / "core" / "stand_ins"
+Rows = list[Finding]
+
+
+def rows_of(check: Callable[..., Any], *arguments: Any) -> Rows:
+    return run_checks("here", lambda: {"it": lambda: check(*arguments)})
+
+
+def one(rows: Rows, check: str) -> Finding:
+    found = [row for row in rows if row.check == check]
+    assert len(found) == 1, rows
+    return found[0]
+
+
+def assert_row(row: Finding, status: str, message: str, remedy: str = "") -> None:
+    assert row.status == status, row
+    assert message in row.message
+    assert remedy in row.remedy
+    assert bool(row.remedy) == (status != "ok")
+
+
+# -- checks themselves -------------------------------------------------------------------------------------------------
+
+
+def test_a_check_that_fails_is_a_row_and_stops_no_other() -> None:
+    def halfway() -> Any:
+        yield ok("one", "well")
+        raise ZeroDivisionError("by 0")
+
+    def leaves() -> Any:
+        raise SystemExit("gone")
+
+    def lacks() -> Any:
+        raise ModuleNotFoundError("No module named 'av'")
+
+    def named() -> Any:
+        raise BookError("file.yaml: is wrong;\n write it right")
+
+    checks = {"half": halfway, "leave": leaves, "lack": lacks, "named": named, "last": lambda: [ok("two", "well")]}
+    rows = run_checks("part", lambda: checks)
+    assert [(row.check, row.status) for row in rows] == [
+        ("one", "ok"),
+        ("half", "problem"),
+        ("leave", "problem"),
+        ("lack", "problem"),
+        ("named", "problem"),
+        ("two", "ok"),
+    ]
+    assert {row.section for row in rows} == {"part"}
+    assert "ZeroDivisionError: by 0" in rows[1].message
+    assert "make install" in rows[3].remedy
+    assert rows[4].message == "file.yaml: is wrong; write it right"
+    assert one(run_checks("part", lambda: 1 / 0), "part").status == "problem"  # type: ignore[arg-type,return-value]
+
+
+# -- machine and packages ----------------------------------------------------------------------------------------------
+
+
+def test_this_machine_is_looked_at_as_it_is(tmp_path: Path) -> None:
+    rows = doctor(work_root=tmp_path, device="CPU")
+    assert {row.section for row in rows} == {"environment", "Ascend"}
+    for check in ("Python", "packages", "NumPy", "libgomp", "FFmpeg", "OpenCV", "work root"):
+        assert one(rows, check).status == "ok"
+    assert_row(one(rows, "MindSpore"), "ok", "runs a convolution on CPU")
+    assert len(pd.DataFrame(rows)) == len(rows)
+    assert not list(tmp_path.iterdir())
+
+
+def test_pinned_packages_that_are_missing_or_of_another_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pinned = tmp_path / "requirements.txt"
+    pinned.write_text("numpy==0.1 \\\n    --hash=sha256:0\nno-such-package==1.0\n# numba==7\npyyaml==6.0.3\n")
+    monkeypatch.setattr(environment, "REQUIREMENTS", pinned)
+    missing, other = rows_of(environment.packages)
+    assert_row(missing, "problem", "1 pinned packages are missing: no-such-package", "make install")
+    assert_row(other, "warning", f"numpy {metadata.version('numpy')} instead of 0.1", "make install")
+    pinned.unlink()
+    assert_row(one(rows_of(environment.packages), "packages"), "warning", "cannot be compared", "checkout")
+
+
+def test_another_python_and_a_new_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 12, 1))
+    assert_row(one(rows_of(environment.python), "Python"), "problem", "pinned packages are for 3.11", "python3.11")
+    monkeypatch.setattr(metadata, "version", lambda _: "2.1.0")
+    assert_row(one(rows_of(environment.numpy_version), "NumPy"), "problem", "NumPy 2.1.0", "make install")
+
+
+def test_no_libgomp(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str) -> None:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr(ctypes, "CDLL", refuse)
+    assert_row(one(rows_of(environment.libgomp), "libgomp"), "problem", "libgomp.so.1", "apt-get install libgomp1")
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("echo 'ImportError: libgomp.so.1 is missing' >&2; exit 1", "libgomp.so.1 is missing"),
+        ("kill -SEGV $$", "exit status -11"),
+        ("exec sleep 60", "has not run one convolution"),
+        ("echo nonsense", "exit status 0"),
+    ],
+)
+def test_mindspore_that_does_not_run(
+    script: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setattr(environment, "SECONDS", 1.0)
+    row = one(rows_of(environment.mindspore, "CPU", []), "MindSpore")
+    assert_row(row, "problem", message)
+
+
+def test_networks_of_a_recipe_are_made() -> None:
+    good = {"name": "mobilenetv2_3d", "classes": 2, "options": {"width": 0.2}, "trainable": [], "run": "a"}
+    rows = rows_of(
+        environment.mindspore,
+        "CPU",
+        [
+            good,
+            {**good, "run": "b", "name": "mobilenet"},
+            {**good, "run": "c", "options": {"widht": 1}},
+            {**good, "run": "d", "trainable": ["logits"]},
+        ],
+    )
+    assert rows[0].status == "ok"
+    for row, part in zip(rows[1:], ("run 'b': model 'mobilenet'", "run 'c': ", "begins with 'logits'"), strict=True):
+        assert_row(row, "problem", part, "section model")
+
+
+def test_ffmpeg_and_opencv_without_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    import av
+    import cv2
+
+    def codec(name: str, mode: str) -> None:
+        if name == "mpeg4":
+            raise ValueError(name)
+
+    monkeypatch.setattr(av.codec, "Codec", codec)
+    monkeypatch.delattr(cv2, "optflow")
+    assert_row(one(rows_of(environment.ffmpeg), "FFmpeg"), "problem", "lacks decoders: mpeg4 for MPEG-4 and Xvid")
+    assert_row(one(rows_of(environment.opencv), "OpenCV"), "problem", "no TV-L1", "contrib")
+
+
+def test_limits_variables_and_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 4096))
+    assert_row(one(rows_of(environment.open_files), "open files"), "warning", "only 256 files", "ulimit -n")
+    monkeypatch.setattr(environment.platform, "machine", lambda: "x86_64")
+    for value, status in (("AVX2", "ok"), ("AVX512_CORE", "warning"), (None, "warning")):
+        monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+        if value:
+            monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", value)
+        assert one(rows_of(environment.onednn), "oneDNN").status == status
+    monkeypatch.setenv("PATH", str(tmp_path))
+    rows = [*rows_of(environment.programs), *rows_of(environment.rar)]
+    assert_row(one(rows, "RAR"), "warning", "no program for RAR", "apt-get install unar")
+    assert_row(one(rows, "msrun"), "warning", "msrun")
+    assert_row(one(rows, "Chromium"), "ok", "not found")
+    for name in ("unar", "msrun", "chromium"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    assert {row.status for row in [*rows_of(environment.programs), *rows_of(environment.rar)]} == {"ok"}
+
+
+def test_few_cores_and_little_memory_and_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    assert_row(one(rows_of(machine.cores), "cores"), "warning", "one core")
+    monkeypatch.setattr(machine, "available_memory", lambda: 2**29)
+    assert_row(one(rows_of(machine.memory, None), "memory"), "warning", "0.5 GiB free", "batch_size")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))  # type: ignore[attr-defined]
+    assert_row(one(rows_of(machine.disk, tmp_path, None), "disk"), "problem", "0.0 GiB free", "make room")
+
+
+def test_work_roots_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert_row(one(rows_of(machine.writable, tmp_path / "a" / "b"), "work root"), "ok", "will be made")
+    file = tmp_path / "file"
+    file.write_text("")
+    row = one(rows_of(machine.writable, file / "work"), "work root")
+    assert_row(row, "problem", "cannot be written: Not a directory", "set work_root")
+
+    with monkeypatch.context() as patch:
+
+        def read_only(**_: Any) -> None:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+        patch.setattr(tempfile, "mkstemp", read_only)
+        row = one(rows_of(machine.writable, tmp_path), "work root")
+        assert_row(row, "problem", "Read-only file system", "ACTIONBOOK_WORK")
+    with monkeypatch.context() as patch:  # a file system that copies instead
+        patch.setattr(Path, "replace", lambda self, other: other.write_bytes(self.read_bytes()))
+        row = one(rows_of(machine.writable, tmp_path), "work root")
+        assert_row(row, "problem", "does not replace a file by renaming", "local disk")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+# -- Ascend ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
+    """A function that puts a stand-in for `npu-smi` on the PATH, to print the text of that name."""
+
+    def use(name: str) -> None:
+        monkeypatch.setattr(runtime, "has_npu", lambda: True)
+        paths = [str(STAND_INS), str(Path(sys.executable).parent), os.environ["PATH"]]
+        monkeypatch.setenv("PATH", os.pathsep.join(paths))
+        monkeypatch.setenv("STAND_IN", name)
+        monkeypatch.setenv("STAND_IN_TEXTS", str(STAND_INS / "npu_smi"))
+        monkeypatch.setenv("STAND_IN_EXIT", "0")
+        monkeypatch.setenv("STAND_IN_CALL", str(tmp_path / "calls"))
+
+    return use
+
+
+def test_a_card_is_compared_with_the_recipe(
+    card: Callable[[str], None], tiny_stage: Callable[..., Stage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny_stage(export={"soc_version": "Ascend310P3"}).recipe
+    card("310P")
+    rows = run_checks("Ascend", lambda: ascend.ascend_checks("auto", recipe))
+    assert_row(one(rows, "driver"), "warning", "310P3 (NPU 3, chip 0): Warning", "npu-smi info -t health")
+    assert_row(one(rows, "chip"), "ok", "Ascend310P3")
+    card("310P_duo")
+    assert one(run_checks("Ascend", lambda: ascend.ascend_checks("auto", recipe)), "driver").status == "ok"
+    card("A2")
+    row = one(run_checks("Ascend", lambda: ascend.ascend_checks("auto", recipe)), "chip")
+    assert_row(row, "problem", "the recipe converts for Ascend310P3", "export.soc_version")
+    card("dcmi")
+    row = one(run_checks("Ascend", lambda: ascend.ascend_checks("auto", recipe)), "driver")
+    assert_row(row, "problem", "npu-smi info")
+    monkeypatch.delenv("ASCEND_HOME_PATH", raising=False)
+    if runtime.environment()["cann"] is None:
+        assert_row(one(rows, "CANN"), "problem", "no CANN toolkit", "set_env.sh")
+
+
+def test_no_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "has_npu", lambda: False)
+    assert one(run_checks("Ascend", lambda: ascend.ascend_checks("CPU", None)), "device").status == "ok"
+    monkeypatch.setenv("PATH", "/nonexistent")
+    rows = run_checks("Ascend", lambda: ascend.ascend_checks("Ascend", None))
+    assert_row(one(rows, "driver"), "problem", "npu-smi is not on the PATH")
+
+
+# -- command line -----------------------------------------------------------------------------------------------
+
+
+def test_the_exit_status_and_the_two_forms(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = run_checks("part", lambda: {"x": lambda: [ok("a", "well"), warning("b", "so so", "look"), ok("c", "ü")]})
+    asked: list[Any] = []
+
+    def stand_in(recipe: str | None, **options: Any) -> Rows:
+        asked.append((recipe, options))
+        return rows
+
+    monkeypatch.setattr(program, "doctor", stand_in)
+    assert program.main(["--recipe", "a/b", "--data-root", "d", "--work-root", "w", "--device", "CPU", "--json"]) == 0
+    assert asked == [("a/b", {"data_root": "d", "work_root": "w", "device": "CPU"})]
+    assert [Finding(**row) for row in json.loads(capsys.readouterr().out)] == rows
+    rows.append(Finding("d", "problem", "broken " * 40, "mend " * 40, "other"))
+    assert program.main([]) == 1
+    text = capsys.readouterr().out
+    assert text.startswith("part\n  ok      a: well\n  warning b: so so\n          > look\n")
+    assert "\n\nother\n  PROBLEM d: broken" in text
+    assert text.endswith("\n2 ok, 1 to read, 1 to mend\n")
+    assert max(map(len, text.splitlines())) <= 110
+
+
+def test_the_program_explains_itself() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "actionbook.doctor", "--help"], capture_output=True, text=True, check=True
+    )
+    for option in ("--recipe", "--data-root", "--work-root", "--device", "--json"):
+        assert option in done.stdout
+
+
+def test_rows_of_the_helpers_have_remedies_where_they_need_one() -> None:
+    assert ok("a", "b").remedy == ""
+    assert [warning("a", "b", "c").status, problem("a", "b", "c").status] == ["warning", "problem"]

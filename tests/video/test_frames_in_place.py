@@ -1,0 +1,155 @@
+"""Prepared folders of others: everything that can be wrong with them is found, named, and told once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from actionbook.video.frames_in_place import find_folders, frames_in_place
+from actionbook.video.parallel import COLUMNS
+from actionbook.video.reader import FLOW, StoreError
+
+PIXELS = np.arange(24 * 32 * 3).reshape(24, 32, 3).astype(np.uint8)
+JPEG = cv2.imencode(".jpg", PIXELS)[1].tobytes()
+GREY = cv2.imencode(".jpg", PIXELS[..., 0])[1].tobytes()
+LARGER = cv2.imencode(".jpg", np.zeros((30, 40, 3), np.uint8))[1].tobytes()
+
+
+def index(*videos: str, label: str = "A", frames: int = 0) -> pd.DataFrame:
+    return pd.DataFrame([(video, label, frames) for video in videos], columns=["video", "label", "frames"])
+
+
+def write(folder: Path, count: int = 4, *, n_frames: str | None = None) -> Path:
+    folder.mkdir(parents=True)
+    for number in range(1, count + 1):
+        (folder / f"image_{number:05d}.jpg").write_bytes(JPEG)
+    if n_frames is not None:
+        (folder / "n_frames").write_text(n_frames)
+    return folder
+
+
+def test_good_folders(tmp_path: Path) -> None:
+    names = ["b", "#1 (a;b)!", "行动"]
+    for number, name in enumerate(names, start=3):
+        write(tmp_path / "A" / name, number, n_frames=None if number == 3 else str(number))
+    table = frames_in_place(index(*names), tmp_path)
+    assert list(table.columns) == COLUMNS
+    rows = [(name, n, n * len(JPEG), "", "") for n, name in enumerate(names, start=3)]
+    assert list(table.itertuples(index=False, name=None)) == rows
+
+
+def spoil(folder: Path, how: str) -> None:
+    first, second, last = (folder / f"image_{number:05d}.jpg" for number in (1, 2, 4))
+    if how == "gap":
+        second.unlink()
+    elif how == "gap, old n_frames":
+        second.unlink()
+        (folder / "n_frames").write_text("3")
+    elif how == "n_frames":
+        (folder / "n_frames").write_text("6")
+    elif how == "none":
+        for path in (*folder.glob("*.jpg"),):
+            path.unlink()
+        (folder / "n_frames").write_text("0")
+    elif how in ("empty first", "empty second", "empty last"):
+        {"first": first, "second": second, "last": last}[how.split()[1]].write_bytes(b"")
+    elif how == "empty two":
+        second.write_bytes(b"")
+        last.write_bytes(b"")
+    elif how == "cut first":
+        first.write_bytes(JPEG[: len(JPEG) // 2])
+    elif how == "cut last":
+        last.write_bytes(JPEG[:-2])
+    elif how == "web page":
+        last.write_bytes(b"<html>")
+    elif how == "size":
+        last.write_bytes(LARGER)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("gap", "image_00002.jpg is missing, the last frame is 4"),
+        ("gap, old n_frames", "image_00002.jpg is missing, the last frame is 4"),
+        ("n_frames", "n_frames says 6, the last frame is image_00004; image_00005 is the first that is missing"),
+        ("none", "the original scripts leave an empty folder where FFmpeg fails"),
+        ("empty first", "image_00001.jpg: is an empty file; make"),
+        ("empty second", "image_00002.jpg: is an empty file; make"),
+        ("empty last", "image_00004.jpg: is an empty file; make"),
+        ("empty two", "is an empty file, and 1 more of them"),
+        ("cut first", r"image_00001.jpg: is damaged \("),
+        ("cut last", r"image_00004.jpg: is damaged \("),
+        ("web page", r"image_00004.jpg: is damaged \("),
+        ("size", r"the first and the last frame differ in size \(32 x 24 and 40 x 30\)"),
+    ],
+)
+def test_what_can_be_wrong_with_a_folder(how: str, message: str, tmp_path: Path) -> None:
+    write(tmp_path / "A" / "good")
+    spoil(write(tmp_path / "A" / "bad"), how)
+    table = frames_in_place(index("bad", "good"), tmp_path).set_index("video")
+    assert table.frames.to_dict() == {"bad": 0, "good": 4}
+    assert (table.error["good"], table.bytes["bad"]) == ("", 0)
+    assert str(tmp_path / "A" / "bad") in table.error["bad"]
+    assert pd.Series([table.error["bad"]]).str.contains(message).all(), table.error["bad"]
+
+
+def test_a_missing_class_is_told_once_and_a_missing_video_by_its_name(tmp_path: Path) -> None:
+    write(tmp_path / "A" / "v")
+    (tmp_path / "A" / "file").write_text("")
+    table = frames_in_place(pd.concat([index("v", "w", "file"), index("x", "y", "z", label="B")]), tmp_path)
+    assert table.error.tolist() == [
+        "",
+        f"{tmp_path / 'A' / 'w'} does not exist",
+        f"{tmp_path / 'A' / 'file'} does not exist",
+        *[f"{tmp_path / 'B'} does not exist; the frames of 3 videos are missing"] * 3,
+    ]
+    with pytest.raises(StoreError, match=r"gone does not exist; it is named as a folder of prepared frames"):
+        find_folders(index("v"), tmp_path / "gone")
+
+
+def test_other_capitals_are_found_and_noted(tmp_path: Path) -> None:
+    for name in ("A/V_a", "A/exact", "a/v_b", "A/twice", "a/Twice", "A/TWIN", "a/Other", "A/OTHER"):
+        write(tmp_path / name)
+    wanted = index("v_A", "exact", "v_b", "twice", "Twin", "TWIN", "other")
+    places = find_folders(wanted, tmp_path).set_index("video")
+    assert places.path.to_dict() == {
+        "v_A": "A/V_a", "exact": "A/exact", "v_b": "a/v_b", "twice": "A/twice",
+        "Twin": "", "TWIN": "A/TWIN", "other": "",
+    }  # fmt: skip
+    assert places.note["v_A"] == "lies in A/V_a, with other capitals"
+    assert places.note[["exact", "twice", "TWIN"]].tolist() == [""] * 3
+    assert places.error["Twin"] == f"{tmp_path / 'A' / 'Twin'} does not exist"  # A/TWIN is another video's
+    assert places.error["other"] == f"{tmp_path}: A/OTHER and a/Other differ in capitals alone; remove or rename one"
+    table = frames_in_place(wanted, tmp_path).set_index("video")
+    assert table.frames.to_dict() == {"v_A": 4, "exact": 4, "v_b": 4, "twice": 4, "Twin": 0, "TWIN": 4, "other": 0}
+    assert table.note["v_A"] == places.note["v_A"]
+
+
+def test_another_number_than_the_index_knows_is_noted(tmp_path: Path) -> None:
+    write(tmp_path / "A" / "V")
+    write(tmp_path / "A" / "w")
+    table = frames_in_place(index("v", "w", frames=5), tmp_path)
+    assert table.note.tolist() == [
+        "lies in A/V, with other capitals; 5 frames expected, 4 found",
+        "5 frames expected, 4 found",
+    ]
+    assert frames_in_place(index("w", frames=4), tmp_path).note.tolist() == [""]
+
+
+def test_flow_and_colour_are_told_apart(tmp_path: Path) -> None:
+    write(tmp_path / "A" / "colour")
+    flow = write(tmp_path / "A" / "flow", 0)
+    for number in (1, 2):
+        for component in "xy":
+            (flow / f"image_{number:05d}{component}.jpg").write_bytes(GREY)
+    both = index("colour", "flow")
+    as_flow, as_colour = frames_in_place(both, tmp_path, FLOW), frames_in_place(both, tmp_path)
+    assert (as_flow.frames.tolist(), as_flow.bytes.tolist()) == ([0, 2], [0, 4 * len(GREY)])
+    assert as_flow.error[0] == f"{tmp_path / 'A' / 'colour'}: holds frames in colour, expected optical flow"
+    assert as_colour.error[1] == f"{tmp_path / 'A' / 'flow'}: holds optical flow, expected frames in colour"
+    (flow / "image_00002y.jpg").write_bytes(GREY[:-2])
+    assert "image_00002y.jpg: is damaged" in frames_in_place(index("flow"), tmp_path, FLOW).error[0]
