@@ -8,7 +8,7 @@ import pytest
 
 from actionbook.core.errors import BookError
 from actionbook.core.paths import ROOT, shown
-from actionbook.core.schema import Strict, load, merge, read_yaml, validate
+from actionbook.core.schema import Strict, load, merge, parse_yaml, read_yaml, validate
 
 
 class Inner(Strict):

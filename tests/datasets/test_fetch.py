@@ -16,6 +16,7 @@ import pytest
 
 from actionbook.core.errors import BookError
 from actionbook.core.manifest import load_dataset
+from actionbook.core.progress import MIRROR
 from actionbook.datasets import fetch as fetching
 from actionbook.datasets.fetch import main
 from actionbook.datasets.obtain import obtain
@@ -31,6 +32,11 @@ def archive(files: dict[str, bytes]) -> bytes:
         for name, data in files.items():
             file.writestr(name, data)
     return buffer.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def _no_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MIRROR, "none")
 
 
 VIDEOS = {f"UCF-101/{c}/v_{c}_g01_c01.avi": c.encode() * 9 for c in ("Walking", "MoonWalk")}

@@ -95,14 +95,11 @@ def validate(schema: type[Schema], data: dict[str, Any], source: str) -> Schema:
     try:
         # JSON mode is strict about scalars and still takes a list where a tuple is declared.
         return schema.model_validate_json(json.dumps(data), strict=True)
-    except (TypeError, RecursionError, ValueError) as error:
-        if not isinstance(error, ValidationError):
-            why = (
-                f"holds a value that is not plain data ({error}); quote dates as text, repeat no mapping inside itself"
-            )
-            raise BookError(f"{source}: {why}") from error
+    except ValidationError as error:
         lines = dict.fromkeys(f"{source}: {_explain(schema, data, item)}" for item in error.errors())
         raise BookError("\n".join(lines)) from error
+    except (TypeError, RecursionError, ValueError) as error:
+        raise BookError(f"{source}: holds a value that is not plain data ({error}); quote dates as text") from error
 
 
 def load(schema: type[Schema], path: Path | str) -> Schema:

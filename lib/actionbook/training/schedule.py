@@ -26,8 +26,10 @@ def _factor(training: Training) -> float:
 
 
 def step_rates(training: Training, steps_per_epoch: int) -> list[float]:
-    """The rate of every step of the training, in order: `step_rate`, in proportion to the batch, and in the epochs of warm-up
-    times a line from 0 to 1."""
+    """The rate of every step of the training, in order: `step_rate`, in proportion to the batch.
+
+    In the epochs of warm-up it is multiplied by a line from 0 to 1.
+    """
     warmup, factor = training.warmup_epochs * steps_per_epoch, _factor(training)
     return [
         factor * step_rate(training, step // steps_per_epoch) * min(1.0, (step + 1) / max(warmup, 1))
