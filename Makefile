@@ -18,7 +18,7 @@ STAMPS := _build/stamps
 SHARED := $(INSTALLED) $(wildcard data_manifests/*.yaml) \
           $(shell find lib/actionbook -name '*.py' -not -name '.tmp-*' 2>/dev/null)
 
-.PHONY: help install book notebooks test check format bench lock clean
+.PHONY: help install book notebooks test check format bench stress lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -67,6 +67,10 @@ format: $(INSTALLED) ## mend layout and what the linter can mend
 
 bench: $(INSTALLED) ## measure speed against peers, as ratios within one run
 	$(PY) -m bench
+
+stress: $(INSTALLED) ## kill each stage at random moments; CLIPS=folder of videos: also prepare as many as UCF101 has
+	$(PY) tests/stress.py kill
+	$(if $(CLIPS),$(PY) tests/stress.py scale --clips "$(CLIPS)")
 
 # Ascend servers are aarch64: the same versions have to resolve there. Needs uv.
 RESOLVE := uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header requirements.in

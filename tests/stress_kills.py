@@ -175,9 +175,9 @@ def how_far(trial: Trial, piece: str, root: Path) -> str:
     stage.workspace.read_record()
     left = f", {len(leftovers(root))} half written" if leftovers(root) else ""
     if piece == "preparation":
-        _same_files(stage.colour_store, trial.stage(trial.reference).colour_store, complete=False)
+        count = _same_files(stage.colour_store, trial.stage(trial.reference).colour_store, complete=False)
         _same_index(trial, root, complete=False)
-        return f"{len(list(stage.colour_store.rglob('*.zip')))} videos{left}"
+        return f"{count} videos{left}"
     states = [_checkpoint(path) for path in stage.folder.glob("training/*/*.ckpt")]
     progress = [json.loads(state["progress"]) for state in states if "progress" in state]
     trained = any(stage.folder.glob("training/*/done.json"))
@@ -214,7 +214,8 @@ def _same_index(trial: Trial, root: Path, *, complete: bool = True) -> None:
 
 def _same_files(ours: Path, theirs: Path, *, complete: bool = True) -> int:
     """The number of files; those of `ours` must be byte for byte those of `theirs`, and unless interrupted, all."""
-    names = [{path.relative_to(store) for path in store.rglob("*.zip")} for store in (ours, theirs)]
+    # Half written ones end in .zip as well.
+    names = [{path.relative_to(store) for path in store.rglob("v_*.zip")} for store in (ours, theirs)]
     if names[0] - names[1] or (complete and names[0] != names[1]):
         raise Failed(f"{ours.name}: other files than undisturbed, such as {sorted(names[0] ^ names[1])[:3]}")
     for name in sorted(names[0]):

@@ -117,10 +117,10 @@ def branches():
 
 def test_what_the_exporter_loses_is_found_in_mindir(branches):
     kernel, stride = (3, 3, 3), (2, 2, 2)
-    padded = Pool(kernel, stride, "CALCULATED", (1, 1, 1), (1, 1, 1), False, "one")
+    padded = Pool(kernel, stride, "CALCULATED", (1, 1, 1), (1, 1, 1), False, "one.pool")
     model, pools = branches
     assert needs_pools(model)
-    assert [pool.cell for pool in pools] == ["two.1", "one", "one", ""]
+    assert [pool.cell for pool in pools] == ["two.1", "one.pool", "one.pool", ""]
     assert pools[0] == Pool(kernel, stride, "CALCULATED", (0, 1, 1), (0, 1, 1), True, "two.1")
     assert pools[1:3] == [padded, padded]
     assert (pools[3].mode, pools[3].ceil) == ("SAME", False)

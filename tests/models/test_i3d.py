@@ -25,7 +25,7 @@ from actionbook.models import create_model
 from actionbook.models.i3d import AverageHead, Inception, Logits, MaxHead, Unit3D
 from actionbook.models.layers import init_fan_out
 from actionbook.models.pool_gradient import max_pool_gradient
-from actionbook.models.pooling import SamePool3d
+from actionbook.models.pooling import MaxPool3d, SamePool3d
 from actionbook.models.profile import count_parameters, layer_table, watch_outputs
 from actionbook.weights import LoadReport, export_state, load
 from actionbook.weights.golden import I3D, GoldenNetwork, rule_made
@@ -294,6 +294,20 @@ def test_same_pool_in_a_compiled_graph(kernel: Any, stride: Any, size: tuple[int
     pool = SamePool3d(kernel, stride)
     pool.pool = pool.pool.pool  # as on other devices
     np.testing.assert_array_equal(Gradient(pool)(Tensor(x - 40), dy).asnumpy(), dx)
+
+
+@pytest.mark.parametrize("ceil_mode", [False, True])
+@pytest.mark.parametrize(
+    ("window", "size"), [((3, 2, 1), (3, 7, 6)), ((3, 2, 1), (4, 8, 8)), (((1, 3, 3), (1, 2, 2), (0, 1, 1)), (2, 8, 5))]
+)
+def test_padded_pools_have_the_gradient_of_mindspores_own(window: Any, size: tuple[int, ...], ceil_mode: bool) -> None:
+    x = Tensor(np.random.default_rng(1).permutation(2 * 3 * int(np.prod(size))).astype(np.float32).reshape(2, 3, *size))
+    kernel, stride, padding = window
+    quick, own = (MaxPool3d(kernel, stride, padding, ceil_mode=ceil_mode) for _ in range(2))
+    own.pool = own.pool.pool  # as on other devices
+    y = quick(x)
+    dy = Tensor(np.arange(1, y.size + 1, dtype=np.float32).reshape(y.shape))
+    np.testing.assert_array_equal(Gradient(quick)(x, dy).asnumpy(), Gradient(own)(x, dy).asnumpy())
 
 
 def test_half_precision_has_gradients_of_its_own_type() -> None:

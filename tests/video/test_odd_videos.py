@@ -189,6 +189,9 @@ def test_the_size_of_the_first_frame_is_kept(tmp_path: Path, picture: Picture) -
             container.mux(packet)
     result, frames = prepared(path)
     assert frames.shape == (5, 48, 64, 3)
+    assert read_frames(path, [0, 4]).shape == (2, 48, 64, 3)
+    with pytest.raises(VideoError, match=r"v\.avi: the size changes between the frames asked for"):
+        read_frames(path, [0, 3])
     assert np.abs(frames - picture(1, 64, 48)).mean() < 4  # squeezed, the wider frames show the same
     assert result.note == (
         "the size changes from 64x48 to 80x48 at frame 2, stored at one size; "

@@ -33,9 +33,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: several writers (av, onnx, numpy) choose their format by it.
-    handle, name = tempfile.mkstemp(
-        prefix=f"{TEMPORARY}{os.getpid()}-{_machine()}-", suffix=path.suffix, dir=path.parent
-    )
+    handle, name = tempfile.mkstemp(prefix=temporary_prefix(), suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -99,6 +97,11 @@ def _machine() -> str:
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text())
         parts.append(str(Path("/proc/self/ns/pid").readlink()))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+
+
+def temporary_prefix() -> str:
+    """How this process begins the name of a file that `sweep_temporary` may remove when the process is no more."""
+    return f"{TEMPORARY}{os.getpid()}-{_machine()}-"
 
 
 def write_bytes_atomic(path: Path | str, data: bytes) -> None:

@@ -38,8 +38,8 @@ def _maps(arrays: Arrays, kernel: Triple, stride: Triple, front: Triple) -> None
     x, y, dy, dx = arrays
     maps, frames, height, width = x.shape
     _, frames_out, height_out, width_out = y.shape
-    wide = max((width_out - 1) * stride[2] + kernel[2], width)
-    high = max((height_out - 1) * stride[1] + kernel[1], height)
+    wide = max((width_out - 1) * stride[2] + kernel[2], front[2] + width)
+    high = max((height_out - 1) * stride[1] + kernel[1], front[1] + height)
     padded = np.full((frames, high, wide), -np.inf, np.float32)
     gradient = np.empty_like(padded)
     flat, flat_gradient = padded.reshape(frames, -1), gradient.reshape(frames, -1)
@@ -63,15 +63,20 @@ def _maps(arrays: Arrays, kernel: Triple, stride: Triple, front: Triple) -> None
         dx[m] = gradient[:, inner_h, inner_w]
 
 
-def max_pool_gradient(x: Array, y: Array, dy: Array, kernel: Triple, stride: Triple) -> Array:
-    """The gradient with regard to `x` (N, C, T, H, W) of a SAME max pool that made `y` of it, for the gradient `dy`.
+def max_pool_gradient(
+    x: Array, y: Array, dy: Array, kernel: Triple, stride: Triple, *, front: Triple | None = None
+) -> Array:
+    """The gradient with regard to `x` (N, C, T, H, W) of a max pool that made `y` of it, for the gradient `dy`.
 
-    All float32, `dy` of the shape of `y`. Of equal maxima in a window the first in order of T, H and W gets the
-    gradient, as in PyTorch. A window whose maximum is NaN gives none.
+    All float32, `dy` of the shape of `y`. `front` is the padding before T, H and W; None: by TensorFlow's SAME rule. Of
+    equal maxima in a window the first in order of T, H and W gets the gradient, as in PyTorch. A window whose maximum
+    is NaN gives none.
     """
     n, channels, frames = x.shape[:3]
-    sizes = zip(x.shape[2:], y.shape[2:], kernel, stride, strict=True)
-    before, above, left = (max((out - 1) * s + k - size, 0) // 2 for size, out, k, s in sizes)
+    if front is None:
+        sizes = zip(x.shape[2:], y.shape[2:], kernel, stride, strict=True)
+        before, above, left = (max((out - 1) * s + k - size, 0) // 2 for size, out, k, s in sizes)
+        front = (before, above, left)
     maps, depth = (n * channels, frames) if kernel[0] > 1 or stride[0] > 1 else (n * channels * frames, 1)
     dx = np.empty(x.shape, np.float32)
     x, y, dy, out = (a.reshape(maps, -1 if depth > 1 else 1, *a.shape[3:]) for a in (x, y, dy, dx))
@@ -79,7 +84,7 @@ def max_pool_gradient(x: Array, y: Array, dy: Array, kernel: Triple, stride: Tri
     bounds = np.linspace(0, maps, threads + 1).astype(int)
     with ThreadPoolExecutor(threads) as pool:
         parts = [
-            pool.submit(_maps, (x[a:b], y[a:b], dy[a:b], out[a:b]), kernel, stride, (before, above, left))
+            pool.submit(_maps, (x[a:b], y[a:b], dy[a:b], out[a:b]), kernel, stride, front)
             for a, b in itertools.pairwise(bounds)
         ]
     for part in parts:

@@ -18,7 +18,8 @@ class MaxPool3d(nn.Cell):
     """Largest value of every window; by default 3x3x3, stride 2, padding 1, as all networks of this family pool.
 
     `padding` is ``kernel // 2`` if not given. `ceil_mode` rounds sizes up: a last window may reach beyond the padding.
-    Images (N, C, H, W) are pooled as single frames, with a kernel of 1 frame: MindSpore exports no padded 2-D pool.
+    Images (N, C, H, W) are pooled as single frames, with a kernel of 1 frame: MindSpore exports no padded 2-D pool. The
+    gradient on CPUs is that of `SamePool3d`.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class MaxPool3d(nn.Cell):
         sizes, strides = _triple(kernel), _triple(stride)
         sides = (sizes[0] // 2, sizes[1] // 2, sizes[2] // 2) if padding is None else _triple(padding)
         pads = _pool_pads(sizes, strides, sides, ceil_mode=ceil_mode, extend=False)
-        self.pool = ops.MaxPool3D(sizes, strides, "pad", pads, ceil_mode=ceil_mode)
+        self.pool = _pool(ops.MaxPool3D(sizes, strides, "pad", pads, ceil_mode=ceil_mode), sizes, strides, sides)
 
     def construct(self, x: Tensor) -> Tensor:
         """(N, C, T, H, W) -> (N, C, T_out, H_out, W_out), sizes (size + 2 * padding - kernel) / stride + 1."""
@@ -52,22 +53,26 @@ class SamePool3d(nn.Cell):
 
     def __init__(self, kernel: int | Triple, stride: int | Triple) -> None:
         super().__init__()
-        pool = ops.MaxPool3D(_triple(kernel), _triple(stride), "same")
-        cpu = ms.get_context("device_target") == "CPU"
-        self.pool = _PoolOnCpu(pool, _triple(kernel), _triple(stride)) if cpu else pool
+        sizes, strides = _triple(kernel), _triple(stride)
+        self.pool = _pool(ops.MaxPool3D(sizes, strides, "same"), sizes, strides, None)
 
     def construct(self, x: Tensor) -> Tensor:
         """(N, C, T, H, W) -> (N, C, ceil(T/s), ceil(H/s), ceil(W/s))."""
         return self.pool(x)
 
 
+def _pool(pool: ops.Primitive, kernel: Triple, stride: Triple, front: Triple | None) -> ops.Primitive | nn.Cell:
+    """`pool`, on CPUs with a gradient of our own; `front` is the padding before T, H and W, None: the SAME rule."""
+    return _PoolOnCpu(pool, kernel, stride, front) if ms.get_context("device_target") == "CPU" else pool
+
+
 class _PoolOnCpu(nn.Cell):
     """A max pool of MindSpore's, whose gradient is a call to Python. A cell within the pool: with `bprop`, no hooks."""
 
-    def __init__(self, pool: ops.Primitive, kernel: Triple, stride: Triple) -> None:
+    def __init__(self, pool: ops.Primitive, kernel: Triple, stride: Triple, front: Triple | None) -> None:
         super().__init__()
         self.pool = pool
-        self.gradient = ops.Custom(_gradient(kernel, stride), lambda x, *_: x, lambda x, *_: x, "pyfunc")
+        self.gradient = ops.Custom(_gradient(kernel, stride, front), lambda x, *_: x, lambda x, *_: x, "pyfunc")
 
     def construct(self, x: Tensor) -> Tensor:
         return self.pool(x)
@@ -77,14 +82,14 @@ class _PoolOnCpu(nn.Cell):
         return (self.gradient(x32, out32, dout32).astype(x.dtype),)
 
 
-def _gradient(kernel: Triple, stride: Triple) -> Callable[..., np.ndarray]:
+def _gradient(kernel: Triple, stride: Triple, front: Triple | None) -> Callable[..., np.ndarray]:
     """A function of NumPy arrays (x, y, dy) that MindSpore can call from a compiled graph."""
 
     def gradient(x: np.ndarray, y: np.ndarray, dy: np.ndarray) -> np.ndarray:
         # Imported when a network is trained: Numba takes its time.
         from actionbook.models.pool_gradient import max_pool_gradient  # noqa: PLC0415
 
-        return max_pool_gradient(x, y, dy, kernel, stride)
+        return max_pool_gradient(x, y, dy, kernel, stride, front=front)
 
     return gradient
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,7 @@ from distributed import Client, LocalCluster
 
 import actionbook
 from actionbook.core.errors import BookError
-from actionbook.core.files import TEMPORARY
+from actionbook.core.files import temporary_prefix
 from actionbook.core.runtime import ffmpeg_build
 
 CONNECT_SECONDS = 15.0
@@ -87,7 +86,7 @@ def check_workers(client: Client, inputs: Sequence[Path], stores: Path) -> None:
     seen = [str(path.absolute()) for path in inputs if path.exists()]
     stores.mkdir(parents=True, exist_ok=True)
     # A file of a new name shows whether a folder is the same one, or another that happens to be called so.
-    with tempfile.NamedTemporaryFile(prefix=f"{TEMPORARY}{os.getpid()}-", dir=stores.absolute()) as mark:
+    with tempfile.NamedTemporaryFile(prefix=temporary_prefix(), dir=stores.absolute()) as mark:
         try:
             answers = client.run(_look, [*seen, mark.name], on_error="return")
         except OSError as error:

@@ -146,6 +146,10 @@ def read_frames(path: Path | str, indices: Iterable[int]) -> np.ndarray:
             break
     if count <= last:
         raise VideoError(f"{path}: frame {last} was asked for, the video has {count} frames (counted from 0)")
+    if len({pixels.shape for pixels in kept.values()}) > 1:
+        raise VideoError(
+            f"{path}: the size changes between the frames asked for; prepare it, which makes them one size"
+        )
     return np.stack([kept[index] for index in wanted])
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import pandas as pd
-from distributed import Client, Future
+from distributed import Client, Future, get_worker
 from distributed.scheduler import KilledWorker
 
 from actionbook.core.errors import BookError
@@ -168,8 +168,6 @@ def _on_worker(job: VideoJob, *, work: Callable[..., Prepared], settings: Any, l
 
 
 def _host() -> str:
-    from distributed import get_worker  # noqa: PLC0415
-
     with suppress(ValueError):
         return f"the worker {get_worker().address}"
     return "the worker"
@@ -225,7 +223,7 @@ def _flight(
                 future.add_done_callback(landed.put)
             with suppress(queue.Empty):
                 future = landed.get(timeout=_POLL_SECONDS)
-                answer = _landed(client, future, flying[future])
+                answer = None if future.status == "pending" else _landed(client, future, flying[future])
                 if answer is None:
                     future.add_done_callback(landed.put)
                 else:

@@ -1,0 +1,139 @@
+"""The frames of a random clip, decoded on one core: from what the book reads, from what other programs read.
+
+A contestant opens its file or folder anew for each clip, as a training does that goes through its videos in random
+order. It hands the frames on in the form that its programs go on with: arrays, or Pillow's images. Step k reads the
+same frames of the same video on all sides.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import pickle
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from actionbook.clips.sampling import random_clip
+from actionbook.video.decode import read_frames
+from actionbook.video.frame_folder import COUNT_FILE, open_frames
+from actionbook.video.store import unpacked
+from bench.worker import Contestant
+
+Read = Callable[[int, list[int]], Sequence[Any]]
+"""From a video's number and the frames' indices to the frames."""
+
+CONSECUTIVE, SPARSE = 16, 8  # frames of a clip
+SHOWN = 4  # every so many pixels rivals are compared, in either direction: enough to tell frames apart
+
+
+def unpack(store: Path, folder: Path) -> None:
+    """The JPEGs of a frame store as files, with their number in a file, as the original scripts leave them."""
+    folder.mkdir(parents=True)
+    members = unpacked(store)
+    for name, data in members.items():
+        (folder / name).write_bytes(data)
+    (folder / COUNT_FILE).write_text(str(len(members)))
+
+
+def drawn(number: int, frames: int, sparse: bool) -> list[int]:
+    """The indices of clip `number`, of a video with so many `frames`.
+
+    16 consecutive ones from a random start, or one from each of 8 equal parts.
+    """
+    rng = np.random.default_rng(number)
+    if not sparse:
+        return random_clip(frames, CONSECUTIVE, 1, rng, last_start=True).tolist()
+    bounds = np.arange(SPARSE + 1) * frames // SPARSE
+    return [int(rng.integers(low, max(high, low + 1))) for low, high in itertools.pairwise(bounds.tolist())]
+
+
+def book(paths: list[str], **shared: Any) -> Contestant:
+    """By the book: from frame stores, or from folders of JPEGs, with the quick transform that trainings take."""
+
+    def read(video: int, indices: list[int]) -> list[np.ndarray]:
+        with open_frames(paths[video]) as frames:
+            return [frame.copy() for frame in frames.frames(indices, fast=True)]
+
+    return _contestant(read, **shared)
+
+
+def pillow(paths: list[str], **shared: Any) -> Contestant:
+    """From the same folders by Pillow, as the original programs do it: the names are known, nothing is listed."""
+
+    def read(video: int, indices: list[int]) -> list[Image.Image]:
+        images = []
+        for index in indices:
+            with Image.open(f"{paths[video]}/image_{index + 1:05d}.jpg") as file:
+                images.append(file.convert("RGB"))
+        return images
+
+    return _contestant(read, **shared)
+
+
+def pickles(stores: list[str], folder: str, **shared: Any) -> Contestant:
+    """From a pickle for each video, (name, label, JPEGs), by Pillow: the way of StNet and its relatives."""
+    paths = [Path(folder) / f"{number}.pkl" for number in range(len(stores))]
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for store, path in zip(stores, paths, strict=True):
+        path.write_bytes(pickle.dumps((path.stem, 0, list(unpacked(store).values())), protocol=2))
+
+    def read(video: int, indices: list[int]) -> list[Image.Image]:
+        with paths[video].open("rb") as file:
+            _, _, jpegs = pickle.load(file)
+        return [Image.open(io.BytesIO(jpegs[index])).convert("RGB") for index in indices]
+
+    return _contestant(read, **shared)
+
+
+def decoding(videos: list[str], sizes: list[tuple[int, int]], **shared: Any) -> Contestant:
+    """From the videos by PyAV, decoded from the start as far as need be. `sizes` (width, height) are to come out."""
+
+    def read(video: int, indices: list[int]) -> list[np.ndarray]:
+        return [_sized(frame, sizes[video]) for frame in read_frames(videos[video], indices)]
+
+    return _contestant(read, **shared)
+
+
+def seeking(videos: list[str], sizes: list[tuple[int, int]], **shared: Any) -> Contestant:
+    """From the videos by OpenCV, which is told the frame to go on from wherever that is not the next one.
+
+    A clip is short where OpenCV finds no frame. `sizes` as for `decoding`.
+    """
+
+    def read(video: int, indices: list[int]) -> list[np.ndarray]:
+        capture, frames, following = cv2.VideoCapture(videos[video]), [], 0
+        for index in indices:
+            if index != following:
+                capture.set(cv2.CAP_PROP_POS_FRAMES, index)
+            found, frame = capture.read()
+            if not found:
+                break
+            frames.append(cv2.cvtColor(_sized(frame, sizes[video]), cv2.COLOR_BGR2RGB))
+            following = index + 1
+        capture.release()
+        return frames
+
+    return _contestant(read, **shared)
+
+
+def _contestant(read: Read, *, counts: list[int], sparse: bool, checked: str) -> Contestant:
+    """Reads clips of videos with so many frames. Writes one clip of each to `checked`, smaller (`SHOWN`)."""
+    cv2.setNumThreads(1)
+
+    def clip(number: int) -> Sequence[Any]:
+        video = number % len(counts)
+        return read(video, drawn(number, counts[video], sparse))
+
+    shown = [np.array([np.asarray(frame)[::SHOWN, ::SHOWN] for frame in clip(i)]) for i in range(len(counts))]
+    np.savez(checked, *shown)
+    numbers = itertools.count()
+    return Contestant(lambda: clip(next(numbers)))
+
+
+def _sized(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return frame if frame.shape[1::-1] == size else cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
