@@ -32,8 +32,8 @@ SHOWN = 4  # every so many pixels rivals are compared, in either direction: enou
 
 
 def unpack(store: Path, folder: Path) -> None:
-    """The JPEGs of a frame store as files, with their number in a file, as the original scripts leave them."""
-    folder.mkdir(parents=True)
+    """The JPEGs of a frame store as files, and a file with their number, as the original scripts leave them."""
+    folder.mkdir(parents=True, exist_ok=True)
     members = unpacked(store)
     for name, data in members.items():
         (folder / name).write_bytes(data)

@@ -14,7 +14,8 @@ from actionbook.clips.pipeline import read_train_clip
 from actionbook.clips.sampling import random_clip
 from actionbook.clips.transforms import draw_crop
 from actionbook.core.recipe import Clips
-from actionbook.video.store import FrameStore, unpacked
+from actionbook.video.store import FrameStore
+from bench.peers.access import unpack
 from bench.worker import Contestant
 
 CHECKED = 4  # clips that both sides must agree on
@@ -41,7 +42,10 @@ def pillow(stores: list[str], clips: dict[str, Any], folder: str, checked: str) 
     """
     settings = Clips(**clips)
     mean, std = np.array(settings.mean, np.float32), np.array(settings.std, np.float32)
-    videos = [_unpack(Path(store), Path(folder) / str(i)) for i, store in enumerate(stores)]
+    videos = []
+    for number, store in enumerate(stores):
+        unpack(Path(store), Path(folder) / str(number))
+        videos.append(sorted(Path(folder, str(number)).glob("*.jpg")))
 
     def read(number: int) -> np.ndarray:
         paths = videos[number % len(videos)]
@@ -64,11 +68,3 @@ def pillow(stores: list[str], clips: dict[str, Any], folder: str, checked: str) 
     np.save(checked, np.stack([read(i) for i in range(CHECKED)]))
     numbers = itertools.count()
     return Contestant(lambda: read(next(numbers)))
-
-
-def _unpack(store: Path, folder: Path) -> list[Path]:
-    """The JPEGs of a frame store as files, in order."""
-    folder.mkdir(parents=True)
-    for name, data in unpacked(store).items():
-        (folder / name).write_bytes(data)
-    return sorted(folder.iterdir())

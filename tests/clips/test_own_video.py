@@ -13,7 +13,9 @@ from actionbook.clips.sampling import window_clip
 from actionbook.clips.transforms import test_clip as transform_test_clip
 from actionbook.core.recipe import Clips
 from actionbook.datasets.figures import write_avi
+from actionbook.video import decode
 from actionbook.video.decode import VideoError, read_frames
+from actionbook.video.orientation import Orientation
 
 CLIPS = Clips(frames=4, stride=2, window=8, size=16)
 
@@ -34,6 +36,14 @@ def test_windows_and_clips_are_those_of_the_test_set(tmp_path: Path, frames: int
         original = read_frames(path, window_clip(window, CLIPS.frames, CLIPS.stride).tolist())
         np.testing.assert_array_equal(pixels, original)
         np.testing.assert_array_equal(clip, transform_test_clip(list(original), CLIPS))
+
+
+def test_a_video_that_asks_to_be_turned_is_turned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = video_of(tmp_path, 8)
+    (_, upright, _), *_ = video_clips(path, CLIPS)
+    monkeypatch.setattr(decode, "orientation", lambda _: Orientation(swapped=True, mirrored=True))
+    (_, turned, _), *_ = video_clips(path, CLIPS)
+    np.testing.assert_array_equal(turned, np.rot90(upright, -1, axes=(1, 2)))
 
 
 def test_a_video_of_one_frame_is_too_short(tmp_path: Path) -> None:

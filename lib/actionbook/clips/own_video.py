@@ -10,7 +10,7 @@ import numpy as np
 from actionbook.clips.sampling import test_windows, window_clip
 from actionbook.clips.transforms import test_clip
 from actionbook.core.recipe import Clips
-from actionbook.video.decode import VideoError, iterate
+from actionbook.video.decode import VideoError, iterate, shown_pixels
 
 
 def video_clips(path: Path | str, clips: Clips) -> Iterator[tuple[range, np.ndarray, np.ndarray]]:
@@ -21,7 +21,7 @@ def video_clips(path: Path | str, clips: Clips) -> Iterator[tuple[range, np.ndar
     """
     start, frames, any_window = 0, [], False
     for frame in iterate(path):
-        frames.append(frame.to_ndarray(format="rgb24"))
+        frames.append(shown_pixels(frame))
         if len(frames) > clips.window:  # the next window has begun, so this one is whole and not the last
             yield _window(start, frames[: clips.window], clips)
             start, frames, any_window = start + clips.window, frames[clips.window :], True

@@ -128,6 +128,11 @@ def iterate(path: Path | str) -> Iterator[av.VideoFrame]:
             raise VideoError(f"{path}: decoding failed ({_words(error)})") from error
 
 
+def shown_pixels(frame: av.VideoFrame) -> np.ndarray:
+    """A decoded frame as uint8 RGB (H, W, 3), 0..255, the right way up."""
+    return orientation(frame).apply(frame.to_ndarray(format="rgb24"))
+
+
 def read_frames(path: Path | str, indices: Iterable[int]) -> np.ndarray:
     """Frames by index (from 0, in any order, repeats allowed) as uint8 RGB (T, H, W, 3), 0..255, as shown.
 
@@ -141,7 +146,7 @@ def read_frames(path: Path | str, indices: Iterable[int]) -> np.ndarray:
     for index, frame in enumerate(iterate(path)):
         count = index + 1
         if index in wanted:
-            kept[index] = orientation(frame).apply(frame.to_ndarray(format="rgb24"))
+            kept[index] = shown_pixels(frame)
         if index == last:
             break
     if count <= last:
