@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 
 import av
 import cv2
 import numpy as np
-from av.video.stream import VideoStream
 
 from actionbook.core.files import atomic_path
 
@@ -27,7 +25,7 @@ MARGIN = 160  # pixels that the picture may wander in either direction
 def write_textured(path: Path, length: int, seed: int) -> None:
     """Write `length` frames of 340 x 256 pixels as H.264 in MP4, 25 a second. The file appears once it is complete."""
     with atomic_path(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
-        stream = cast(VideoStream, container.add_stream("libx264", rate=25, options=OPTIONS))
+        stream = container.add_stream("libx264", rate=25, options=OPTIONS)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         for frame in textured(length, seed):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))

@@ -184,6 +184,7 @@ def test_limits_variables_and_programs(tmp_path: Path, monkeypatch: pytest.Monke
             monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", value)
         assert one(rows_of(environment.onednn), "oneDNN").status == status
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(environment.sys, "executable", str(tmp_path / "python"))
     rows = [*rows_of(environment.programs), *rows_of(environment.rar)]
     assert_row(one(rows, "RAR"), "warning", "no program for RAR", "apt-get install unar")
     assert_row(one(rows, "msrun"), "warning", "msrun")
