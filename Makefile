@@ -69,8 +69,8 @@ bench: $(INSTALLED) ## measure speed against peers, as ratios within one run
 	$(PY) -m bench
 
 stress: $(INSTALLED) ## kill each stage at random moments; CLIPS=folder of videos: also prepare as many as UCF101 has
-	$(PY) tests/stress.py kill
-	$(if $(CLIPS),$(PY) tests/stress.py scale --clips "$(CLIPS)")
+	$(PY) tests/stress kill
+	$(if $(CLIPS),$(PY) tests/stress scale --clips "$(CLIPS)")
 
 # Ascend servers are aarch64: the same versions have to resolve there. Needs uv.
 RESOLVE := uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header requirements.in

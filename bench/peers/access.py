@@ -1,8 +1,8 @@
 """The frames of a random clip, decoded on one core: from what the book reads, from what other programs read.
 
 A contestant opens its file or folder anew for each clip, as a training does that goes through its videos in random
-order. It hands the frames on in the form that its programs go on with: arrays, or Pillow's images. Step k reads the
-same frames of the same video on all sides.
+order. It hands the frames on as its programs do: one array at a time, all of a clip, or Pillow's images. Step k reads
+the same frames of the same video on all sides.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import io
 import itertools
 import pickle
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from actionbook.video.frame_folder import COUNT_FILE, open_frames
 from actionbook.video.store import unpacked
 from bench.worker import Contestant
 
-Read = Callable[[int, list[int]], Sequence[Any]]
+Read = Callable[[int, list[int]], Iterable[Any]]
 """From a video's number and the frames' indices to the frames."""
 
 CONSECUTIVE, SPARSE = 16, 8  # frames of a clip
@@ -53,11 +54,14 @@ def drawn(number: int, frames: int, sparse: bool) -> list[int]:
 
 
 def book(paths: list[str], **shared: Any) -> Contestant:
-    """By the book: from frame stores, or from folders of JPEGs, with the quick transform that trainings take."""
+    """By the book: from frame stores, or from folders of JPEGs, with the quick transform that trainings take.
 
-    def read(video: int, indices: list[int]) -> list[np.ndarray]:
+    One frame after the other in one buffer: a training crops each before it takes the next.
+    """
+
+    def read(video: int, indices: list[int]) -> Iterator[np.ndarray]:
         with open_frames(paths[video]) as frames:
-            return [frame.copy() for frame in frames.frames(indices, fast=True)]
+            yield from frames.frames(indices, fast=True)
 
     return _contestant(read, **shared)
 
@@ -129,14 +133,14 @@ def _contestant(read: Read, *, counts: list[int], sparse: bool, checked: str) ->
     """Reads clips of videos with so many frames. Writes one clip of each to `checked`, smaller (`SHOWN`)."""
     cv2.setNumThreads(1)
 
-    def clip(number: int) -> Sequence[Any]:
+    def clip(number: int) -> Iterable[Any]:
         video = number % len(counts)
         return read(video, drawn(number, counts[video], sparse))
 
-    shown = [np.array([np.asarray(frame)[::SHOWN, ::SHOWN] for frame in clip(i)]) for i in range(len(counts))]
+    shown = [np.array([np.array(frame)[::SHOWN, ::SHOWN] for frame in clip(i)]) for i in range(len(counts))]
     np.savez(checked, *shown)
     numbers = itertools.count()
-    return Contestant(lambda: clip(next(numbers)))
+    return Contestant(lambda: deque(clip(next(numbers)), maxlen=0))
 
 
 def _sized(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:

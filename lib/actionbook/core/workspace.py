@@ -14,7 +14,7 @@ from typing import Any
 
 from actionbook.core import runtime
 from actionbook.core.errors import BookError
-from actionbook.core.files import sha256_json, write_json_atomic
+from actionbook.core.files import sha256_json, sweep_temporary, write_json_atomic
 from actionbook.core.manifest import DatasetManifest, load_dataset
 from actionbook.core.paths import NOTEBOOKS, ROOT, default_work_root, shown
 from actionbook.core.recipe import Recipe, Run
@@ -47,7 +47,11 @@ class Workspace:
         return dict(record)
 
     def write_stage(self, name: str, entry: dict[str, Any], **top: Any) -> None:
-        """Put one stage's entry into the record, in one step; entries of other stages stay."""
+        """Put one stage's entry into the record, in one step; entries of other stages stay.
+
+        What killed writers have left in the workspace's folder is removed.
+        """
+        sweep_temporary(self.folder)
         record = self.read_record()
         stages = {**record["stages"], name: entry}
         write_json_atomic(self.record_file, {**record, **top, "stages": dict(sorted(stages.items()))})

@@ -100,11 +100,13 @@ def train(
     must call this with the same arguments, `source` apart; the leading one validates and writes.
     Raises BookError if the loss or the weights stop being finite numbers, or a checkpoint cannot be written.
     """
-    if (folder / "done.json").exists():
-        load_checkpoint(network, folder / "network.ckpt")
-        return read_log(folder)
     if ranks.leads:
         sweep_temporary(folder)
+    if (folder / "done.json").exists():
+        if ranks.leads:  # killed just before it was removed
+            (folder / "state.ckpt").unlink(missing_ok=True)
+        load_checkpoint(network, folder / "network.ckpt")
+        return read_log(folder)
     log: list[Epoch] = []
     if source is not None:
         step = step or train_step(network, training, len(source))

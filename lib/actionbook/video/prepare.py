@@ -85,7 +85,7 @@ def _remarks(path: Path, found: Header, count: int, min_decoded: float, end: flo
 def already_prepared(job: Job, settings: Frames) -> Prepared | None:
     """The result of an earlier run, if its store file is whole and made from this video with these settings."""
     try:
-        with FrameStore(job.store) as store:
+        with FrameStore(job.store, glance=True) as store:
             info = store.info
             same = (info.source, info.source_bytes) == (job.source.name, job.source.stat().st_size)
             # A frame tells which side was scaled, if it matters: of upright frames it does, of others both are one.

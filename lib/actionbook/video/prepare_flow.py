@@ -55,7 +55,7 @@ def prepare_video_flow(job: FlowJob, settings: Flow) -> Prepared:
 def flow_already_prepared(job: FlowJob, settings: Flow) -> Prepared | None:
     """The result of an earlier run, if its store is whole and made from these frames with these settings."""
     try:
-        with FrameStore(job.store) as store, open_frames(job.frames) as frames:
+        with FrameStore(job.store, glance=True) as store, open_frames(job.frames) as frames:
             if len(store) == len(frames) and store.info == _info(frames, settings):
                 return Prepared(job.video, len(store), job.store.stat().st_size)
     except (StoreError, OSError):

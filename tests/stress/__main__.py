@@ -1,9 +1,9 @@
 """Two trials that take too long for the tests: that kills change nothing, and that UCF101's size is no trouble.
 
-``python tests/stress.py kill`` prepares, trains and evaluates on the miniature UCF101, undisturbed and then again with
-SIGKILL at random moments; nothing may differ afterwards. ``python tests/stress.py scale --clips DIR`` prepares a tree
+``python tests/stress kill`` prepares, trains and evaluates on the miniature UCF101, undisturbed and then again with
+SIGKILL at random moments; nothing may differ afterwards. ``python tests/stress scale --clips DIR`` prepares a tree
 of 13,320 links to the videos of a folder, in the classes, groups and lists of UCF101. Neither is collected by pytest;
-``tests/test_stress.py`` runs the quickest form of both.
+``test_stress.py`` runs the quickest form of both.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from actionbook.core.errors import BookError
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one of the trials. Returns the exit status: 1 if something is not as it should be."""
-    parser = argparse.ArgumentParser("python tests/stress.py", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser("python tests/stress", description=(__doc__ or "").split("\n")[0])
     commands = parser.add_subparsers(dest="trial", required=True)
     one = commands.add_parser("kill", help="kill preparation, training and evaluation; nothing may change")
     one.add_argument("--times", type=int, default=20, help="kills of each piece; default: 20")
     one.add_argument("--seed", type=int, default=1, help="of the moments; default: 1")
-    one.add_argument("--only", choices=PIECES)
+    one.add_argument("--only", choices=PIECES, nargs="+", help="what is killed; default: all three")
     one.add_argument("--quick", action="store_true", help="twenty small videos")
     two = commands.add_parser("scale", help="prepare a tree of UCF101's size")
     two.add_argument("--clips", type=Path, required=True, help="folder of real videos, to which the tree links")

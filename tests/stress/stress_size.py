@@ -19,10 +19,11 @@ from stress_common import PARENT, Failed, leftovers, processes, say, write_manif
 from actionbook.clips.pipeline import store_path
 from actionbook.clips.preparation import prepare_frames
 from actionbook.core.manifest import DatasetManifest, Split, load_dataset
+from actionbook.core.recipe import Frames
 from actionbook.core.workspace import Stage
 from actionbook.datasets.index import read_index, write_index
 from actionbook.datasets.obtain import obtain_stage, read_stage
-from actionbook.video.prepare import Job, prepare_video
+from actionbook.video.prepare import Job, Prepared, prepare_video
 from actionbook.video.store import unpacked
 
 GROUPS = ((range(1, 8), 3783), (range(8, 15), 3734), (range(15, 22), 3696), (range(22, 26), 2107))
@@ -122,14 +123,7 @@ def scale(clips: Path, videos: int, height: int, folder: Path, workers: int) -> 
             return Stage.open("efficient3d", "01_data", parameters | others)
 
         stage = stage_of()
-        once = {path: prepare_video(Job(path.stem, path, folder / "once" / f"{i}.zip"), stage.recipe.data.frames)
-                for i, path in enumerate(sources)}  # fmt: skip
-        if failed := [made.error for made in once.values() if made.error]:
-            raise Failed("\n".join(failed))
-        needed, free = sum(once[source].bytes for source in files.values()), shutil.disk_usage(folder).free
-        if needed * 1.05 + 1e9 > free:
-            why = f"{needed / 1e9:.1f} GB of frames are expected and {free / 1e9:.1f} GB are free"
-            raise Failed(f"{folder}: {why}, of which one shall stay free; take less --videos or --height, or --work")
+        once = _once(sources, files, folder, stage.recipe.data.frames)
         with meter("index"):
             obtain_stage(stage)
             index = read_stage(stage)
@@ -148,7 +142,7 @@ def scale(clips: Path, videos: int, height: int, folder: Path, workers: int) -> 
     splits = [{name: int((one.subset == name).sum()) for name in ("train", "test")} for one in (index, *others)]
     counts = [{"train": split.train, "test": split.test} for split in manifest.splits.values()]
     frames = pd.Series({video: once[source].frames for video, source in files.items()}).sort_index().tolist()
-    checks = {
+    checks: dict[str, tuple[object, object]] = {
         "videos": (len(index), videos),
         "train and test of the splits": (splits, counts),
         "classes": (index.label.nunique(), len({video.split("_")[1] for video in files})),
@@ -160,27 +154,42 @@ def scale(clips: Path, videos: int, height: int, folder: Path, workers: int) -> 
         "bytes on disk": (sum(path.stat().st_size for path in stores), int(table.bytes.sum())),
         "frames in place": (placed.set_index("video").frames.sort_index().tolist(), frames),
         "the index in place": (found, index.video.tolist()),
-        "temporary files": (leftovers(folder), []),
+        "temporary files": (leftovers(folder / "work"), []),
     }  # fmt: skip
-    rows = {f"{what}, s": f"{seconds:.1f}" for what, seconds in meter.seconds.items()}
-    rows |= {
+    facts = {
         "videos": f"{len(index)} in {index.label.nunique()} classes, links to {len(sources)}",
         "train + test of the splits": ", ".join(f"{split['train']} + {split['test']}" for split in splits),
         "frames": f"{table.frames.sum()}",
         "clips/s": f"{len(table) / meter.seconds['preparation']:.1f} on {workers} workers",
         "frames/s": f"{table.frames.sum() / meter.seconds['preparation']:.0f}",
         "store, GB": f"{table.bytes.sum() / 1e9:.2f}",
-        "peak memory, MB": f"{meter.main / 1e6:.0f} main process, {meter.child / 1e6:.0f} largest worker",
-        "as expected": f"{sum(ours == theirs for ours, theirs in checks.values())} of {len(checks)} checks",
     }
+    _report(meter, facts, checks)
+
+
+def _once(sources: list[Path], files: dict[str, Path], folder: Path, settings: Frames) -> dict[Path, Prepared]:
+    """Every source prepared once, which tells the frames to expect. Raises Failed where all would not fit the disk."""
+    jobs = [Job(path.stem, path, folder / "once" / f"{number}.zip") for number, path in enumerate(sources)]
+    once = {job.source: prepare_video(job, settings) for job in jobs}
+    if failed := [made.error for made in once.values() if made.error]:
+        raise Failed("\n".join(failed))
+    needed, free = sum(once[source].bytes for source in files.values()), shutil.disk_usage(folder).free
+    if needed * 1.05 + 1e9 > free:
+        why = f"{needed / 1e9:.1f} GB of frames are expected and {free / 1e9:.1f} GB are free"
+        raise Failed(f"{folder}: {why}, of which one shall stay free; take less --videos or --height, or --work")
+    return once
+
+
+def _report(meter: Meter, facts: dict[str, str], checks: dict[str, tuple[object, object]]) -> None:
+    """Print the table. Raises Failed with the checks whose two values differ."""
+    wrong = {what: pair for what, pair in checks.items() if pair[0] != pair[1]}
+    rows = {f"{what}, s": f"{seconds:.1f}" for what, seconds in meter.seconds.items()} | facts
+    rows["peak memory, MB"] = f"{meter.main / 1e6:.0f} main process, {meter.child / 1e6:.0f} largest worker"
+    rows["as expected"] = f"{len(checks) - len(wrong)} of {len(checks)} checks"
     sys.stdout.write("".join(f"{what:28} {value}\n" for what, value in rows.items()))
-    wrong = [
-        f"{what}: {_short(ours)}, expected {_short(theirs)}"
-        for what, (ours, theirs) in checks.items()
-        if ours != theirs
-    ]
     if wrong:
-        raise Failed("\n".join(wrong))
+        lines = [f"{what}: {_short(ours)}, expected {_short(theirs)}" for what, (ours, theirs) in wrong.items()]
+        raise Failed("\n".join(lines))
 
 
 def _in_place(

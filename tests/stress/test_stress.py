@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 
 
 def stress(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(HERE / "stress.py"), *map(str, arguments)]
+    command = [sys.executable, str(HERE), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 

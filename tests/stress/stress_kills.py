@@ -20,7 +20,7 @@ import pandas as pd
 from stress_common import SESSION, Failed, leftovers, processes, say, write_manifest
 
 from actionbook.clips.preparation import prepare_frames
-from actionbook.core.files import sha256_tree
+from actionbook.core.files import TEMPORARY, sha256_tree
 from actionbook.core.manifest import Split, load_dataset
 from actionbook.core.paths import LIBRARY
 from actionbook.core.schema import merge
@@ -66,7 +66,7 @@ class Trial:
     def command(self, piece: str, root: Path) -> list[str]:
         """What is started and killed."""
         if piece == "preparation":
-            return [sys.executable, str(Path(__file__).with_name("stress.py").resolve()), "piece", json.dumps(
+            return [sys.executable, str(Path(__file__).resolve().parent), "piece", json.dumps(
                 {"folder": str(self.folder), "overrides": self.overrides, "workers": self.workers, "root": str(root)}
             )]  # fmt: skip
         stage = self.stage(root)
@@ -178,7 +178,8 @@ def how_far(trial: Trial, piece: str, root: Path) -> str:
         count = _same_files(stage.colour_store, trial.stage(trial.reference).colour_store, complete=False)
         _same_index(trial, root, complete=False)
         return f"{count} videos{left}"
-    states = [_checkpoint(path) for path in stage.folder.glob("training/*/*.ckpt")]
+    written = [path for path in stage.folder.glob("training/*/*.ckpt") if not path.name.startswith(TEMPORARY)]
+    states = [_checkpoint(path) for path in written]
     progress = [json.loads(state["progress"]) for state in states if "progress" in state]
     trained = any(stage.folder.glob("training/*/done.json"))
     if trained:
@@ -312,7 +313,7 @@ def _library() -> str:
     return sha256_tree(LIBRARY, LIBRARY.rglob("*.py"))
 
 
-def kill(times: int, seed: int, only: str | None, folder: Path, quick: bool) -> None:
+def kill(times: int, seed: int, only: list[str] | None, folder: Path, quick: bool) -> None:
     """The first trial; see the module. Raises Failed where a kill has changed something."""
     manifest, training = load_dataset("mini_ucf101"), TRAINING
     if quick:  # 20 small videos of two classes
@@ -325,7 +326,8 @@ def kill(times: int, seed: int, only: str | None, folder: Path, quick: bool) -> 
     overrides = merge({"data": {"manifest": write_manifest(manifest, folder)}}, training)
     trial, rng, rows = Trial(folder, overrides, 1 if quick else 2), random.Random(seed), []
     say(obtain_stage(trial.stage(trial.reference)))
-    for piece in PIECES[: PIECES.index(only or PIECES[-1]) + 1]:
+    wanted = only or PIECES
+    for piece in PIECES[: 1 + max(map(PIECES.index, wanted))]:
         root = trial.folder / "again" if piece == "evaluation" else trial.reference
         if piece != "training":
             trial.fresh(piece, root)
@@ -333,6 +335,6 @@ def kill(times: int, seed: int, only: str | None, folder: Path, quick: bool) -> 
         say(f"{piece}: undisturbed in {usual.ended:.1f} s, {usual.begun:.1f} s of them before its first file")
         if piece == "evaluation":
             compare(trial, piece, root)
-        if only in (None, piece):
+        if piece in wanted:
             rows.append(disturb(trial, piece, times, rng, usual))
     sys.stdout.write(f"{pd.DataFrame(rows).to_string(index=False)}\n")
