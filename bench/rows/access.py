@@ -13,7 +13,7 @@ from actionbook.core.recipe import Frames
 from actionbook.video.prepare import Job, prepare_video
 from actionbook.video.store import FrameStore
 from bench.errors import PeerFailed
-from bench.harness import Peer
+from bench.harness import TUNED_MALLOC, Peer
 from bench.peers.access import CONSECUTIVE, SPARSE, unpack
 from bench.report import Result, timed
 from bench.rounds import compare
@@ -73,7 +73,11 @@ def _prepared(session: Session, path: Path) -> Video:
 
 
 def _peers(session: Session, videos: Sequence[Video], sparse: bool) -> list[Peer]:
-    """All contestants, ours first, then the one that all are compared with."""
+    """All contestants, ours first, then the one that all are compared with.
+
+    In all of them glibc keeps its memory, as it does by itself once a process has freed a batch of clips. Until then,
+    chance decides whether it gives back that of each clip's frames, which makes Pillow up to 1.4 times as slow.
+    """
     stores, folders = [video.store for video in videos], [video.folder for video in videos]
     pixels = {"videos": [video.source for video in videos], "sizes": [video.size for video in videos]}
     scratch = session.scratch / "access"
@@ -89,7 +93,8 @@ def _peers(session: Session, videos: Sequence[Video], sparse: bool) -> list[Peer
     for number, (label, function, options) in enumerate(kinds):
         checked = str(scratch / f"checked-{number}.npz")
         shared = {"counts": [video.frames for video in videos], "sparse": sparse, "checked": checked}
-        peers.append(session.peer(label, f"access:{function}", {**options, **shared}, one_core=True))
+        settings: dict[str, Any] = {"one_core": True, "environment": TUNED_MALLOC}
+        peers.append(session.peer(label, f"access:{function}", {**options, **shared}, **settings))
     return peers
 
 
