@@ -25,8 +25,8 @@ PUBLISHED_PARAMETERS = {
 }
 LOGITS = 1e-4  # of the logits' standard deviation
 # Relative. The second and third loss rest on the gradients and on the optimiser. Batch norm over few values magnifies
-# rounding: PyTorch in 32 and in 64 bits differ by 1e-3 at the third.
-LOSSES = 3e-3
+# rounding: at the third, PyTorch in 32 and in 64 bits differ by 1e-3, and its two layouts of memory by 4e-3 for I3D.
+LOSSES = 6e-3
 
 
 def same_parameters(peers: list[Peer], case: Case) -> None:
@@ -58,7 +58,7 @@ def same_logits(ours: Peer, others: list[Peer]) -> float:
 
 
 def same_losses(ours: Peer, others: list[Peer]) -> float:
-    """The largest relative difference of the first losses of training. Raises PeerFailed where it is above 3e-3."""
+    """The largest relative difference of the first losses of training. Raises PeerFailed where it is above 6e-3."""
     expected = np.asarray(ours.facts["losses"])
     worst = 0.0
     for peer in others:
