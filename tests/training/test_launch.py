@@ -39,17 +39,16 @@ def ready(open_stage: Open, devices: int, batch_size: int = 4) -> Stage:
     return stage
 
 
-def processes() -> set[str]:
-    """Command lines of the processes that train."""
-    lines = set()
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            line = file.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if launch.PROGRAM in line and "pytest" not in line:
-            lines.add(line)
-    return lines
+def log_folder(stage: Stage) -> Path:
+    return stage.folder / "training" / "devices"
+
+
+def assert_none_left(stage: Stage) -> None:
+    """Killed processes need a moment to be gone."""
+    end = time.monotonic() + 10
+    while (left := launch.started(log_folder(stage))) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not left
 
 
 def test_two_devices_killed_and_resumed_end_with_the_weights_and_logits_of_one(tiny_stage: Open) -> None:
@@ -61,12 +60,14 @@ def test_two_devices_killed_and_resumed_end_with_the_weights_and_logits_of_one(t
     def kill_rank_1_after_the_first_checkpoint() -> None:
         while not list(two.folder.glob("training/clip-*/state.ckpt")):
             time.sleep(0.02)
-        os.kill(int((two.folder / "training" / "devices" / "1.pid").read_text()), signal.SIGKILL)
+        for process, environment in launch.started(log_folder(two)).items():
+            if environment.get("MS_ROLE") == "MS_WORKER" and environment.get("RANK_ID") == "1":
+                os.kill(process, signal.SIGKILL)
 
     Thread(target=kill_rank_1_after_the_first_checkpoint, daemon=True).start()
     with pytest.raises(BookError, match=r"^training on 2 devices failed\. Last lines of .*worker_\d\.log"):
         train_on_devices(two)
-    assert not processes()
+    assert_none_left(two)
     assert not list(two.folder.glob("training/clip-*/done.json"))
 
     (double,) = train_runs(two)
@@ -85,7 +86,7 @@ def test_the_words_of_the_process_that_failed(tiny_stage: Open) -> None:
     stage = ready(tiny_stage, 2, batch_size=3)
     with pytest.raises(BookError, match=r"batch_size 3 is not a multiple of the 2 devices"):
         train_on_devices(stage)
-    assert not processes()
+    assert_none_left(stage)
 
 
 def test_a_training_that_hangs_is_stopped(tiny_stage: Open) -> None:
@@ -94,4 +95,4 @@ def test_a_training_that_hangs_is_stopped(tiny_stage: Open) -> None:
     stage.recipe = stage.recipe.model_copy(update={"training": training})
     with pytest.raises(BookError, match=r"was stopped: no figure has changed for 0\.016\d* minutes .*hang_minutes"):
         train_on_devices(stage)
-    assert not processes()
+    assert_none_left(stage)

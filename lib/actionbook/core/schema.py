@@ -29,6 +29,8 @@ Schema = TypeVar("Schema", bound=Strict)
 
 DEEPEST = 50
 """Levels of a YAML file; recipes have six. A limit of our own, before Python's is reached somewhere."""
+MOST = 100_000
+"""Values in a YAML file; the manifest of Kinetics-400 has some five hundred."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -41,13 +43,27 @@ class _Loader(yaml.SafeLoader):
         if self.level > DEEPEST:
             mark = self.peek_event().start_mark
             raise yaml.composer.ComposerError(None, None, f"nested deeper than {DEEPEST} levels", mark)
-        alias = self.check_event(yaml.AliasEvent)
         node = super().compose_node(parent, index)
-        if alias and not isinstance(node, yaml.ScalarNode):  # a few of them, nested, would fill any memory
-            mark = self.peek_event().start_mark
-            raise yaml.composer.ComposerError(None, None, "an alias (*) of more than one value; write it out", mark)
         self.level -= 1
         return node
+
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        if node is not None:
+            self._written_out(node, {})
+        return node
+
+    def _written_out(self, node: yaml.Node, sizes: dict[yaml.Node, int]) -> int:
+        """Number of values with every alias (*) written out: a few lines of them, nested, would fill any memory."""
+        if node not in sizes:
+            sizes[node] = MOST  # should it come again inside itself
+            parts = node.value if isinstance(node, yaml.CollectionNode) else []
+            parts = [part for pair in parts for part in pair] if isinstance(node, yaml.MappingNode) else parts
+            sizes[node] = 1 + sum(self._written_out(part, sizes) for part in parts)
+        if sizes[node] > MOST:
+            problem = f"more than {MOST} values once its aliases (*) are written out"
+            raise yaml.composer.ComposerError(None, None, problem, node.start_mark)
+        return sizes[node]
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()

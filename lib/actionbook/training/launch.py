@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from actionbook.core.errors import BookError
-from actionbook.core.files import write_json_atomic, write_text_atomic
+from actionbook.core.files import write_json_atomic
 from actionbook.core.paths import shown
 from actionbook.core.process import run_logged
 from actionbook.core.progress import MIRROR, Mirror
@@ -62,14 +62,12 @@ def train_on_devices(stage: Stage) -> None:
 
 
 def announce() -> None:
-    """In a process that `train_on_devices` has started: say who it is, and end with the process that follows it."""
-    launcher, folder = os.environ.get(_LAUNCHER), os.environ.get(_FOLDER)
-    if launcher is None or folder is None:
+    """In a process that `train_on_devices` has started: only the leading one shows its bar, and all end with it."""
+    launcher = os.environ.get(_LAUNCHER)
+    if launcher is None:
         return
-    rank = "scheduler" if os.environ.get("MS_ROLE") == "MS_SCHED" else os.environ.get("RANK_ID", "0")
-    if rank != "0":
+    if os.environ.get("MS_ROLE") == "MS_SCHED" or os.environ.get("RANK_ID", "0") != "0":
         os.environ[MIRROR] = "none"
-    write_text_atomic(Path(folder) / f"{rank}.pid", str(os.getpid()))
     threading.Thread(target=_end_with, args=(int(launcher),), daemon=True).start()
 
 
@@ -86,15 +84,26 @@ def _environment(folder: Path, mirror: Path) -> dict[str, str]:
     return {MIRROR: str(mirror), _FOLDER: str(folder), _LAUNCHER: str(os.getpid()), "PATH": path}
 
 
+def started(folder: Path) -> dict[int, dict[str, str]]:
+    """The processes that were started with the log folder `folder` and are still there: environment by process number.
+
+    msrun gives each a session of its own, out of reach of a signal to it.
+    """
+    found = {}
+    for file in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile, or is another user's
+            entries = file.read_bytes().decode(errors="replace").split("\0")
+            environment = dict(entry.split("=", 1) for entry in entries if "=" in entry)
+            if environment.get(_FOLDER) == str(folder):
+                found[int(file.parent.name)] = environment
+    return found
+
+
 def _stop(folder: Path) -> None:
-    """End the processes that are still there: msrun gives each a session of its own, out of reach of a signal to it."""
-    for file in folder.glob("*.pid"):
-        pid = int(file.read_text())
+    """End the processes that are still there."""
+    for process in started(folder):
         with contextlib.suppress(OSError):
-            # The number may belong to another process by now.
-            if PROGRAM.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
-                os.kill(pid, signal.SIGKILL)
-        file.unlink(missing_ok=True)
+            os.kill(process, signal.SIGKILL)
 
 
 def _failure(folder: Path) -> str:
