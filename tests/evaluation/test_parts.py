@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from actionbook.clips.pipeline import window_table
+from actionbook.core.errors import BookError
 from actionbook.core.workspace import Stage
 from actionbook.datasets.index import read_index, subset
 from actionbook.evaluation.parts import LEAST_CLIPS, Parts
@@ -113,3 +114,11 @@ def test_other_weights_or_clips_are_other_predictions(tiny_stage: Open) -> None:
     fewer = predict_test(first, stage, index.drop(index=index.index[index.subset == "test"][-1]))
     assert len(fewer.logits) < len(one.logits)
     assert len(list(stage.folder.glob("predictions/*/logits.npy"))) == 3
+
+
+def test_no_test_videos(tiny_stage: Open) -> None:
+    stage = tiny_stage()
+    index = read_index(stage.index_file)
+    network = create_model("mobilenetv2_3d", num_classes=2, width=0.2)
+    with pytest.raises(BookError, match="there are no test videos"):
+        predict_test(network, stage, index[index.subset == "train"])

@@ -226,6 +226,7 @@ class Stage:
             "seconds": round(time.perf_counter() - self._started, 1),
             "timings": self.timings,
             "device": self.device,
+            "devices": self.devices,
             "environment": runtime.environment(),
             "recipe_sections": {key: self._digest(key) for key in sections},
             "results": results,

@@ -92,6 +92,8 @@ def _parts(network: nn.Cell, stage: Stage, index: pd.DataFrame) -> Parts:
     """Where the logits of these clips through this network lie."""
     recipe, batch = stage.recipe, stage.recipe.export.inference_batch
     table = window_table(subset(index, "test"), recipe)
+    if not len(table):
+        raise BookError("there are no test videos: look at the failures in notebook 01_data")
     weights = _engine(network, batch).sha256
     network_and_clips = [recipe.model.name, recipe.model_options, weights, recipe.tested.model_dump(mode="json")]
     data: list[Any] = [recipe.sha256("data"), index_sha256(index), table.to_dict("split")]
