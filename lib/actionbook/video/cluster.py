@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -38,7 +39,14 @@ def cluster_client(workers: int, scheduler: str | None) -> Iterator[Client]:
         # A video whose worker dies is tried alone afterwards: two deaths among others are enough.
         with (
             dask.config.set({"distributed.scheduler.allowed-failures": 1}),
-            LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, memory_limit=0) as cluster,
+            # Its own reports are of heartbeats that the end cuts off; what goes wrong with a video, its row says.
+            LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                dashboard_address=None,
+                memory_limit=0,
+                silence_logs=logging.CRITICAL,
+            ) as cluster,
             Client(cluster) as client,
         ):
             yield client
