@@ -52,7 +52,7 @@ test: $(INSTALLED) ## run the tests, then every notebook's cells against the out
 
 # A chapter's notebooks in their order, in a workspace of their own; your own video needs the first chapter's network.
 nbval-%:
-	ACTIONBOOK_WORK=$(CURDIR)/_build/test-work $(PY) -m pytest -p no:xdist -p no:cacheprovider --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg --nbval-cell-timeout 1200 notebooks/$* $(if $(filter $(firstword $(CHAPTERS)),$*),notebooks/your_own_video.ipynb)
+	ACTIONBOOK_WORK=$(CURDIR)/_build/test-work $(PY) -m pytest -p no:xdist -p no:cacheprovider --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg --nbval-cell-timeout 2400 notebooks/$* $(if $(filter $(firstword $(CHAPTERS)),$*),notebooks/your_own_video.ipynb)
 
 check: $(INSTALLED) ## lint, types, pairs of notebooks, citation file
 	$(PY) -m ruff check .
