@@ -13,15 +13,13 @@ from pydantic import Field, field_validator, model_validator
 from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_file, write_json_atomic
 from actionbook.core.paths import MANIFESTS, shown
-from actionbook.core.schema import Strict, load, read_yaml
+from actionbook.core.schema import Name, Strict, load, read_yaml
 
 FIRST_SEEN = "first_seen.json"
 """Beside files of status ``tofu``: what each of them was when it was first used."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-"""Names that folders are made from."""
 Below = Annotated[str, Field(pattern=r"^(\.|[^/.][^/]*(/[^/.][^/]*)*)$")]
 """A folder below another one: no ``/`` at the beginning, no ``..``."""
 

@@ -11,14 +11,12 @@ from pydantic import Field, model_validator
 from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_json
 from actionbook.core.paths import shown
-from actionbook.core.schema import Strict, merge, parse_yaml, read_yaml, validate
+from actionbook.core.schema import NAME, Name, Strict, merge, parse_yaml, read_yaml, validate
 
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0)]
 Scale = Annotated[float, Field(gt=0, le=1)]
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
-Name = Annotated[str, Field(pattern=NAME)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Place = Annotated[str, Field(min_length=1)] | None
 

@@ -39,7 +39,7 @@ def videos(stage: Stage, name: str) -> Iterator[Finding]:
         yield ok(name, f"its {manifest.videos} videos are not drawn yet; notebook 01_data draws them")
         return
     data = stage.recipe.data
-    given = getattr(data, "frames_folder", None)  # frames that others have made: no video is ever decoded
+    given = stage.frames_folder  # frames that others have made: no video is ever decoded
     if manifest.generator is None and not given and not (root / manifest.layout.videos).is_dir():
         remedy = f"`python -m actionbook.datasets.fetch {manifest.name} --root {shown(root)}`, or set data_root"
         yield problem(name, f"{shown(root / manifest.layout.videos)} does not exist", remedy)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from actionbook.core.files import temporary_prefix
 from actionbook.core.paths import shown
 from actionbook.doctor.findings import Check, Finding, ok, problem, warning
 
@@ -123,7 +124,7 @@ def writable(work_root: Path) -> Iterator[Finding]:
     made: list[Path] = []
     try:
         for _ in range(2):
-            handle, name = tempfile.mkstemp(prefix=".tmp-doctor-", dir=folder)
+            handle, name = tempfile.mkstemp(prefix=temporary_prefix(), dir=folder)
             made.append(Path(name))
             os.write(handle, name.encode())
             os.close(handle)

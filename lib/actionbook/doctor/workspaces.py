@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actionbook.core.errors import BookError
+from actionbook.core.files import TEMPORARY
 from actionbook.core.paths import shown
 from actionbook.doctor.data import evenly
 from actionbook.doctor.findings import Check, Finding, ok, problem, warning
@@ -25,7 +26,6 @@ SECTIONS = {
 }
 """Sections of the recipe that the results of a stage hang on."""
 SAMPLE = 4
-LEFTOVER = ".tmp-"
 
 
 def workspace_checks(stage: Stage) -> dict[str, Check]:
@@ -161,7 +161,7 @@ def leftovers(stage: Stage) -> Iterator[Finding]:
     found: list[Path] = []
     for folder in folders:
         for place, _, names in os.walk(folder):
-            found += [Path(place) / name for name in names if name.startswith(LEFTOVER)]
+            found += [Path(place) / name for name in names if name.startswith(TEMPORARY)]
     if found:
         total = sum(path.stat().st_size for path in found if path.exists())
         message = f"{len(found)} temporary files ({total / 2**20:.1f} MiB) are there, such as {shown(min(found))}"

@@ -73,19 +73,22 @@ def predict_test(network: nn.Cell, stage: Stage, index: pd.DataFrame) -> Predict
     Logits are kept in the workspace, by all that decides them: an evaluation that was interrupted goes on, and one that
     is finished is read. Raises BookError if the number of clips is not the expected one.
     """
-    predict_share(network, stage, index)
-    parts = _parts(network, stage, index)
+    parts = predict_share(network, stage, index)
     logits = parts.read()
     if logits is None:
         raise BookError(f"{shown(parts.folder)}: logits of some clips are missing although all were made; run again")
     return Predictions(parts.table.video.tolist(), logits, expected_truth(index), stage.recipe.evaluation.pool)
 
 
-def predict_share(network: nn.Cell, stage: Stage, index: pd.DataFrame, rank: int = 0, count: int = 1) -> None:
-    """Classify the test clips that belong to process `rank` among `count` and are not classified yet."""
+def predict_share(network: nn.Cell, stage: Stage, index: pd.DataFrame, rank: int = 0, count: int = 1) -> Parts:
+    """Classify the test clips that belong to process `rank` among `count` and are not classified yet.
+
+    Returns where the logits of all of them lie.
+    """
     parts = _parts(network, stage, index)
     run = _engine(network, parts.batch).run
     parts.make(run, stage.frame_store, stage.recipe.tested, stage.workers, rank=rank, count=count)
+    return parts
 
 
 def _parts(network: nn.Cell, stage: Stage, index: pd.DataFrame) -> Parts:

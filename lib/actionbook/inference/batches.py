@@ -17,13 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from actionbook.core.files import atomic_path, sha256_file, write_json_atomic, write_text_atomic
+from actionbook.core.files import TEMPORARY, atomic_path, sha256_file, write_json_atomic, write_text_atomic
 from actionbook.core.progress import tracked
 from actionbook.inference.errors import InferenceError
 
 DTYPE = np.dtype("<f4")
 INFO_NAME, MANIFEST_NAME = "batches.info", "batches.json"
-TEMPORARY = ".tmp-"  # how the names of files begin that are being written; a killed process leaves them
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from actionbook.core.files import atomic_path, write_json_atomic, write_text_atomic
+from actionbook.core.files import TEMPORARY, atomic_path, write_json_atomic, write_text_atomic
 from actionbook.core.progress import tracked
-from actionbook.inference.batches import DTYPE, TEMPORARY, BatchSet, link
+from actionbook.inference.batches import DTYPE, BatchSet, link
 from actionbook.inference.errors import InferenceError
 from actionbook.inference.interface import IN_NAME, Engine, FolderEngine
 from actionbook.inference.om import RESULT_NAME

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from actionbook.core.recipe import Name
-from actionbook.core.schema import Strict
+from actionbook.core.schema import Name, Strict
 
 Metric = Literal["top1", "top5", "clips_per_second", "parameters", "operations", "ratio", "count", "time", "loss"]
 Unit = Literal["fraction", "percent", "clips/s", "million", "1", "ms", "hours", "nats"]

@@ -139,7 +139,7 @@ def _train_epochs(this: _Training, validate: Validate | None) -> list[Epoch]:
             network.set_train(False)
             this.ranks.average_statistics(network)
             last = epoch == settings.epochs
-            due = validate and this.ranks.leads and (last or epoch % settings.validate_epochs == 0)
+            due = this.ranks.leads and (last or epoch % settings.validate_epochs == 0)
             found = validate(network) if validate and due else {}
             log.append(_finished(progress, epoch, rates[epoch * steps - 1], found, this.ranks))
             bar.set_postfix({"loss": f"{log[-1].loss:.3f}", **{k: f"{v:.3f}" for k, v in found.items()}}, refresh=False)

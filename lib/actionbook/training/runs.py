@@ -86,8 +86,8 @@ def _kind(stage: Stage, steps: int) -> str:
 
 def _optimisation(recipe: Recipe) -> dict[str, object]:
     """The section `training` without what has no influence on the result of a run."""
-    free = {"runs", "result", "any_library", "validate_epochs", "keep_epochs", "hang_minutes"}
-    free |= {"checkpoint_epochs", "checkpoint_steps"}
+    kept = {"checkpoint_epochs", "checkpoint_steps", "keep_epochs"}
+    free = {"runs", "result", "any_library", "validate_epochs", "hang_minutes", *kept}
     return {key: value for key, value in recipe.as_dict()["training"].items() if key not in free}
 
 

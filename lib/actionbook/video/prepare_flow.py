@@ -16,7 +16,7 @@ from actionbook.core.errors import BookError
 from actionbook.core.recipe import Flow
 from actionbook.video.failures import check_failures
 from actionbook.video.flow import algorithm_version, flow_frames, grey
-from actionbook.video.frame_folder import FrameFolder, open_frames
+from actionbook.video.frame_folder import FrameFolder, frames_path, open_frames
 from actionbook.video.parallel import Prepared, prepare_all
 from actionbook.video.reader import COLOUR
 from actionbook.video.store import FrameStore, StoreError, StoreInfo, write_store
@@ -36,8 +36,7 @@ class FlowJob:
     @property
     def reads(self) -> Path:
         """What `open_frames` opens."""
-        folder = self.frames.with_name(self.frames.name.removesuffix(".zip"))
-        return folder if not self.frames.is_file() and folder.is_dir() else self.frames
+        return frames_path(self.frames)
 
 
 def prepare_video_flow(job: FlowJob, settings: Flow) -> Prepared:

@@ -17,7 +17,7 @@ from typing import Any
 
 import cv2
 
-from actionbook.core.files import write_json_atomic, write_text_atomic
+from actionbook.core.files import TEMPORARY, write_json_atomic, write_text_atomic
 from actionbook.core.paths import shown
 from actionbook.datasets.figures import render_frame
 from actionbook.datasets.miniature.spec import Clip, Miniature, MiniatureError, MiniSpec, all_clips
@@ -113,7 +113,7 @@ def _alone(folder: Path) -> Iterator[None]:
 def _write_videos(miniature: Miniature, folder: Path, spec: MiniSpec, workers: int, progress: Progress | None) -> None:
     clips = all_clips(spec)
     for parent in {(folder / miniature.path(clip, spec)).parent for clip in clips}:
-        for stale in parent.glob(".tmp-*"):  # what a killed run was writing
+        for stale in parent.glob(f"{TEMPORARY}*"):  # what a killed run was writing
             stale.unlink()
     missing = [clip for clip in clips if not (folder / miniature.path(clip, spec)).is_file()]
     missing.sort(key=lambda clip: clip[1:])  # a worker meets the videos of one place in a row and paints it once
