@@ -4,8 +4,11 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-# A new chapter is one more word here: its five notebooks lie in notebooks/<chapter>/.
-CHAPTERS := efficient3d i3d
+# Chapters and notebooks are those that the table of contents lists: a new chapter is a folder and its lines there.
+PAGES    := $(shell sed -n 's|^[- ]*file: *\(notebooks/[^ ]*\).*|\1|p' book/_toc.yml)
+CHAPTERS := $(patsubst notebooks/%/index,%,$(filter %/index,$(PAGES)))
+# Notebooks that belong to no chapter, such as your own video.
+ALONE    := $(filter-out $(foreach name,$(CHAPTERS),notebooks/$(name)/%),$(PAGES))
 
 # Chapters run side by side: most of a small training is compiling, which takes one core. JOBS=1 runs one after the other.
 JOBS ?= $(words $(CHAPTERS))
@@ -50,9 +53,9 @@ test: $(INSTALLED) ## run the tests, then every notebook's cells against the out
 	rm -rf _build/test-work
 	@$(MAKE) --no-print-directory --jobs=$(JOBS) $(CHAPTERS:%=nbval-%)
 
-# A chapter's notebooks in their order, in a workspace of their own; your own video needs the first chapter's network.
+# A chapter's notebooks in their order, in a workspace of their own; those that stand alone need the first chapter's network.
 nbval-%:
-	ACTIONBOOK_WORK=$(CURDIR)/_build/test-work $(PY) -m pytest -p no:xdist -p no:cacheprovider --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg --nbval-cell-timeout 2400 notebooks/$* $(if $(filter $(firstword $(CHAPTERS)),$*),notebooks/your_own_video.ipynb)
+	ACTIONBOOK_WORK=$(CURDIR)/_build/test-work $(PY) -m pytest -p no:xdist -p no:cacheprovider --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg --nbval-cell-timeout 2400 notebooks/$* $(if $(filter $(firstword $(CHAPTERS)),$*),$(ALONE:%=%.ipynb))
 
 check: $(INSTALLED) ## lint, types, pairs of notebooks, citation file
 	$(PY) -m ruff check .
@@ -84,32 +87,26 @@ clean: ## remove what was built; work/, runs/ and .venv stay
 	rm -rf _build book/_generated .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find lib tests notebooks -name __pycache__ -prune -exec rm -rf {} +
 
-# Stages. Stamps tell what is stale, not the notebooks themselves: after a clone their times mean nothing.
-define stage  # chapter, stage, stage before it
-notebooks: $(STAMPS)/$(1)/$(2).done
-$(STAMPS)/$(1)/$(2).done: notebooks/$(1)/$(2).md $(wildcard notebooks/$(1)/recipes/*.yaml) $(SHARED) $(3:%=$(STAMPS)/$(1)/%.done)
+# Stamps tell what is stale, not the notebooks themselves: after a clone their times mean nothing.
+stamp  = $(patsubst notebooks/%,$(STAMPS)/%.done,$(1))
+stages = $(filter notebooks/$(1)/0%,$(PAGES))
+beside = $(filter-out notebooks/$(1)/index $(call stages,$(1)),$(filter notebooks/$(1)/%,$(PAGES)))
+before = $(if $(filter $(1),$(firstword $(2))),$(3),$(call before,$(1),$(wordlist 2,$(words $(2)),$(2)),$(firstword $(2))))
+
+define notebook  # its source without .md, what else it rests on
+notebooks: $(call stamp,$(1))
+$(call stamp,$(1)): $(1).md $(2) $(SHARED)
 	@mkdir -p $$(@D)
 	$(PY) -m actionbook.notebooks execute $$<
 	@touch $$@
 
 endef
-define chapter
-$(call stage,$(1),01_data)
-$(call stage,$(1),02_architecture,01_data)
-$(call stage,$(1),03_training,02_architecture)
-$(call stage,$(1),04_conversion,03_training)
-$(call stage,$(1),05_accuracy,04_conversion)
-# Conversion measures throughput: it waits for the trainings of all chapters and for the conversion before it.
-$(STAMPS)/$(1)/04_conversion.done: | $(CHAPTERS:%=$(STAMPS)/%/03_training.done) $(patsubst %,$(STAMPS)/%/04_conversion.done,$(2))
+# A stage rests on the recipes and on the stage before it; a page beside the stages on published figures. Conversion
+# measures throughput: it waits for the trainings of all chapters and for the conversion before it.
+define chapter  # chapter, chapter before it
+$(foreach page,$(call stages,$(1)),$(call notebook,$(page),$(wildcard notebooks/$(1)/recipes/*.yaml) $(call stamp,$(call before,$(page),$(call stages,$(1))))))
+$(foreach page,$(call beside,$(1)),$(call notebook,$(page),$(wildcard book/published/*.yaml)))
+$(STAMPS)/$(1)/04_conversion.done: | $(call stamp,$(filter %/03_training,$(PAGES)) $(filter notebooks/$(2)/04_conversion,$(PAGES)))
 endef
-before = $(if $(filter $(1),$(firstword $(2))),$(3),$(call before,$(1),$(wordlist 2,$(words $(2)),$(2)),$(firstword $(2))))
 $(foreach name,$(CHAPTERS),$(eval $(call chapter,$(name),$(call before,$(name),$(CHAPTERS)))))
-
-# Notebooks beside the stages: a page on published figures, and your own video, which the first chapter's network classifies.
-notebooks: $(STAMPS)/i3d/published_numbers.done $(STAMPS)/your_own_video.done
-$(STAMPS)/i3d/published_numbers.done: notebooks/i3d/published_numbers.md $(wildcard book/published/*.yaml) $(SHARED)
-$(STAMPS)/your_own_video.done: notebooks/your_own_video.md $(STAMPS)/efficient3d/05_accuracy.done
-$(STAMPS)/i3d/published_numbers.done $(STAMPS)/your_own_video.done:
-	@mkdir -p $(@D)
-	$(PY) -m actionbook.notebooks execute $<
-	@touch $@
+$(foreach page,$(ALONE),$(eval $(call notebook,$(page),$(call stamp,$(lastword $(call stages,$(firstword $(CHAPTERS))))))))

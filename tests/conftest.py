@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import numpy as np
 import pytest
 
 import actionbook  # noqa: F401  before any test module imports MindSpore, whose environment it sets
-from actionbook.clips.pipeline import store_path
 from actionbook.core.manifest import DatasetManifest, Layout, Split
-from actionbook.core.recipe import Frames
 from actionbook.core.schema import merge
+from actionbook.core.sections import Frames
 from actionbook.core.workspace import Stage
-from actionbook.datasets.index import write_index
+from actionbook.datasets.dataset import dataset_of, store_path
+from actionbook.datasets.index import Index, write_index
 from actionbook.datasets.miniature import MiniSpec, write_ucf101
 from actionbook.datasets.ucf101 import ucf101_index
 from actionbook.video.prepare import Job, prepare_video
@@ -47,7 +48,7 @@ class Prepared:
     """The frame store of the tiny data set and its index of split 1, numbers of frames filled in."""
 
     store: Path
-    index: pd.DataFrame
+    index: Index
     frames: Frames
 
 
@@ -78,11 +79,11 @@ def prepared(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     store, frames = tmp_path_factory.mktemp("tiny_store"), Frames(height=32)
     index = ucf101_index(tiny.root, tiny.manifest, 1)
     counts = []
-    for video, label, path in zip(index.video, index.label, index.path, strict=True):
-        result = prepare_video(Job(video, tiny.root / path, store_path(store, label, video)), frames)
+    for item in index.items.itertuples():
+        result = prepare_video(Job(item.video, tiny.root / item.path, store_path(store, item.store)), frames)
         assert not result.error
         counts.append(result.frames)
-    return Prepared(store, index.assign(frames=counts), frames)
+    return Prepared(store, Index(index.items.assign(frames=counts), index.labels), frames)
 
 
 @pytest.fixture
@@ -90,7 +91,8 @@ def tiny_stage(tiny: Tiny, prepared: Prepared, tmp_path: Path) -> Callable[..., 
     """A function that opens stage 03 of a recipe over the tiny data set, given the recipe's differences.
 
     Indexes and frames of all its runs are there. ``other.yaml`` in `tmp_path` is the manifest of a second data set with
-    the same videos and three classes. The work root is the folder `work` in `tmp_path`.
+    the same videos and three classes. The work root is the folder `work` in `tmp_path`. Of a recipe of one stream it is
+    that stream's stage.
     """
     for manifest in (
         tiny.manifest,
@@ -102,23 +104,61 @@ def tiny_stage(tiny: Tiny, prepared: Prepared, tmp_path: Path) -> Callable[..., 
         "name": "tiny",
         "title": "Tiny",
         "data": {"manifest": str(tmp_path / "tiny.yaml"), "frames": {"height": 32}},
-        "clips": {"frames": 4, "stride": 1, "window": 8, "size": 16},
+        "sampling": {"name": "windows", "frames": 4, "stride": 1, "window": 8},
+        "transforms": {"size": 16},
         "model": {"name": "mobilenetv2_3d", "options": {"width": 0.2}},
         "training": {"epochs": 0, "batch_size": 2, "lr": 0.02},
         "export": {"inference_batch": 5},
     }
 
-    def open_stage(work: str = "work", **differences: Any) -> Stage:
-        file = tmp_path / "recipe.yaml"
-        file.write_text(json.dumps(merge(recipe, differences)), encoding="utf-8")  # JSON is YAML
-        parameters = {"recipe": str(file), "data_root": str(tiny.root), "work_root": str(tmp_path / work)}
-        others = {"device": "CPU", "workers": 2, "overrides": None}
-        stage = Stage.open("tiny", "03_training", parameters | others)
-        for own in stage.data_sets():
-            write_index(prepared.index, own.index_file)
-            own.colour_store.parent.mkdir(parents=True, exist_ok=True)
-            if not own.colour_store.exists():
-                own.colour_store.symlink_to(prepared.store)
-        return stage
+    def open_stage(work: str = "work", file: str = "recipe", **differences: Any) -> Stage:
+        path = tmp_path / f"{file}.yaml"
+        path.write_text(json.dumps(merge(recipe, differences)), encoding="utf-8")  # JSON is YAML
+        whole = Stage.open(
+            "tiny",
+            "03_training",
+            recipe=str(path),
+            data_root=tiny.root,
+            work_root=tmp_path / work,
+            device="CPU",
+            workers=2,
+        )
+        for stream in whole.streams.values():
+            for own in (stream, *map(stream.for_run, stream.recipe.training.runs)):
+                data = dataset_of(own)
+                write_index(prepared.index, data.index_file)
+                for store in {data.colour_store, data.store(own.recipe.transforms.modality)}:
+                    store.parent.mkdir(parents=True, exist_ok=True)
+                    if not store.exists():
+                        store.symlink_to(prepared.store)
+        return whole if whole.recipe.streams else whole.first
 
     return open_stage
+
+
+@pytest.fixture(scope="session")
+def write_torch() -> Callable[[Path, Mapping[str, np.ndarray]], Path]:
+    """A function that writes float32 arrays by name as PyTorch would, and returns the path."""
+
+    def numbers(values: tuple[int, ...]) -> bytes:
+        return b"".join(b"\x8a\x09" + value.to_bytes(9, "little") for value in values)
+
+    def text(value: str) -> bytes:
+        return b"X" + len(value.encode()).to_bytes(4, "little") + value.encode()
+
+    def write(path: Path, state: Mapping[str, np.ndarray]) -> Path:
+        stream = b"\x80\x02}("
+        with zipfile.ZipFile(path, "w") as file:
+            for key, (name, array) in enumerate(state.items()):
+                strides = tuple(int(np.prod(array.shape[axis + 1 :])) for axis in range(array.ndim))
+                storage = (
+                    text("storage") + b"ctorch\nFloatStorage\n" + text(str(key)) + text("cpu") + numbers((array.size,))
+                )
+                view = b"(" + storage + b"tQ" + numbers((0,))
+                view += b"".join(b"(" + numbers(values) + b"t" for values in (array.shape, strides))
+                stream += text(name) + b"ctorch._utils\n_rebuild_tensor_v2\n(" + view + b"\x89}tR"
+                file.writestr(f"net/data/{key}", array.astype("<f4").tobytes())
+            file.writestr("net/data.pkl", stream + b"u.")
+        return path
+
+    return write

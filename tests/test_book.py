@@ -46,11 +46,6 @@ def test_contents_list_every_page_and_notebook() -> None:
     assert set(toc_files()) == wanted
 
 
-def test_makefile_knows_every_chapter() -> None:
-    (listed,) = re.findall(r"^CHAPTERS := (.*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
-    assert sorted(listed.split()) == sorted(path.parent.name for path in NOTEBOOKS.glob("*/index.md"))
-
-
 def test_citation_file_agrees_with_the_package() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert {"cff-version", "message", "title", "type", "authors", "license", "version"} <= set(citation)

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from actionbook.core import runtime
+from actionbook.core.stage_results import AccuracyResults, ConversionResults, TrainingResults
 from actionbook.core.workspace import Stage
 from actionbook.doctor import Finding, doctor, environment, recipes
 from actionbook.doctor.findings import ok, run_checks
-from actionbook.doctor.workspaces import workspace_checks
+from actionbook.doctor.workspaces import stages, workspace_checks
 
 Rows = list[Finding]
 
@@ -75,7 +76,7 @@ def test_a_recipe_with_all_in_place(examine: Examine) -> None:
         "all 20 videos are there",
     ]
     assert "4 videos tried decode" in section(rows, "data")[2].message
-    stage.finish({})
+    stage.finish(EMPTY[TRAINING])
     rows, _ = examine()
     assert_row(one(rows, "03_training"), "ok", "with this recipe and library")
     assert_row(one(rows, "frames"), "ok", "holds all 20 videos of the index")
@@ -162,34 +163,62 @@ def test_missing_and_damaged_videos(examine: Examine, copied: Path) -> None:
     assert_row(one(section(examine(copied)[0], "data"), "tiny split 1"), "problem", "does not exist", "data_root")
 
 
-def test_stages_that_are_stale(examine: Examine, tiny_stage: Callable[..., Stage]) -> None:
-    stage = tiny_stage()
-    for name in ("01_data", "03_training", "04_conversion"):
-        stage.name = name
-        stage.finish({})
-    rows, _ = examine(training={"lr": 0.5})
-    assert one(rows, "01_data").status == "ok"
-    assert_row(one(rows, "03_training"), "warning", "another training of the recipe", "03_training.ipynb")
-    record = stage.workspace.read_record()
-    record["stages"]["01_data"]["finished"] = "2999-01-01T00:00:00+00:00"
-    record["stages"]["04_conversion"]["environment"]["library_sha256"] = "0"
-    stage.workspace.record_file.write_text(json.dumps(record))
-    rows, _ = examine()
-    assert_row(one(rows, "03_training"), "warning", "before the last run of 01_data", "again")
-    record["stages"]["01_data"]["finished"] = "2020-01-01T00:00:00+00:00"
-    stage.workspace.record_file.write_text(json.dumps(record))
-    assert_row(one(examine()[0], "04_conversion"), "warning", "another version of the library")
+EMPTY = {
+    "03_training": TrainingResults(runs=(), models={}),
+    "04_conversion": ConversionResults(streams={}),
+    "05_accuracy": AccuracyResults(scores=(), protocols={}, missing=0),
+}
+TRAINING, CONVERSION, ACCURACY = EMPTY
 
 
-@pytest.mark.parametrize(
-    "content", ["", "{", "[]", '{"stages": []}', '{"stages": {"01_data": {}}}', '{"stages": {"01_data": 3}}']
-)
-def test_damaged_records(content: str, tiny_stage: Callable[..., Stage]) -> None:
-    stage = tiny_stage()
-    stage.workspace.record_file.write_text(content)
-    rows = run_checks("workspace", lambda: workspace_checks(stage))
-    assert_row(rows[0], "problem", "record.json")
-    assert rows[0].check in ("record", "01_data")
+def open_stage(tmp_path: Path, **overrides: Any) -> Stage:
+    return Stage.open("i3d", "doctor", work_root=tmp_path, overrides=overrides)
+
+
+def finish(tmp_path: Path, name: str, **changes: Any) -> None:
+    """Let a stage of the miniature finish, with other values in its file's mapping ``stage``."""
+    stage = open_stage(tmp_path)
+    stage.name = name
+    stage.finish(EMPTY[name])
+    path = stage.workspace / "record" / f"{name}.json"
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps({**data, "stage": {**data["stage"], **changes}}))
+
+
+def found(tmp_path: Path, **overrides: Any) -> Rows:
+    return rows_of(stages, open_stage(tmp_path, **overrides))
+
+
+def test_stages_that_have_run(tmp_path: Path) -> None:
+    (row,) = workspace_checks(open_stage(tmp_path))["record"]()
+    assert_row(row, "ok", "nothing has run")
+    open_stage(tmp_path).workspace.mkdir(parents=True)
+    assert_row(found(tmp_path)[0], "ok", "begin with notebook 01_data")
+    finish(tmp_path, TRAINING)
+    assert_row(one(found(tmp_path), TRAINING), "ok", "with this recipe and library")
+
+
+def test_stages_that_are_stale(tmp_path: Path) -> None:
+    for name in (TRAINING, CONVERSION, ACCURACY):
+        finish(tmp_path, name)
+    rows = found(tmp_path, evaluation={"pool": "softmax_mean"})
+    assert [row.status for row in rows] == ["ok", "ok", "warning"]
+    assert_row(one(rows, ACCURACY), "warning", "another evaluation of the recipe", "i3d/05_accuracy.ipynb")
+    rows = found(tmp_path, streams={"flow": {"training": {"lr": 0.5}}})
+    assert_row(one(rows, TRAINING), "warning", "another streams of the recipe", "03_training.ipynb")
+    finish(tmp_path, TRAINING, finished="2999-01-01T00:00:00+00:00")
+    rows = found(tmp_path)
+    assert_row(one(rows, CONVERSION), "warning", "before the last run of 03_training", "again")
+    finish(tmp_path, TRAINING, finished="2020-01-01T00:00:00+00:00")
+    finish(tmp_path, CONVERSION, environment={"library_sha256": "0"})
+    assert_row(one(found(tmp_path), CONVERSION), "warning", "another version of the library", "if figures matter")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"head": {}}'])
+def test_damaged_records(content: str, tmp_path: Path) -> None:
+    finish(tmp_path, TRAINING)
+    (open_stage(tmp_path).workspace / "record" / f"{TRAINING}.json").write_text(content)
+    assert_row(one(found(tmp_path), "it"), "problem", "record/03_training.json", "mend")
 
 
 def test_frames_that_are_missing_or_damaged(tiny_stage: Callable[..., Stage]) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from actionbook.core.paths import NOTEBOOKS
+from actionbook.core.record import STAGES
 from actionbook.notebooks import check, is_source
 
-STAGES = ["01_data", "02_architecture", "03_training", "04_conversion", "05_accuracy"]
 SOURCES = [path for path in sorted(NOTEBOOKS.rglob("*.md")) if is_source(path)]
 CHAPTERS = sorted(path for path in NOTEBOOKS.iterdir() if (path / "index.md").exists())
 
@@ -23,7 +23,9 @@ def test_every_chapter_has_its_five_stages_and_nothing_without_a_source() -> Non
     assert CHAPTERS
     for chapter in CHAPTERS:
         names = [path.stem for path in SOURCES if path.parent == chapter]
-        assert [name for name in names if name[0].isdigit()] == STAGES  # a chapter may have pages beside its stages
+        assert [name for name in names if name[0].isdigit()] == list(
+            STAGES
+        )  # a chapter may have pages beside its stages
     executed = {
         path.with_suffix(".md") for path in NOTEBOOKS.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts
     }

@@ -40,9 +40,8 @@ def fixtures(weights: str, clips: str, shape: tuple[int, ...], **network: Any) -
 def exports(*, ours: str, raw: str, weights: str, shape: tuple[int, ...], **network: Any) -> Contestant:
     """Export the network with the book's exporter, and with MindSpore's alone. Facts: parameters, nodes, raw_nodes."""
     made = build(weights, **network)
-    clip_shape = (shape[1], shape[2], shape[3], shape[4])
-    export = export_onnx(made, ours, clip_shape)
-    export_onnx_raw(made, raw, clip_shape, batch=shape[0])
+    export = export_onnx(made, ours, shape[1:])
+    export_onnx_raw(made, raw, shape[1:], batch=shape[0])
     nodes = {"nodes": export.nodes, "raw_nodes": export.raw_nodes}
     return Contestant(lambda: None, {"parameters": count(made), **nodes})
 

@@ -1,6 +1,7 @@
 """Action recognition on Ascend: the library behind the book.
 
-The names that others call: `create_model`, `list_models`, `Recipe`, and `weights.read_torch`, `weights.load`.
+The names that others call: `create_model`, `list_models`, `load_pretrained`, `list_pretrained`, `Recipe`, and
+`weights.read_torch`, `weights.load`.
 """
 
 from __future__ import annotations
@@ -18,11 +19,18 @@ if TYPE_CHECKING:
     from actionbook import weights
     from actionbook.core.recipe import Recipe
     from actionbook.models import create_model, list_models
+    from actionbook.weights.pretrained import list_pretrained, load_pretrained
 
 __version__ = "0.1.0"
-__all__ = ["Recipe", "create_model", "list_models", "weights"]
+__all__ = ["Recipe", "create_model", "list_models", "list_pretrained", "load_pretrained", "weights"]
 
-_HOMES = {"create_model": "actionbook.models", "list_models": "actionbook.models", "Recipe": "actionbook.core.recipe"}
+_HOMES = {
+    "Recipe": "actionbook.core.recipe",
+    "create_model": "actionbook.models",
+    "list_models": "actionbook.models",
+    "list_pretrained": "actionbook.weights.pretrained",
+    "load_pretrained": "actionbook.weights.pretrained",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -38,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("chapter", help="efficient3d, i3d, ...")
     parser.add_argument("recipe", help="a name in the chapter's recipes/, or the path of a recipe file")
     parser.add_argument("--overrides", help="changes to the recipe as YAML, such as '{training: {epochs: 2}}'")
+    parser.add_argument("--stream", help="one of the recipe's streams, such as rgb; default: all, one after the other")
     parser.add_argument("--data-root", help="folder of the data set; default: data/<manifest> in the checkout")
     parser.add_argument("--work-root", help="folder of workspaces; default: work/ in the checkout")
     parser.add_argument("--device", default="auto", choices=runtime.DEVICES)
@@ -49,21 +50,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train(options: dict[str, Any]) -> None:
-    chapter = options.pop("chapter")
     started_by_msrun = "MS_ROLE" in os.environ
-    stage = Stage.open(chapter, "03_training", options, extra=("devices",))
+    stage = Stage.open(options.pop("chapter"), "03_training", **options)
     stage.require("01_data", "data")
     ranks = ALONE
     if started_by_msrun or stage.devices == 1:
-        stage.device = runtime.set_device(stage.device)
+        stage.set_device()
     if started_by_msrun:
         ranks = Ranks.join()
         stage.devices = ranks.count
-    for trained in train_runs(stage, centre_validation, ranks):
-        predict_share(trained.network, trained.stage, trained.index, ranks.rank, ranks.count)
-        ranks.wait()
-        if ranks.leads:
-            sys.stdout.write(f"{trained.folder}\n")
+    for stream in stage.streams.values():
+        for trained in train_runs(stream, centre_validation, ranks):
+            predict_share(trained.network, trained.stage, trained.index, ranks.rank, ranks.count)
+            ranks.wait()
+            if ranks.leads:
+                sys.stdout.write(f"{trained.folder}\n")
 
 
 if __name__ == "__main__":

@@ -8,12 +8,13 @@ from mindspore import nn
 
 from actionbook.conversion import ConversionError, atc_command, converter_lite_command, msexport
 from actionbook.conversion.msexport import export_air
+from actionbook.core.spec import Spec, SpecError
 
 CLIP = (3, 16, 112, 112)
 
 
 def atc(**changes):
-    values = {"batch": 8, "clip_shape": CLIP, "soc_version": "Ascend310P3", "output": "out/net_bs8"}
+    values = {"batch": 8, "spec": CLIP, "soc_version": "Ascend310P3", "output": "out/net_bs8"}
     return atc_command("net.onnx", **{**values, **changes})
 
 
@@ -48,7 +49,7 @@ def test_options_in_full():
 
 
 def test_air_has_its_shape_inside():
-    command = atc_command("net.air", batch=8, clip_shape=CLIP, soc_version="Ascend910B3", output="net")
+    command = atc_command("net.air", batch=8, spec=CLIP, soc_version="Ascend910B3", output="net")
     assert shlex.join(command) == "atc --framework=1 --model=net.air --output=net --soc_version=Ascend910B3"
 
 
@@ -62,7 +63,7 @@ def test_air_has_its_shape_inside():
     ],
 )
 def test_models_that_atc_refuses(model, changes, message):
-    values = {"batch": 8, "clip_shape": CLIP, "soc_version": "Ascend310P3", "output": "out/net", **changes}
+    values = {"batch": 8, "spec": CLIP, "soc_version": "Ascend310P3", "output": "out/net", **changes}
     with pytest.raises(ConversionError, match=message):
         atc_command(model, **values)
 
@@ -74,8 +75,36 @@ def test_ambiguous_chips_are_remarked_upon(caplog):
     assert "first-generation" in caplog.text
 
 
+TWO_PATHWAYS = {"slow": (3, 4, 56, 56), "fast": (3, 32, 56, 56)}
+
+
 def test_six_axes_are_nd():
-    assert "--input_format=ND" in atc(clip_shape=(4, 3, 8, 56, 56))
+    assert "--input_format=ND" in atc(spec=(4, 3, 8, 56, 56))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "layout", "shapes"),
+    [
+        (TWO_PATHWAYS, "NCDHW", "slow:8,3,4,56,56;fast:8,3,32,56,56"),
+        (TWO_PATHWAYS | {"boxes": (5, 4)}, "ND", "slow:8,3,4,56,56;fast:8,3,32,56,56;boxes:8,5,4"),
+    ],
+)
+def test_several_inputs_are_one_option(inputs, layout, shapes):
+    spec = Spec(inputs)
+    assert [f"--input_format={layout}", f"--input_shape={shapes}"] == atc(spec=spec)[4:6]
+    opened = atc(spec=spec, batch=None, dynamic_batch=(1, 4))
+    assert opened[5:7] == [f"--input_shape={shapes.replace(':8,', ':-1,')}", "--dynamic_batch_size=1,4"]
+    assert f"'--input_shape={shapes}'" in shlex.join(atc(spec=spec))  # a shell must not end the command at the ;
+    lite = converter_lite_command("net.mindir", batch=8, spec=spec, output="lite")
+    assert f"--inputShape={shapes}" in lite
+
+
+@pytest.mark.parametrize("spec", [(3, 0, 112, 112), ()])
+def test_impossible_sizes(spec):
+    with pytest.raises(SpecError, match=r"image.*sizes of 1 or more"):
+        atc(spec=spec)
+    with pytest.raises(SpecError, match=r"image.*sizes of 1 or more"):
+        converter_lite_command("net.mindir", batch=8, spec=spec, output="lite")
 
 
 @pytest.mark.parametrize("name", ["Ascend310", "Ascend310P3", "Ascend910A", "Ascend910B4-1", "Ascend910_9391"])
@@ -93,7 +122,6 @@ def test_soc_versions_that_atc_knows(name):
         ({"output": "out/my net"}, "letters, digits"),
         ({"precision_mode": "fp16"}, "precision_mode 'fp16'"),
         ({"batch": 0}, "batch 0"),
-        ({"clip_shape": (3, 112, 112)}, "expected a batch"),
         ({"output": "out/"}, "add a file name"),
         ({"batch": None}, "either `batch`"),
         ({"dynamic_batch": (1, 2)}, "either `batch`"),
@@ -134,14 +162,14 @@ def test_numbers_of_batch_sizes(count):
 
 
 def test_converter_lite_command_in_full():
-    command = converter_lite_command("net.mindir", batch=1, clip_shape=CLIP, output="out/lite", config_path="a.cfg")
+    command = converter_lite_command("net.mindir", batch=1, spec=CLIP, output="out/lite", config_path="a.cfg")
     assert shlex.join(command) == (
         "converter_lite --fmk=MINDIR --modelFile=net.mindir --outputFile=out/lite "
         "--inputShape=image:1,3,16,112,112 --saveType=MINDIR --optimize=ascend_oriented --encryption=false "
         "--configFile=a.cfg"
     )
     with pytest.raises(ConversionError, match="optimize 'fast'"):
-        converter_lite_command("net.mindir", batch=1, clip_shape=CLIP, output="x", optimize="fast")
+        converter_lite_command("net.mindir", batch=1, spec=CLIP, output="x", optimize="fast")
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def place(tmp_path, monkeypatch):
 
 
 def command(model: Path | str = "net.onnx", output: str = "out/net_bs8", **changes) -> list[str]:
-    return atc_command(model, batch=8, clip_shape=CLIP, soc_version="Ascend310P3", output=output, **changes)
+    return atc_command(model, batch=8, spec=CLIP, soc_version="Ascend310P3", output=output, **changes)
 
 
 def call() -> dict:
@@ -59,7 +59,7 @@ def test_success(place):
 
 
 def test_console_goes_to_the_logger(place, caplog):
-    with caplog.at_level(logging.INFO, logger="actionbook.conversion.tool"):
+    with caplog.at_level(logging.INFO, logger="actionbook.conversion.converter"):
         run_atc(command())
     assert [record.message for record in caplog.records] == [
         "atc: ATC start working now, please wait for a moment.",
@@ -223,7 +223,7 @@ def test_atc_that_cannot_be_started(place, monkeypatch):
     (place / "bin" / "atc").write_text("no program")
     (place / "bin" / "atc").chmod(0o755)
     monkeypatch.setenv("PATH", str(place / "bin"))
-    with pytest.raises(AtcError, match="it cannot be started"):
+    with pytest.raises(AtcError, match="cannot be started"):
         run_atc(command())
 
 

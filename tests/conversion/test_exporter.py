@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from pathlib import Path
-from zlib import crc32
 
 import mindspore as ms
 import numpy as np
@@ -14,36 +12,15 @@ from mindspore import Tensor, nn, ops
 
 from actionbook.conversion import ConversionError, OnnxExport, export_mindir, export_onnx, export_onnx_raw, exporter
 from actionbook.conversion.names import tidy_names
+from actionbook.core.difference import difference
 from actionbook.models import create_model
 from actionbook.models.layers import GroupedConv3d
-
-GOLDEN = Path(__file__).parent.parent / "models" / "data" / "efficient3d_golden.json"
-NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
-CLIP = (3, 16, 112, 112)
-
-
-def golden_value(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The weights with which the golden logits were made, by the tensor's name in the original program."""
-    random = np.random.RandomState(crc32(name.encode()))
-    if name.endswith("running_mean"):
-        return 0.1 * random.standard_normal(shape)
-    if name.endswith("running_var"):
-        return random.uniform(0.5, 1.5, shape)
-    if len(shape) >= 2:
-        return random.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
-    if name.endswith("bias"):
-        return 0.1 * random.standard_normal(shape)
-    return random.uniform(0.5, 1.5, shape)
+from actionbook.weights.golden import Golden, golden_runs
 
 
 @pytest.fixture(scope="module")
-def golden_network() -> nn.Cell:
-    network = create_model("mobilenetv2_3d", num_classes=101, width=0.45)
-    for name, parameter in network.parameters_and_names():
-        stem, _, last = name.replace(".bn2d", "").rpartition(".")
-        value = golden_value(f"{stem}.{NORM.get(last, last)}", tuple(parameter.shape))
-        parameter.set_data(Tensor(value.astype(np.float32)))
-    return network
+def golden() -> Golden:
+    return next(run for run in golden_runs("efficient3d") if run.name == "mobilenetv2_0.45x")
 
 
 def run_onnx(path: Path, clips: np.ndarray) -> np.ndarray:
@@ -51,14 +28,13 @@ def run_onnx(path: Path, clips: np.ndarray) -> np.ndarray:
     return session.run(["class"], {"image": clips})[0]
 
 
-def test_golden_network_through_onnx_and_mindir(golden_network, tmp_path):
-    golden = json.loads(GOLDEN.read_text())["nets"]["mobilenetv2_0.45x"]
-    clip = np.random.RandomState(0).standard_normal((1, *CLIP)).astype(np.float32)
-    export = export_onnx(golden_network, tmp_path / "net.onnx", CLIP)
-    export_mindir(golden_network, tmp_path / "net.mindir", CLIP, batch=1)
+def test_golden_network_through_onnx_and_mindir(golden, tmp_path):
+    network, clip = golden.network(), golden.batch["image"]
+    export = export_onnx(network, tmp_path / "net.onnx", golden.spec)
+    export_mindir(network, tmp_path / "net.mindir", golden.spec, batch=1)
     graph = nn.GraphCell(ms.load(str(tmp_path / "net.mindir")))
     for logits in (run_onnx(export.path, clip), graph(Tensor(clip)).asnumpy()):
-        assert np.abs(logits[0] - golden["logits"]).max() < 1e-4 * golden["std"]
+        assert difference(logits[0], golden.logits).relative < 1e-4
     assert export.raw_nodes == 359
     assert export.nodes == 125
     assert export.nodes <= 0.35 * export.raw_nodes
@@ -246,14 +222,13 @@ def test_a_padded_2d_pool_is_referred_to_the_librarys(tmp_path):
     [
         ({"depthwise": "split"}, "depthwise form 'split'"),
         ({"opset": 17}, "opset 17"),
-        ({"clip_shape": (3, 16)}, "clip shape"),
         ({"batch": -1}, "batch -1"),
         ({"path": "net.json"}, r"ends in \.onnx"),
     ],
 )
 def test_impossible_wishes_are_refused(unequal, tmp_path, options, message):
     with pytest.raises(ConversionError, match=message):
-        export_onnx(unequal, **{"path": tmp_path / "net.onnx", "clip_shape": SMALL, **options})
+        export_onnx(unequal, **{"path": tmp_path / "net.onnx", "spec": SMALL, **options})
 
 
 def test_a_pool_needs_a_fixed_batch_in_mindir(tmp_path):

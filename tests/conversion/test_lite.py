@@ -29,7 +29,7 @@ def place(tmp_path, monkeypatch):
 
 def command() -> list[str]:
     return converter_lite_command(
-        "net;1.mindir", batch=1, clip_shape=(3, 16, 112, 112), output="out/lite", config_path="a.cfg"
+        "net;1.mindir", batch=1, spec=(3, 16, 112, 112), output="out/lite", config_path="a.cfg"
     )
 
 

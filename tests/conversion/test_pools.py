@@ -14,6 +14,7 @@ from actionbook.conversion import ConversionError
 from actionbook.conversion.graph import attributes
 from actionbook.conversion.msexport import export_raw
 from actionbook.conversion.pools import Pool, extend_for_ceil, needs_pools, restore_pools
+from actionbook.core.spec import Spec
 from actionbook.models.pooling import AvgPool3d, MaxPool3d
 
 Triple = tuple[int, int, int]
@@ -112,7 +113,7 @@ class Branches(nn.Cell):
 
 @pytest.fixture(scope="module")
 def branches():
-    return export_raw(Branches(), (2, 7, 8, 9), 1)
+    return export_raw(Branches(), Spec.of((2, 7, 8, 9)), 1)
 
 
 def test_what_the_exporter_loses_is_found_in_mindir(branches):

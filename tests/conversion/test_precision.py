@@ -11,6 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from actionbook.conversion import ConversionError, quantise, store_half
+from actionbook.core.spec import SpecError
 
 RNG = np.random.default_rng(0)
 CLIPS = RNG.standard_normal((24, 3, 4, 8, 8), dtype=np.float32)
@@ -100,13 +101,27 @@ def test_the_calibration_clips_decide(source, tmp_path):
     assert worst["narrow"] > 3 * worst["wide"]  # larger values than calibrated are cut off
 
 
-@pytest.mark.parametrize("clips", [CLIPS[:0], CLIPS.astype(np.float64)])
-def test_clips_that_cannot_calibrate(source, tmp_path, clips):
-    with pytest.raises(ConversionError, match="calibration clips"):
+@pytest.mark.parametrize("clips", [CLIPS[:0], CLIPS.astype(np.float64), CLIPS[:, :2], {"images": CLIPS}])
+def test_samples_that_cannot_calibrate(source, tmp_path, clips):
+    with pytest.raises(SpecError, match=r"network\.onnx: calibration samples"):
         quantise(source, tmp_path / "int8.onnx", clips)
 
 
+def test_a_file_of_a_fixed_batch_takes_any_number_of_samples(build, tmp_path):
+    node = helper.make_node("MatMul", ["image", "w"], ["class"])
+    model = build([node], (4, 3), (4, 2), w=np.eye(3, 2, dtype=np.float32))
+    onnx.save(model, tmp_path / "network.onnx")
+    samples = np.full((6, 3), -1, np.float32)
+    samples[5] = 3  # beyond the first batch
+    quantise(tmp_path / "network.onnx", tmp_path / "int8.onnx", samples)
+    session = onnxruntime.InferenceSession(str(tmp_path / "int8.onnx"), providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(session.run(["class"], {"image": samples[2:]})[0], samples[2:, :2], atol=0.03)
+
+
 def test_what_cannot_be_quantised_is_said(source, tmp_path):
+    model = onnx.load(source)
+    model.graph.node[1].op_type = "Unknown"
+    onnx.save(model, source)
     with pytest.raises(ConversionError, match=r"network\.onnx: ONNX Runtime cannot quantise it"):
-        quantise(source, tmp_path / "int8.onnx", CLIPS[:, :2])
+        quantise(source, tmp_path / "int8.onnx", CLIPS)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["network.onnx"]

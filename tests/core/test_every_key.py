@@ -27,6 +27,7 @@ from actionbook.core.errors import BookError
 from actionbook.core.manifest import DatasetManifest, WeightsManifest
 from actionbook.core.paths import NOTEBOOKS
 from actionbook.core.recipe import Recipe
+from actionbook.core.record import SCHEMAS
 from actionbook.core.schema import Strict, load, parse_yaml, read_yaml, validate
 from actionbook.results.published_schema import Published
 
@@ -48,6 +49,7 @@ _WRITTEN: dict[str, tuple[type[Strict], dict[str, Any]]] = {
     "published": (Published, _SMALL["published"]),
     "ATC's codes": (Codes, read_yaml(CODES)),
     "operators of Ascend": (AscendOperators, read_yaml(OPERATORS)),
+    **{name: (schema, _SMALL[f"results of {name}"]) for name, schema in SCHEMAS.items()},
 }
 DOCUMENTS = {
     name: (schema, validate(schema, data, name).model_dump(mode="json")) for name, (schema, data) in _WRITTEN.items()
@@ -113,7 +115,7 @@ def walk(
         elif origin is dict and value:
             name = next(iter(value))
             yield from walk(document, arguments[1], value[name], (*path, name))
-        elif origin is tuple and value:
+        elif origin is tuple and isinstance(value, list) and value:
             fixed = arguments[-1] is not ...
             for i, one in enumerate(arguments if fixed else arguments[:1]):
                 yield from walk(document, one, value[i], (*path, i), required=fixed)

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from actionbook.core.errors import BookError
-from actionbook.core.manifest import DatasetManifest, WeightsManifest
+from actionbook.core.manifest import DatasetManifest
 from actionbook.core.schema import merge, validate
 
-DIGEST = "0" * 64
 DATA: dict[str, Any] = {
     "kind": "dataset",
     "name": "own",
@@ -23,15 +22,6 @@ DATA: dict[str, Any] = {
     "splits": {"1": {"train": 6, "test": 2}},
     "classes": ["A", "B"],
 }
-WEIGHTS: dict[str, Any] = {
-    "kind": "weights",
-    "name": "own",
-    "title": "Own",
-    "licence": "none",
-    "homepage": "none",
-    "files": [{"name": "a.pth", "sha256": DIGEST, "status": "single"}],
-}
-
 REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
     "counts that do not add up": ({"videos": 9}, ["split 1: 6 + 2 videos", "the data set has 9"]),
     "no split": ({"splits": None}, ["'splits'", "a mapping", "found None"]),
@@ -86,12 +76,6 @@ def test_contradictions_name_file_key_and_remedy(name: str) -> None:
 def test_an_empty_mapping_of_splits() -> None:
     with pytest.raises(BookError, match=r"^own\.yaml: .*splits: at least one is needed, found none"):
         validate(DatasetManifest, DATA | {"splits": {}}, "own.yaml")
-
-
-def test_two_weight_files_of_one_name() -> None:
-    assert validate(WeightsManifest, WEIGHTS, "own.yaml").file("a.pth").sha256 == DIGEST
-    with pytest.raises(BookError, match=r"^own\.yaml: .*files: a name stands twice: a\.pth"):
-        validate(WeightsManifest, WEIGHTS | {"files": WEIGHTS["files"] * 2}, "own.yaml")
 
 
 @pytest.mark.parametrize("folder", [".", "a", "UCF-101", "a/b.c", "Kinetics 400/videos"])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from actionbook.core.process import run_logged
+from actionbook.core.process import ProgramError, run_logged, was_killed
 
 
 def python(code: str) -> list[str]:
@@ -80,7 +80,7 @@ def test_whoever_is_stopped_takes_its_children_along(tmp_path: Path, why: str) -
         if pids and why == "interrupt":
             raise KeyboardInterrupt
 
-    with pytest.raises(TimeoutError if why == "timeout" else KeyboardInterrupt):
+    with pytest.raises(ProgramError if why == "timeout" else KeyboardInterrupt):
         run_logged(
             python(CHILD), tmp_path, tmp_path / "log", timeout=2.0 if why == "timeout" else None,
             on_line=lambda line: pids.append(int(line)), tick=interrupt,
@@ -94,6 +94,18 @@ def test_whoever_is_stopped_takes_its_children_along(tmp_path: Path, why: str) -
 
 
 def test_a_program_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="'no-such-program' is not on the PATH"):
+    with pytest.raises(ProgramError, match=r"no-such-program: no such program.*PATH"):
         run_logged(["no-such-program"], tmp_path, tmp_path / "log")
     assert not (tmp_path / "log").exists()
+
+
+def test_a_program_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "tool").write_text("neither a script nor a program")
+    (tmp_path / "tool").chmod(0o755)
+    with pytest.raises(ProgramError, match="tool: cannot be started"):
+        run_logged([str(tmp_path / "tool")], tmp_path, tmp_path / "log")
+
+
+@pytest.mark.parametrize(("code", "killed"), [("os.kill(os.getpid(), 9)", True), ("sys.exit(137)", True), ("1", False)])
+def test_what_the_system_killed_is_told_from_the_status(tmp_path: Path, code: str, killed: bool) -> None:
+    assert was_killed(run_logged(python(f"import os, sys; {code}"), tmp_path, tmp_path / "log")) is killed

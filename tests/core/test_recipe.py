@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from actionbook.core.errors import BookError
 from actionbook.core.manifest import load_dataset
 from actionbook.core.paths import NOTEBOOKS
-from actionbook.core.recipe import Clips, Recipe, parse_overrides
+from actionbook.core.recipe import BOXES, Recipe, parse_overrides
+from actionbook.core.spec import Spec
 
 RECIPES = sorted(NOTEBOOKS.glob("*/recipes/*.yaml"))
 MINI = NOTEBOOKS / "efficient3d" / "recipes" / "mini.yaml"
@@ -25,7 +26,8 @@ SMALL: dict[str, Any] = {
     "name": "small",
     "title": "Small",
     "data": {"manifest": "mini_ucf101"},
-    "clips": {"size": 32},
+    "sampling": {"name": "windows"},
+    "transforms": {"size": 32},
     "model": {"name": "mobilenetv2_3d", "options": {"width": 0.2}},
     "training": {"epochs": 2, "batch_size": 4, "lr": 0.1},
 }
@@ -41,8 +43,9 @@ def write(folder: Path, data: dict[str, Any], name: str = "recipe") -> Path:
 def test_every_recipe_of_the_book_loads(path: Path) -> None:
     recipe = Recipe.load(path)
     assert (recipe.chapter, recipe.name) == (path.parts[-3], path.stem)
-    for own in (recipe, *map(recipe.for_run, recipe.training.runs)):
-        assert str(own.data.split) in load_dataset(own.data.manifest).splits
+    for stream in map(recipe.for_stream, recipe.stream_names):
+        for own in (stream, *map(stream.for_run, stream.training.runs)):
+            assert str(own.data.split) in load_dataset(own.data.manifest).splits
 
 
 def test_there_is_a_mini_recipe() -> None:
@@ -58,13 +61,14 @@ def test_a_recipe_written_out_in_full_is_the_same_recipe(path: Path, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "overrides", [{"training": {"epochs": 7}, "clips": {"size": 48}}, "{training: {epochs: 7}, clips: {size: 48}}"]
+    "overrides",
+    [{"training": {"epochs": 7}, "transforms": {"size": 48}}, "{training: {epochs: 7}, transforms: {size: 48}}"],
 )
 def test_overrides_change_what_they_name_and_nothing_else(tmp_path: Path, overrides: dict[str, Any] | str) -> None:
     path = write(tmp_path, SMALL)
     plain, changed = Recipe.load(path), Recipe.load(path, overrides)
     expected = plain.as_dict()
-    expected["training"]["epochs"], expected["clips"]["size"] = 7, 48
+    expected["training"]["epochs"], expected["transforms"]["size"] = 7, 48
     assert changed.as_dict() == expected
 
 
@@ -104,21 +108,41 @@ def test_a_mistake_in_overrides_is_named_as_such(tmp_path: Path) -> None:
         ({"training": {"runs": []}}, "runs need different names and at least one"),
         ({"training": {"runs": [{"name": "a"}, {"name": "a"}]}}, "runs need different names"),
         ({"training": {"amp_level": "O4"}}, "training.amp_level"),
-        ({"clips": {"size": 100}}, "clips.size"),
-        ({"clips": {"mean": [1.0, 2.0]}}, "mean has 2 values, rgb has 3 channels"),
-        ({"clips": {"modality": "flow"}}, "mean has 3 values, flow has 2 channels"),
-        ({"clips": {"modality": "flow", "mean": [1.0, 2.0]}}, "std has 3 values, flow has 2 channels"),
-        ({"clips": {"modality": "depth"}}, "clips.modality"),
-        ({"clips": {"short_side": 16}}, "short_side 16 is less than size 32"),
-        ({"clips": {"std": [1.0, 1.0, 0.0]}}, "clips.std.2"),
-        ({"clips": {"scales": [1.5]}}, "clips.scales.0"),
-        ({"clips": {"crop": "centre"}}, "clips.crop"),
+        ({"training": {"groups": [{"kind": "norm"}]}}, "training.groups.0.kind"),
+        ({"training": {"groups": [{"kind": "named"}]}}, "prefixes belong to 'named'"),
+        ({"training": {"groups": [{"kind": "norms", "prefixes": ["a"]}]}}, "prefixes belong to 'named'"),
+        ({"training": {"groups": [{"kind": "norms", "lr_factor": 0.0}]}}, "training.groups.0.lr_factor"),
+        ({"sampling": {"frames": 0}}, "sampling.frames"),
+        ({"sampling": {"test_frames": 0}}, "sampling.test_frames"),
+        ({"sampling": {"name": "middle"}}, "sampling.name"),
+        ({"sampling": {"name": "centre", "window": 8}}, "sampling.window"),
+        ({"sampling": {"pathways": {"Slow": 1}}}, "sampling.pathways.Slow"),
+        ({"sampling": {"pathways": {}}}, "sampling.pathways"),
+        ({"sampling": {"pathways": {"slow": 0}}}, "sampling.pathways.slow"),
+        ({"sampling": {"pathways": {"slow": 3}}}, "pathway 'slow': 16 frames are no multiple of 3"),
+        ({"sampling": {"pathways": {"slow": 4}, "test_frames": 6}}, "pathway 'slow': 6 frames are no multiple of 4"),
+        ({"task": {"name": "segmentation"}}, "task.name"),
+        ({"task": {"name": "detection"}}, "task.boxes"),
+        ({"task": {"name": "detection", "boxes": 0}}, "task.boxes"),
+        ({"task": {"name": "classification", "boxes": 3}}, "task.boxes"),
+        ({"transforms": {"size": 100}}, "transforms.size"),
+        ({"transforms": {"size": [32]}}, "transforms.size"),
+        ({"transforms": {"size": [32, 100]}}, "transforms.size.1"),
+        ({"transforms": {"mean": [1.0, 2.0]}}, "mean has 2 values, rgb has 3 channels"),
+        ({"transforms": {"modality": "flow"}}, "mean has 3 values, flow has 2 channels"),
+        ({"transforms": {"modality": "flow", "mean": [1.0, 2.0]}}, "std has 3 values, flow has 2 channels"),
+        ({"transforms": {"modality": "depth"}}, "transforms.modality"),
+        ({"transforms": {"short_side": 16}}, "short_side 16 is less than size 32"),
+        ({"transforms": {"size": [32, 48], "short_side": 16}}, "short_side 16 is less than size (32, 48)"),
+        ({"transforms": {"std": [1.0, 1.0, 0.0]}}, "transforms.std.2"),
+        ({"transforms": {"scales": [1.5]}}, "transforms.scales.0"),
+        ({"transforms": {"crop": "centre"}}, "transforms.crop"),
         ({"data": {"split": 0}}, "data.split"),
         ({"data": {"frames": {"quality": 101}}}, "data.frames.quality"),
         ({"data": {"frames": {"max_failed": 1.5}}}, "data.frames.max_failed"),
         ({"evaluation": {"pool": "mean"}}, "evaluation.pool"),
-        ({"evaluation": {"clips": "center"}}, "evaluation.clips"),
-        ({"evaluation": {"frames": 0}}, "evaluation.frames"),
+        ({"evaluation": {"fuse": "sum"}}, "evaluation.fuse"),
+        ({"evaluation": {"compare_frames": [0]}}, "evaluation.compare_frames.0"),
         ({"name": "../escape"}, "name"),
         ({"extends": "mini"}, "unknown key 'extends'"),
     ],
@@ -131,39 +155,62 @@ def test_values_out_of_range(tmp_path: Path, changes: dict[str, Any], key: str) 
 
 
 def test_overrides_of_a_run_are_checked_when_the_recipe_is_loaded(tmp_path: Path) -> None:
-    runs = [{"name": "clip"}, {"name": "frame", "overrides": {"clips": {"framse": 1}}}]
+    runs = [{"name": "clip"}, {"name": "frame", "overrides": {"sampling": {"framse": 1}}}]
     with pytest.raises(
-        BookError, match=r"recipe\.yaml.*, run 'frame': unknown key 'clips\.framse'; did you mean 'frames'"
+        BookError, match=r"recipe\.yaml.*, run 'frame': unknown key 'sampling\.framse'; did you mean 'frames'"
     ):
         Recipe.load(write(tmp_path, SMALL), {"training": {"runs": runs}})
 
 
 def test_a_run_is_the_recipe_with_its_differences(tmp_path: Path) -> None:
-    runs = [{"name": "clip", "seeds": [1, 2]}, {"name": "frame", "seeds": [3], "overrides": {"clips": {"frames": 1}}}]
+    runs = [
+        {"name": "clip", "seeds": [1, 2]},
+        {"name": "frame", "seeds": [3], "overrides": {"sampling": {"frames": 1}}},
+    ]
     recipe = Recipe.load(write(tmp_path, SMALL), {"training": {"runs": runs}})
     first, second = (recipe.for_run(run) for run in recipe.training.runs)
-    assert (first.clips.frames, second.clips.frames) == (16, 1)
+    assert (first.sampling.frames, second.sampling.frames) == (16, 1)
     assert [run.name for run in second.training.runs] == ["frame"]
     assert second.training.runs[0].seeds == (3,)
     assert second.for_run(second.training.runs[0]) == second
-    assert first.sha256("clips") == recipe.sha256("clips") != second.sha256("clips")
+    assert first.sha256("sampling") == recipe.sha256("sampling") != second.sha256("sampling")
 
 
-def test_a_recipe_says_what_its_clips_are_made_of(tmp_path: Path) -> None:
-    colour = Recipe.load(write(tmp_path, SMALL), {"clips": {"frames": 8}})
-    assert colour.clips.shape == (3, 8, 32, 32)
+def test_a_recipe_says_what_its_network_takes_and_gives(tmp_path: Path) -> None:
+    colour = Recipe.load(write(tmp_path, SMALL), {"sampling": {"frames": 8}})
+    assert colour.spec(5) == Spec({"image": (3, 8, 32, 32)}, (5,))
     assert colour.model_options == {"width": 0.2}
-    flow = {"modality": "flow", "mean": [127.5, 127.5], "std": [127.5, 127.5]}
-    moving = Recipe.load(write(tmp_path, SMALL), {"clips": flow, "evaluation": {"frames": 40}})
-    assert moving.clips.shape == (2, 16, 32, 32)
+    flow = {"modality": "flow", "mean": [127.5, 127.5], "std": [127.5, 127.5], "size": [32, 48]}
+    moving = Recipe.load(write(tmp_path, SMALL), {"transforms": flow, "sampling": {"test_frames": 40}})
     assert moving.model_options == {"width": 0.2, "in_channels": 2}
     # Tests differ from training in the number of frames alone, and only where the recipe says so.
-    assert moving.tested == Clips(**{**moving.clips.model_dump(), "frames": 40})
-    assert colour.tested == colour.clips
+    assert moving.spec(5) == Spec({"image": (2, 40, 32, 48)}, (5,))
+    assert moving.spec(5, tested=False) == Spec({"image": (2, 16, 32, 48)}, (5,))
+    assert colour.spec(5, tested=False) == colour.spec(5)
+
+
+def test_pathways_and_boxes_are_inputs_of_their_own(tmp_path: Path) -> None:
+    changes = {
+        "task": {"name": "detection", "boxes": 7},
+        "sampling": {"frames": 32, "test_frames": 64, "pathways": {"slow": 8, "fast": 2}},
+    }
+    recipe = Recipe.load(write(tmp_path, SMALL), changes)
+    inputs = {"slow": (3, 8, 32, 32), "fast": (3, 32, 32, 32), BOXES: (7, 4)}
+    assert recipe.spec(5) == Spec(inputs, (7, 5))
+    assert list(recipe.spec(5).inputs) == ["slow", "fast", BOXES]  # in the order of the network's construct
+    assert recipe.spec(5, tested=False).inputs["slow"] == (3, 4, 32, 32)
+
+
+def test_other_numbers_of_tested_frames_must_suit_the_pathways_too(tmp_path: Path) -> None:
+    changes = {"sampling": {"pathways": {"slow": 4, "fast": 1}}}
+    recipe = Recipe.load(write(tmp_path, SMALL), {**changes, "evaluation": {"compare_frames": [8, 20]}})
+    assert [recipe.with_test_frames(n).spec(2).inputs["slow"][1] for n in (8, 20)] == [2, 5]
+    with pytest.raises(BookError, match=r"compare_frames: pathway 'slow': 18 frames"):
+        Recipe.load(write(tmp_path, SMALL), {**changes, "evaluation": {"compare_frames": [8, 18]}})
 
 
 def test_the_result_is_the_first_run_or_the_one_that_is_named(tmp_path: Path) -> None:
-    runs = [{"name": "kinetics"}, {"name": "ucf", "overrides": {"clips": {"frames": 8}}}]
+    runs = [{"name": "kinetics"}, {"name": "ucf", "overrides": {"sampling": {"frames": 8}}}]
     path = write(tmp_path, SMALL)
     assert Recipe.load(path, {"training": {"runs": runs}}).main_run.name == "kinetics"
     recipe = Recipe.load(path, {"training": {"runs": runs, "result": "ucf"}})
@@ -175,7 +222,7 @@ def test_the_result_is_the_first_run_or_the_one_that_is_named(tmp_path: Path) ->
         assert own.for_run(own.main_run) == own
 
 
-FILE = {"manifest": "weights_efficient3d", "file": "a.pth", "layout": "okankop"}
+FILE = {"manifest": "weights_efficient3d", "file": "a.pth"}
 
 
 @pytest.mark.parametrize(
@@ -183,15 +230,16 @@ FILE = {"manifest": "weights_efficient3d", "file": "a.pth", "layout": "okankop"}
     [
         ({}, "none of them"),
         ({"skip": ["classifier"]}, "none of them"),
-        ({**FILE, "run": "clip"}, "manifest, file, layout, run"),
-        ({"manifest": "weights_efficient3d", "file": "a.pth"}, "manifest, file"),
-        ({"layout": "okankop", "run": "clip"}, "layout, run"),
+        ({**FILE, "run": "clip"}, "manifest, file, run"),
+        ({"manifest": "weights_efficient3d"}, "manifest"),
+        ({"file": "a.pth"}, "file"),
+        ({"file": "a.pth", "run": "clip"}, "file, run"),
     ],
 )
 def test_weights_come_from_a_file_or_from_a_run(tmp_path: Path, weights: dict[str, Any], found: str) -> None:
     with pytest.raises(BookError) as caught:
         Recipe.load(write(tmp_path, SMALL | {"weights": weights}))
-    assert f"expected manifest, file and layout, or run alone; found {found}" in str(caught.value)
+    assert f"expected manifest and file, or run alone; found {found}" in str(caught.value)
 
 
 def test_weights_from_a_file(tmp_path: Path) -> None:
@@ -235,24 +283,26 @@ def test_a_recipe_holds_only_its_differences_from_another(tmp_path: Path) -> Non
     write(tmp_path, SMALL | {"published": ["one", "two"]}, "small")
     middle = {
         "extends": "small",
-        "clips": {"frames": 8, "flip": 0.25},
+        "sampling": {"frames": 8},
+        "transforms": {"flip": 0.25},
         "model": {"name": "i3d"},
         "published": ["three"],
     }
     write(tmp_path, middle, "middle")
     top = write(
-        tmp_path, {"extends": "middle", "title": "Top", "clips": {"flip": 0.125}, "training": {"lr": 0.2}}, "top"
+        tmp_path, {"extends": "middle", "title": "Top", "transforms": {"flip": 0.125}, "training": {"lr": 0.2}}, "top"
     )
     expected = SMALL | {
         "name": "top",
         "title": "Top",
-        "clips": {"size": 32, "frames": 8, "flip": 0.125},
+        "sampling": {"name": "windows", "frames": 8},
+        "transforms": {"size": 32, "flip": 0.125},
         "model": {"name": "i3d"},  # another network: the options of the first mean nothing to it
         "training": {**SMALL["training"], "lr": 0.2},
         "published": ["three"],
     }
     assert Recipe.load(top) == Recipe.load(write(tmp_path, expected))
-    assert Recipe.load(top, {"clips": {"flip": 1.0}}).clips.flip == 1
+    assert Recipe.load(top, {"transforms": {"flip": 1.0}}).transforms.flip == 1
     assert Recipe.load(tmp_path / "middle.yaml").name == "middle"
 
 
@@ -292,30 +342,21 @@ def test_digests_do_not_hang_on_the_order_of_keys(tmp_path: Path) -> None:
     }
     recipes = [Recipe.load(write(tmp_path, data)) for data in (SMALL, backwards)]
     assert recipes[0].sha256() == recipes[1].sha256()
-    assert recipes[0].sha256("clips", "data") == recipes[1].sha256("data", "clips")
+    assert recipes[0].sha256("transforms", "data") == recipes[1].sha256("data", "transforms")
 
 
 def test_digests_of_sections_change_with_their_section_only(tmp_path: Path) -> None:
-    plain, changed = Recipe.load(write(tmp_path, SMALL)), Recipe.load(write(tmp_path, SMALL), {"clips": {"stride": 2}})
+    path = write(tmp_path, SMALL)
+    plain, changed = Recipe.load(path), Recipe.load(path, {"sampling": {"stride": 2}})
     different = {key for key in plain.as_dict() if plain.sha256(key) != changed.sha256(key)}
-    assert different == {"clips"}
+    assert different == {"sampling"}
     assert plain.sha256() != changed.sha256()
-
-
-def test_digests_know_that_frames_are_given_but_not_where(tmp_path: Path) -> None:
-    def digest(**data: Any) -> str:
-        return Recipe.load(write(tmp_path, SMALL), {"data": data}).sha256("data")
-
-    plain, given = digest(), digest(frames_folder="jpg")
-    assert digest(annotation_json="a.json") == plain  # the index says which videos it names
-    assert digest(frames_folder="/disk/jpg", annotation_json="b.json") == given != plain
-    assert digest(flow_folder="flow") not in (plain, given, digest(frames_folder="jpg", flow_folder="flow"))
 
 
 def test_a_run_on_another_data_set_does_not_look_for_it_in_the_same_folder(tmp_path: Path) -> None:
     data = {**SMALL["data"], "frames_folder": "jpg", "flow_folder": "flow", "annotation_json": "a.json"}
     overrides: list[dict[str, Any]] = [
-        {"clips": {"size": 48}},
+        {"transforms": {"size": 48}},
         {"data": {"manifest": "mini_ucf101", "split": 2}},
         {"data": {"manifest": "mini_kinetics400"}},
         {"data": {"manifest": "mini_kinetics400", "frames_folder": "kinetics"}},
@@ -341,10 +382,10 @@ def test_a_run_cannot_take_other_folders_of_the_same_data_set(key: str, tmp_path
 
 
 def keys_of(data: dict[str, Any], prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Paths of all keys, except those that are free: a model's options."""
+    """Paths of all keys, except those that are free: a model's options, names of pathways."""
     for key, value in data.items():
         yield (*prefix, key)
-        if isinstance(value, dict) and key != "options":
+        if isinstance(value, dict) and key not in ("options", "pathways"):
             yield from keys_of(value, (*prefix, key))
 
 

@@ -20,11 +20,12 @@ SMALL: dict[str, Any] = {
     "name": "small",
     "title": "Small",
     "data": {"manifest": "mini_ucf101"},
-    "clips": {"size": 32},
+    "sampling": {"name": "windows"},
+    "transforms": {"size": 32},
     "model": {"name": "mobilenetv2_3d"},
     "training": {"epochs": 2, "batch_size": 4, "lr": 0.1},
 }
-FILE = {"manifest": "weights_efficient3d", "file": "a.pth", "layout": "okankop"}
+FILE = {"manifest": "weights_efficient3d", "file": "a.pth"}
 
 
 @pytest.fixture
@@ -40,11 +41,26 @@ def runs(*overrides: dict[str, Any], **fields: Any) -> dict[str, Any]:
 
 REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
     "flow with the mean of colours": (
-        {"clips": {"modality": "flow"}},
-        ["'clips'", "mean has 3 values", "flow has 2 channels"],
+        {"transforms": {"modality": "flow"}},
+        ["'transforms'", "mean has 3 values", "flow has 2 channels"],
     ),
-    "test frames smaller than the crop": ({"clips": {"short_side": 16}}, ["'clips'", "short_side 16", "size 32"]),
-    "no crop scale": ({"clips": {"scales": []}}, ["'clips.scales'", "length at least 1", "found []"]),
+    "test frames smaller than the crop": (
+        {"transforms": {"short_side": 16}},
+        ["'transforms'", "short_side 16", "size 32"],
+    ),
+    "no crop scale": ({"transforms": {"scales": []}}, ["'transforms.scales'", "length at least 1", "found []"]),
+    "a pathway that leaves a rest": (
+        {"sampling": {"pathways": {"slow": 5}}},
+        ["'sampling'", "pathway 'slow'", "16 frames", "multiple of 5"],
+    ),
+    "boxes without their number": (
+        {"task": {"name": "detection"}},
+        ["'task.boxes' is missing", "a whole number", "at least 1"],
+    ),
+    "named parameters without a name": (
+        {"training": {"groups": [{"kind": "named"}]}},
+        ["'training.groups.0'", "'named'", "prefixes"],
+    ),
     "steps that go back": ({"training": {"lr_steps": [3, 1]}}, ["'training'", "lr_steps must rise", "[3, 1]"]),
     "restarts that go back": (
         {"training": {"lr_restarts": [[3, 0.1], [3, 0.2]]}},
@@ -71,9 +87,14 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
         runs({"training": {"result": "r0"}}),
         ["training.result belong to the whole recipe"],
     ),
+    "a run with a task of its own": (
+        runs({"task": {"name": "detection", "boxes": 2}}),
+        ["run 'r0'", "task belong to the whole recipe"],
+    ),
+    "a run with streams": (runs({"streams": {}}), ["run 'r0'", "streams belong to the whole recipe"]),
     "no batch size to measure": ({"export": {"batch_sizes": []}}, ["'export.batch_sizes'", "length at least 1"]),
     "an empty batch": ({"export": {"inference_batch": 0}}, ["'export.inference_batch'", "at least 1", "found 0"]),
-    "tests of no frame": ({"evaluation": {"frames": 0}}, ["'evaluation.frames'", "at least 1", "found 0"]),
+    "tests of no frame": ({"sampling": {"test_frames": 0}}, ["'sampling.test_frames'", "at least 1", "found 0"]),
     "weights from a run that is none": (
         {"weights": {"run": "gone"}},
         ["run 'clip' starts from run 'gone'", "not among the runs before"],
@@ -82,9 +103,9 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"weights": {**FILE, "run": "clip"}},
         ["'weights'", "or run alone; found manifest"],
     ),
-    "weights without a layout": (
-        {"weights": {"manifest": "m", "file": "f"}},
-        ["'weights'", "manifest, file and layout", "found manifest, file"],
+    "weights without a manifest": (
+        {"weights": {"file": "f"}},
+        ["'weights'", "manifest and file", "found file"],
     ),
 }
 
@@ -105,10 +126,20 @@ ALLOWED: dict[str, dict[str, Any]] = {
     "a trial of fewer epochs than the warm-up has": {"training": {"epochs": 1, "warmup_epochs": 3}},
     "checks and checkpoints less often than the epochs": {"training": {"validate_epochs": 9, "checkpoint_epochs": 9}},
     "more epochs kept than there are": {"training": {"keep_epochs": 9}},
-    "windows shorter than a clip, which is looped": {"clips": {"frames": 64, "window": 8}},
-    "clips larger than the frames, which are enlarged": {"clips": {"size": 112}, "data": {"frames": {"height": 72}}},
+    "windows shorter than a clip, which is looped": {"sampling": {"frames": 64, "window": 8}},
+    "clips larger than the frames, which are enlarged": {
+        "transforms": {"size": 112},
+        "data": {"frames": {"height": 72}},
+    },
+    "a rectangle": {"transforms": {"size": [32, 48], "short_side": 32}},
     "a scaled loss in full precision": {"training": {"loss_scale": 1024.0, "amp_level": "O0"}},
-    "tests of other lengths than training": {"evaluation": {"frames": 250, "compare_frames": [16, 250]}},
+    "tests of other lengths than training": {
+        "sampling": {"test_frames": 250},
+        "evaluation": {"compare_frames": [16, 250]},
+    },
+    "a group of parameters twice, of which the first counts": {
+        "training": {"groups": [{"kind": "norms", "weight_decay": 0.0}, {"kind": "norms"}]}
+    },
     "the same run twice under two names": runs({}, {}),
     "nothing trained": {"training": {"epochs": 0}},
 }
@@ -121,25 +152,28 @@ def test_what_can_work_is_left_alone(name: str, small: Path) -> None:
     rates = step_rates(recipe.training, 3)
     assert len(rates) == 3 * recipe.training.epochs
     assert all(0 < rate <= recipe.training.lr for rate in rates)
-    for tested in {recipe.clips.frames, recipe.tested.frames}:
-        assert len(window_clip(range(recipe.clips.window), tested, recipe.clips.stride)) == tested
-        drawn = random_clip(5, tested, recipe.clips.stride, np.random.default_rng(0))
+    sampling = recipe.sampling
+    for tested in {sampling.frames, sampling.tested}:
+        assert len(window_clip(range(sampling.window), tested, sampling.stride)) == tested
+        drawn = random_clip(5, tested, sampling.stride, np.random.default_rng(0))
         assert len(drawn) == tested
         assert drawn.max() < 5
 
 
 @pytest.mark.parametrize(
-    "extra", ["clip: {}", "training:\n    epochs: 3", "training: {lr: 0.1, lr: 0.2}", "title: A\ntitle: B"]
+    "extra", ["transform: {}", "training:\n    epochs: 3", "training: {lr: 0.1, lr: 0.2}", "title: A\ntitle: B"]
 )
 def test_mistakes_of_the_file_itself_name_file_and_line(extra: str, tmp_path: Path) -> None:
     path = tmp_path / "own.yaml"
     path.write_text((NOTEBOOKS / "efficient3d/recipes/mini.yaml").read_text() + extra + "\n", encoding="utf-8")
-    with pytest.raises(BookError, match=r"own\.yaml: (unknown key 'clip'; did you mean 'clips'|.*stands twice)"):
+    with pytest.raises(
+        BookError, match=r"own\.yaml: (unknown key 'transform'; did you mean 'transforms'|.*stands twice)"
+    ):
         Recipe.load(path)
 
 
 def test_all_mistakes_of_a_recipe_are_listed_at_once(small: Path) -> None:
-    changes = {"training": {"lr": -1.0, "epoch": 3}, "clips": {"size": 33}, "data": {"split": 0}}
+    changes = {"training": {"lr": -1.0, "epoch": 3}, "transforms": {"size": 33}, "data": {"split": 0}}
     with pytest.raises(BookError) as caught:
         Recipe.load(small, changes)
     lines = str(caught.value).splitlines()

@@ -49,6 +49,90 @@ def test_environment_names_everything_that_numbers_hang_on() -> None:
     assert found["mindspore"] is not None
 
 
+SOURCE = '''"""Doubles."""
+
+FACTOR = 2
+
+
+class Doubler:
+    """Twice."""
+
+    factor: int = FACTOR
+    """By how much."""
+
+    async def run(self, x):
+        """The value of it."""
+        return x * self.factor
+'''
+SAME = {
+    "comments": SOURCE.replace("2\n", "2  # two\n# and no more\n"),
+    "documentation": SOURCE.replace("Twice.", "Two times.").replace("By how much.", "So much.").replace("value", "sum"),
+    "none of it": "FACTOR = 2\nclass Doubler:\n    factor: int = FACTOR\n    async def run(self, x):\n"
+    "        return x * self.factor\n",
+    "layout": SOURCE.replace("x * self.factor", "(\n            x\n\n            * self.factor\n        )"),
+}
+OTHER = {
+    "a constant": SOURCE.replace("= 2", "= 3"),
+    "another kind of it": SOURCE.replace("= 2", "= 2.0"),
+    "an operation": SOURCE.replace("x *", "x +"),
+    "a name": SOURCE.replace("Doubler", "Twofold"),
+    "a text that is used": SOURCE + 'NAME = """Doubles."""\n',
+}
+
+
+@pytest.fixture
+def floors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A library of two floors."""
+    for floor in ("low", "high"):
+        (tmp_path / floor / "inner").mkdir(parents=True)
+        (tmp_path / floor / "__init__.py").write_text("")
+    (tmp_path / "low" / "inner" / "code.py").write_text(SOURCE)
+    (tmp_path / "low" / "table.yaml").write_text("a: 1\n")
+    monkeypatch.setattr(runtime, "LIBRARY", tmp_path)
+    return tmp_path
+
+
+def code(*names: str) -> str:
+    runtime._floor_sha256.cache_clear()
+    return runtime.code_sha256(*names)
+
+
+@pytest.mark.parametrize("change", SAME)
+def test_what_code_does_hangs_on_no_comment(change: str, floors: Path) -> None:
+    before = code("low")
+    assert SAME[change] != SOURCE
+    (floors / "low" / "inner" / "code.py").write_text(SAME[change])
+    assert code("low") == before
+
+
+@pytest.mark.parametrize("change", OTHER)
+def test_what_code_does_hangs_on_all_else(change: str, floors: Path) -> None:
+    before = code("low")
+    (floors / "low" / "inner" / "code.py").write_text(OTHER[change])
+    assert code("low") != before
+
+
+def test_files_of_a_floor_and_of_those_not_named(floors: Path) -> None:
+    seen = [code("low"), code("high"), code("low", "high")]
+    assert code("high", "low") == seen[-1]
+    for name, text in (("low/new.py", ""), ("low/table.yaml", "a: 2\n"), ("low/table.json", "{}"), ("low/t.csv", "")):
+        (floors / name).write_text(text)
+        seen.append(code("low"))
+    (floors / "low" / "new.py").rename(floors / "low" / "other.py")
+    seen.append(code("low"))
+    assert len(set(seen)) == len(seen)
+    assert code("high") == seen[1]
+    (floors / "low" / "note.txt").write_text("no part of it")
+    assert code("low") == seen[-1]
+
+
+@pytest.mark.parametrize("floor", ["attic", "", "low/inner"])
+def test_floors_that_are_not_there(floor: str, floors: Path) -> None:
+    (floors / "low" / "inner" / "__init__.py").write_text("")
+    with pytest.raises(BookError, match=rf"floor '{floor}': .* is no package"):
+        code("low", floor)
+
+
 def test_packages_that_are_not_installed_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "PACKAGES", ("numpy", "no-such-package-at-all"))
     assert runtime.environment()["no-such-package-at-all"] is None

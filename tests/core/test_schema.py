@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import pytest
+from pydantic import Field, model_validator
 
 from actionbook.core.errors import BookError
 from actionbook.core.paths import ROOT, shown
@@ -40,6 +42,13 @@ def test_a_good_file(tmp_path: Path) -> None:
     assert load(Outer, path) == Outer(name="x", inner=Inner(rate=1.0, size=3), many=(Inner(size=2),))
 
 
+@pytest.mark.parametrize(
+    ("text", "value"), [("1e-3", 0.001), ("-2E+1", -20.0), ("1.5e-3", 0.0015), (".5", 0.5), ("1e", "1e"), ("e3", "e3")]
+)
+def test_numbers_are_written_as_in_python(text: str, value: float | str) -> None:
+    assert parse_yaml(f"a: {text}\n", "x.yaml") == {"a": value}
+
+
 def test_unknown_key_is_named_with_a_suggestion_and_the_allowed_ones(tmp_path: Path) -> None:
     message = error_of(tmp_path, "name: x\ninner: {raet: 1.0}\n")
     assert "unknown key 'inner.raet'; did you mean 'rate'? allowed here: rate, size" in message
@@ -60,7 +69,9 @@ def test_unknown_key_at_the_top_without_a_near_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
-        ("name: x\ninner: {rate: 1e-3}", ["'inner.rate'", "found '1e-3'", "write 1.0e-3"]),
+        ('name: x\ninner: {rate: "1e-3"}', ["'inner.rate'", "found '1e-3'", "no quotes around numbers"]),
+        ("name: 1e3", ["'name'", "expected text", "found 1000.0"]),
+        ("name: x\ninner: {size: 1e3}", ["'inner.size'", "a whole number", "found 1000.0"]),
         ('name: x\ninner: {size: "8"}', ["'inner.size'", "found '8'", "no quotes around numbers"]),
         ("name: 5", ["'name'", "expected text", "found 5"]),
         ("name: x\ninner: {size: 1.5}", ["'inner.size'", "found 1.5"]),
@@ -89,6 +100,9 @@ def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
         ("name: a\nname: b\n", "key 'name' stands twice"),
         ("name: a\ninner: {size: 1, size: 2}\n", "key 'size' stands twice"),
         ("1: a\n", "key 1 is not text"),
+        ("inner: {null: a}\n", "key null is not text"),
+        ("? {a: 1}\n: a\n", "key mapping is not text"),
+        ("inner: {<<: {size: 1}}\n", "key << is not text"),
         ("name: [a\n", "is not valid YAML"),
         ("- a\n- b\n", "expected a mapping of keys to values, found list"),
         ("", "expected a mapping of keys to values, found NoneType"),
@@ -147,3 +161,79 @@ def test_aliases_are_read_unless_they_stand_for_too_much() -> None:
     lines = ["a0: &a0 [x, x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
     with pytest.raises(BookError, match=r"(?s)^x\.yaml: is not valid YAML: more than 100000 values .*line \d"):
         parse_yaml("\n".join(lines), "x.yaml")
+
+
+class Square(Strict):
+    name: Literal["square"] = "square"
+    side: int = 1
+
+    @model_validator(mode="after")
+    def _even(self) -> Square:
+        if self.side % 2 == 0:
+            raise ValueError(f"Sides are odd, found {self.side}")
+        return self
+
+
+class Box(Strict):
+    name: Literal["box", "oblong"]
+    sides: int | tuple[int, int] = (1, 2)
+    square: int = 0
+    """Called as the other shape is."""
+
+
+Shape = Annotated[Square | Box, Field(discriminator="name")]
+
+
+class Drawing(Strict):
+    shape: Shape
+    frame: Shape | None = None
+    more: tuple[Shape, ...] = ()
+    layers: dict[str, Shape] | None = None
+
+
+NAMES = "one of square, box, oblong"
+SHAPES: dict[str, tuple[Any, list[str]]] = {
+    "an unknown name": ({"name": "boxx"}, ["key '{}.name': expected " + NAMES + ", found 'boxx'"]),
+    "a name that is no text": ({"name": 3}, ["key '{}.name': expected " + NAMES + ", found 3"]),
+    "no name": ({"side": 1}, ["key '{}.name' is missing; expected " + NAMES]),
+    "no mapping": (3, ["key '{}': expected a mapping whose name is " + NAMES, "found 3"]),
+    "a key of neither": (
+        {"name": "square", "sidde": 1},
+        ["unknown key '{}.sidde'; did you mean 'side'? allowed here: name, side"],
+    ),
+    "a key of the other": ({"name": "square", "sides": 3}, ["unknown key '{}.sides'", "allowed here: name, side"]),
+    "a key called as a shape": ({"name": "box", "box": 3}, ["unknown key '{}.box'", "here: name, sides, square"]),
+    "a wrong type": ({"name": "square", "side": "3"}, ["key '{}.side': expected a whole number, found '3'"]),
+    "a wrong type under the name of another": (
+        {"name": "oblong", "square": "3"},
+        ["key '{}.square': expected a whole number, found '3'"],
+    ),
+    "a wrong type inside": ({"name": "box", "sides": [1, "a"]}, ["key '{}.sides.1': expected a whole number"]),
+    "values that do not go together": ({"name": "square", "side": 2}, ["key '{}': sides are odd, found 2"]),
+}
+PLACES: dict[str, Any] = {
+    "shape": lambda shape: {"shape": shape},
+    "frame": lambda shape: {"shape": {"name": "square"}, "frame": shape},
+    "more.1": lambda shape: {"shape": {"name": "square"}, "more": [{"name": "box"}, shape]},
+    "layers.top": lambda shape: {"shape": {"name": "square"}, "layers": {"top": shape}},
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("mistake", SHAPES)
+def test_mistakes_in_one_of_several_schemas_are_those_of_the_one_that_is_named(mistake: str, place: str) -> None:
+    shape, parts = SHAPES[mistake]
+    with pytest.raises(BookError) as caught:
+        validate(Drawing, PLACES[place](shape), "here")
+    for part in parts:
+        assert part.format(place) in str(caught.value)
+    assert "null" not in str(caught.value) or place == "frame"
+
+
+def test_one_of_several_schemas_that_is_missing_or_may_be() -> None:
+    with pytest.raises(BookError, match=f"key 'shape' is missing; expected a mapping whose name is {NAMES}$"):
+        validate(Drawing, {}, "here")
+    with pytest.raises(BookError, match=f"whose name is {NAMES} or null"):
+        validate(Drawing, {"shape": {"name": "box"}, "frame": "box"}, "here")
+    drawn = validate(Drawing, {"shape": {"name": "oblong", "sides": 2}, "frame": None, "more": [{"name": "box"}]}, "")
+    assert (drawn.shape, drawn.more) == (Box(name="oblong", sides=2), (Box(name="box"),))

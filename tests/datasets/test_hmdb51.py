@@ -12,7 +12,8 @@ import pytest
 
 from actionbook.clips.pipeline import store_path
 from actionbook.core.errors import BookError
-from actionbook.core.manifest import DatasetManifest, Layout, Source, Split
+from actionbook.core.manifest import DatasetManifest, Layout, Split
+from actionbook.core.sources import Source
 from actionbook.core.recipe import Frames
 from actionbook.datasets.figures import write_avi
 from actionbook.datasets.hmdb51 import hmdb51_index

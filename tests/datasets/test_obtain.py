@@ -11,7 +11,8 @@ import pytest
 
 from actionbook.core.errors import BookError
 from actionbook.core.files import write_bytes_atomic
-from actionbook.core.manifest import DatasetManifest, Generator, Source, Split, load_dataset
+from actionbook.core.manifest import DatasetManifest, Generator, Split, load_dataset
+from actionbook.core.sources import Source
 from actionbook.datasets.obtain import obtain, read_split
 from actionbook.datasets.ucf101 import ucf101_index
 

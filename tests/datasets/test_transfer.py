@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from actionbook.core.errors import BookError
-from actionbook.core.manifest import Source
+from actionbook.core.sources import Source
 from actionbook.datasets import transfer
 from actionbook.datasets.fetch import fetch
 from actionbook.datasets.unpack import sole_user
@@ -433,7 +433,7 @@ def test_no_address(tmp_path: Path) -> None:
 def test_a_fetch_that_is_killed_goes_on(server: Any, tmp_path: Path) -> None:
     folder = tmp_path / "root"
     code = (
-        "import os, sys; from pathlib import Path; from actionbook.core.manifest import Source;"
+        "import os, sys; from pathlib import Path; from actionbook.core.sources import Source;"
         "from actionbook.datasets import fetch, transfer; write = transfer.Transfer.write\n"
         "def killed(self, data):\n"
         "    if self.have: os.kill(os.getpid(), 9)\n"

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from actionbook.core.errors import BookError
-from actionbook.core.manifest import DatasetManifest, Layout, Source, Split
+from actionbook.core.manifest import DatasetManifest, Layout, Split
+from actionbook.core.sources import Source
 from actionbook.datasets.index import COLUMNS
 from actionbook.datasets.ucf101 import ucf101_index
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from actionbook.core.process import ProgramError
 from actionbook.inference import (
     AisBenchEngine,
     Engine,
@@ -287,7 +288,7 @@ def test_batches_are_linked_not_copied_and_stay(om, tmp_path):
 def test_missing_tools_are_named(om, tools, tmp_path):
     batches = batches_of(4, tmp_path)
     (tools / "msame").unlink()
-    with pytest.raises(InferenceError, match="msame: no such program"):
+    with pytest.raises(ProgramError, match="msame: no such program"):
         run_batches(MsameEngine(om(4), batch_size=4, clip_shape=SHAPE), batches, tmp_path / "out", progress=False)
 
 

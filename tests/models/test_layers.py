@@ -123,10 +123,10 @@ def test_a_grouped_convolution_is_a_dense_one_between_its_groups() -> None:
 
 
 def test_ill_formed_grouped_convolutions() -> None:
-    with pytest.raises(ValueError, match="form of grouped convolutions 'fast': expected one of banded, grouped"):
+    with pytest.raises(ValueError, match=r"'fast'.*banded, grouped"):
         GroupedConv3d(2, 2, 3, 1, 2, form="fast")
     for kernel, groups in ((2, 2), (3, 3)):
-        with pytest.raises(ValueError, match="expected an odd kernel and channels that are multiples of the groups"):
+        with pytest.raises(ValueError, match=r"odd kernel.*multiples of the groups"):
             GroupedConv3d(6 if groups == 2 else 4, 6, kernel, 1, groups)
 
 
@@ -277,5 +277,5 @@ def has_plain_norms_and_biases(values: dict[str, np.ndarray]) -> None:
 
 
 def test_a_bias_in_a_grouped_convolution_is_refused() -> None:
-    with pytest.raises(ValueError, match="2 groups: grouped convolutions have no bias"):
+    with pytest.raises(ValueError, match=r"2 groups.*no bias"):
         conv3d(4, 4, 3, groups=2, bias=True)

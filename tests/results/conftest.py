@@ -1,28 +1,25 @@
-"""Made-up records in the shape that the stage notebooks write."""
+"""Made-up records of what the stages write."""
 
 from __future__ import annotations
 
-import copy
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from actionbook.results.records import Record, read_record
+from actionbook.core.record import SCHEMAS, Head, Record, StageEntry, read_record, write_stage
+from actionbook.core.score import QUIRK
 
 
-def accuracy(correct: int, evaluated: int, expected: int, k: int = 1) -> dict[str, Any]:
-    missing = None if evaluated == expected else "0" * 64
-    value = round(correct / expected, 6)
+def score(correct: int, evaluated: int, expected: int, metric: str = "top1") -> dict[str, Any]:
     return {
-        "k": k,
+        "metric": metric,
+        "value": correct / expected,
         "correct": correct,
         "evaluated": evaluated,
         "expected": expected,
-        "missing_sha256": missing,
-        "value": value,
+        "missing_sha256": None if evaluated == expected else "0" * 64,
     }
 
 
@@ -40,35 +37,75 @@ ENVIRONMENT = {
     "driver": None,
     "library_sha256": "ab" * 32,
 }
+DATASET = {
+    "manifest": "mini_ucf101",
+    "manifest_sha256": "1" * 64,
+    "generated": True,
+    "split": 1,
+    "videos_expected": 40,
+    "videos_found": 40,
+    "missing": [],
+    "missing_sha256": None,
+    "frames": 900,
+    "store_bytes": 12345,
+    "index_sha256": "2" * 64,
+}
 RUNS = [
     {
+        "stream": "rgb",
         "run": name,
         "seed": seed,
+        "data": "mini_ucf101",
         "folder": "x",
         "epochs": 2,
         "seconds": 9.0,
+        "data_wait": 0.1,
         "loss": 0.5,
         "parameters": 10,
         "macs": 20,
-        "accuracy": accuracy(right, 40, 40),
-        "pair_accuracy": pair,
-        "pair_videos": 20,
+        "score": score(right, 40, 40),
+        "further": [score(pairs, 20, 20, "within groups")] if pairs else [],
+        "rests_on": {"index": "2" * 64},
     }
-    for name, seed, right, pair in (("clip", 1, 36, 0.9), ("clip", 2, 32, 0.8), ("frame", 1, 20, None))
+    for name, seed, right, pairs in (("clip", 1, 36, 18), ("clip", 2, 32, 16), ("frame", 1, 20, None))
 ]
+FORMAT = {
+    "format": "ONNX",
+    "samples": 12,
+    "max_abs_difference": 1e-6,
+    "relative_difference": 3e-7,
+    "cosine": 1.0,
+    "agreement": 1.0,
+    "score": score(36, 40, 40),
+    "criterion": "relative difference <= 0.0001",
+    "tolerance": 1e-4,
+    "required": True,
+    "passed": True,
+}
+THROUGHPUT = {
+    "engine": "ONNX Runtime",
+    "batch": 8,
+    "inputs": {"image": [3, 16, 112, 112]},
+    "runs": 10,
+    "clips_per_second": 123.4,
+    "low": 99.5,
+    "high": 130.0,
+    "ms_per_batch": 65.0,
+    "first_ms": None,
+    "peak_rss_mib": None,
+    "growth_rss_mib": None,
+    "inside": "all",
+}
+STREAM = {
+    "formats": [FORMAT],
+    "exports": [{"format": "ONNX", "file": "export/a.onnx", "bytes": 9, "sha256": "4" * 64, "nodes": 5}],
+    "preflight": {"cann": "8.0", "soc_version": "Ascend310P3", "verdict": "fine", "counts": {"fine": 5}},
+    "throughput": [THROUGHPUT],
+    "not_run": [{"format": "OM", "reason": "no Ascend card", "command": "atc"}],
+}
+SCORES = [score(36, 40, 40), score(40, 40, 40, "top5"), score(35, 39, 40, f"top1, {QUIRK}")]
 RESULTS: dict[str, dict[str, Any]] = {
-    "01_data": {
-        "manifest": "mini_ucf101",
-        "manifest_sha256": "1" * 64,
-        "generated": True,
-        "split": 1,
-        "videos_expected": 40,
-        "videos_found": 40,
-        "missing_sha256": None,
-        "frames": 900,
-        "store_bytes": 12345,
-        "index_sha256": "2" * 64,
-    },
+    "01_data": {"own": "mini_ucf101", "sets": {"mini_ucf101": DATASET}},
     "02_architecture": {
         "specified": [
             {"what": "parameters", "found": 2483429, "expected": 2483429},
@@ -81,39 +118,14 @@ RESULTS: dict[str, dict[str, Any]] = {
     },
     "03_training": {
         "runs": RUNS,
-        "model": {"folder": "x", "sha256": "3" * 64},
+        "models": {"rgb": {"folder": "x", "sha256": "3" * 64}},
         "learns": [{"claim": "clips beat frames", "holds": True, "shown": "85.0 % against 50.0 %"}],
     },
-    "04_conversion": {
-        "ladder": [
-            {
-                "format": "ONNX",
-                "clips": 12,
-                "max_abs_difference": 1e-6,
-                "relative_difference": 3e-7,
-                "top1_agreement": 1.0,
-                "passed": True,
-                "reason": None,
-            }
-        ],
-        "exports": [
-            {"format": "ONNX", "file": "a.onnx", "bytes": 9, "sha256": "4" * 64, "nodes": None, "raw_nodes": None}
-        ],
-        "throughput": [{"engine": "ONNX Runtime", "batch": 8, "clips_per_second": 123.4, "low": 99.5, "high": 130.0}],
-        "not_run": [{"format": "OM", "reason": "no Ascend card", "command": "atc"}],
-    },
+    "04_conversion": {"streams": {"rgb": STREAM}},
     "05_accuracy": {
-        "protocol": "mini_ucf101 split 1, video level",
-        "missing": [],
-        "published": [],
-        "accuracy": [
-            {
-                "engine": "ONNX Runtime",
-                "top1": accuracy(36, 40, 40),
-                "top5": accuracy(40, 40, 40, 5),
-                "top1_quirk": accuracy(35, 39, 40),
-            }
-        ],
+        "scores": [{"stream": "rgb", "format": "ONNX Runtime", "scores": SCORES}],
+        "protocols": {"rgb": "mini_ucf101 split 1, video level"},
+        "missing": 0,
     },
 }
 
@@ -122,28 +134,54 @@ MakeRecord = Callable[..., Record]
 
 @pytest.fixture
 def make_record(tmp_path: Path) -> MakeRecord:
-    """Write a record into a workspace and read it. ``stage_03={...}`` changes a stage's results, None leaves it out."""
+    """Write a record into a workspace and read it.
 
-    def make(recipe: str = "mini", *, chapter: str = "efficient3d", day: int = 1, **changes: Any) -> Record:
-        stages = {}
-        for name, results in copy.deepcopy(RESULTS).items():
+    ``stage_03={...}`` changes a stage's results, None leaves it out; `dataset` changes the data set, `formats` the
+    format (one row for each).
+    """
+
+    def make(
+        recipe: str = "mini",
+        *,
+        chapter: str = "efficient3d",
+        day: int = 1,
+        streams: tuple[str, ...] = ("rgb",),
+        dataset: dict[str, Any] | None = None,
+        formats: Iterable[dict[str, Any]] = (),
+        **changes: Any,
+    ) -> Record:
+        if dataset:
+            own = {**DATASET, **dataset}
+            changes = {"stage_01": {"own": own["manifest"], "sets": {own["manifest"]: own}}, **changes}
+        if formats:
+            rows = [{**FORMAT, **change} for change in formats]
+            changes = {"stage_04": {"streams": {"rgb": {**STREAM, "formats": rows}}}, **changes}
+        workspace = tmp_path / "work" / chapter / recipe
+        head = Head(
+            chapter=chapter,
+            recipe=recipe,
+            title=f"The recipe {recipe}",
+            recipe_sha256="5" * 64,
+            streams=streams,
+        )
+        for name, results in RESULTS.items():
             change = changes.get("stage_" + name[:2], {})
             if change is None:
                 continue
-            stages[name] = {
-                "finished": f"2026-01-{day:02d}T10:00:00+00:00",
-                "seconds": 12.3,
-                "timings": {"all": 1.0},
-                "device": "CPU",
-                "environment": ENVIRONMENT,
-                "recipe_sections": {},
-                "results": {**results, **change},
-            }
-        head = {"chapter": chapter, "recipe": recipe, "title": f"The recipe {recipe}", "recipe_sha256": "5" * 64}
-        path = tmp_path / "work" / chapter / recipe / "record.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({**head, "stages": stages}))
-        return read_record(path)
+            entry = StageEntry(
+                name=name,
+                finished=f"2026-01-{day:02d}T10:00:00+00:00",
+                seconds=12.3,
+                timings={"all": 1.0},
+                device="CPU",
+                devices=1,
+                environment=ENVIRONMENT,
+                recipe_sections={},
+                rests_on={},
+                results=SCHEMAS[name](**{**results, **change}),
+            )
+            write_stage(workspace, head, entry)
+        return read_record(workspace)
 
     return make
 
@@ -152,15 +190,48 @@ def make_record(tmp_path: Path) -> MakeRecord:
 def real_run(make_record: MakeRecord) -> Callable[..., Record]:
     """A record of a run on UCF101 itself that aims at the port's figures; `correct` is counted as the port does."""
 
-    def make(correct: int, evaluated: int = 3783, expected: int = 3783, **options: Any) -> Record:
-        quirk = accuracy(correct, evaluated - 1, expected)
-        entry = {"engine": "OM", "top1": accuracy(correct + 1, evaluated, expected), "top1_quirk": quirk}
-        entry["top5"] = accuracy(min(evaluated, 3643), evaluated, expected, 5)
-        published = ["efficient3d.port.top1", "efficient3d.port.top5"]
-        changes = {
-            "stage_01": {"manifest": "ucf101", "generated": False},
-            "stage_05": {"protocol": "ucf101 split 1", "accuracy": [entry], "published": published},
+    def make(
+        correct: int, evaluated: int = 3783, expected: int = 3783, dataset: dict[str, Any] | None = None, **options: Any
+    ) -> Record:
+        scores = [
+            score(correct + 1, evaluated, expected),
+            score(min(evaluated, 3643), evaluated, expected, "top5"),
+            score(correct, evaluated - 1, expected, f"top1, {QUIRK}"),
+        ]
+        results = {
+            "scores": [{"stream": "rgb", "format": "OM", "scores": scores}],
+            "protocols": {"rgb": "ucf101 split 1"},
+            "published": {"rgb": ["efficient3d.port.top1", "efficient3d.port.top5"]},
         }
-        return make_record("ucf101", **{**changes, **options})
+        real = {"manifest": "ucf101", "generated": False, **(dataset or {})}
+        return make_record("ucf101", dataset=real, **{"stage_05": results, **options})
+
+    return make
+
+
+@pytest.fixture
+def two_streams(make_record: MakeRecord) -> Callable[..., Record]:
+    """A record of two streams and both together; `changes` as `make_record` takes them."""
+
+    def make(**changes: Any) -> Record:
+        flow = {**STREAM, "formats": [{**FORMAT, "relative_difference": 4e-7}]}
+        both = score(38, 40, 40)
+        scores = [(stream, [score(right, 40, 40)]) for stream, right in (("rgb", 36), ("flow", 30), ("joint", 38))]
+        made = {
+            "stage_03": {
+                "runs": [{**run, "stream": stream} for stream in ("rgb", "flow") for run in RUNS],
+                "models": {name: {"folder": "x", "sha256": "3" * 64} for name in ("rgb", "flow")},
+                "fused": [{"seed": 1, "values": {"rgb": 0.9, "flow": 0.75, "joint": 0.95}, "score": both}],
+            },
+            "stage_04": {
+                "streams": {"rgb": STREAM, "flow": flow},
+                "fused": [{**FORMAT, "relative_difference": 5e-7, "score": both}],
+            },
+            "stage_05": {
+                "scores": [{"stream": name, "format": "ONNX", "scores": found} for name, found in scores],
+                "protocols": {name: f"protocol of {name}" for name, _ in scores},
+            },
+        }
+        return make_record("both", chapter="i3d", streams=("rgb", "flow"), **{**made, **changes})
 
     return make

@@ -152,13 +152,13 @@ def test_shell_commands_on_the_page_are_those_of_the_library() -> None:
         atc_command(
             "export/network.onnx",
             batch=16,
-            clip_shape=CLIP,
+            spec=CLIP,
             soc_version="Ascend310P3",
             output="export/network_bs16",
         ),
         ais_bench_command(om, "batches", "results"),
         msame_command(om, "in", "out"),
-        converter_lite_command("export/network.mindir", batch=16, clip_shape=CLIP, output="export/lite"),
+        converter_lite_command("export/network.mindir", batch=16, spec=CLIP, output="export/lite"),
     ):
         assert command in lines
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from actionbook.core.chapters import Chapter, chapters
+from actionbook.core.record import Record
+from actionbook.results import pages
 from actionbook.results.markdown import cell, escape, table
-from actionbook.results.pages import CHAPTERS, PLANNED, main, scoreboard_page, status_page
-from actionbook.results.records import Record, read_records
+from actionbook.results.pages import PLANNED, main, scoreboard_page, status_page
 
 MakeRecord = Callable[..., Record]
 
@@ -38,7 +40,7 @@ def test_pages_without_any_record() -> None:
     assert beside.count("not run here") == 5
     assert "0.81126 = 3069/3783" in beside
     assert "miniature" not in scoreboard
-    assert status.count("**not run here**") == 5 * len(CHAPTERS)
+    assert status.count("**not run here**") == 5 * len(chapters())
     assert all(f"| {name} | not written yet |" in status for name in PLANNED)
 
 
@@ -74,11 +76,40 @@ def test_real_runs_stand_beside_what_they_aim_at(
     assert "\n2. This book, recipe ucf101: ucf101 split 1. A Processor\\|v2, MindSpore 2.10.0" in beside
 
 
+def test_streams_of_a_recipe_have_rows_of_their_own(two_streams: MakeRecord) -> None:
+    mini = section(scoreboard_page([two_streams()]), "On the miniature")
+    for label, right, name in (("both, rgb", 36, "rgb"), ("both, flow", 30, "flow"), ("both", 38, "joint")):
+        assert f"| {label} | ONNX | {right / 40:.4f} = {right}/40 | 40 / 40 | protocol of {name} |" in mini
+    assert "| both, flow | clip | 2 | 85.0% ± 7.1 | 40 / 40 |" in mini
+    assert "| both | joint | 1 | 95.0% | 40 / 40 |" in mini
+    assert "| both, flow | ONNX Runtime | 8 | 123 | 99.5 to 130 |" in mini
+    status = status_page([two_streams()])
+    assert status.count("### Recipe both\n") == 1
+
+
+def test_scores_of_another_task_get_columns_of_their_own(make_record: MakeRecord) -> None:
+    parts = {"stand": 0.5, "walk": 0.25}
+    score = {"metric": "mAP", "value": 0.375, "evaluated": 40, "expected": 40, "parts": parts}
+    scores = {"scores": [{"stream": "rgb", "format": "ONNX", "scores": [score]}], "protocols": {"rgb": "boxes"}}
+    mini = section(scoreboard_page([make_record(stage_05=scores)]), "On the miniature")
+    assert "| Recipe | Engine | mAP | N evaluated / expected |" in mini
+    assert "| mini | ONNX | 0.3750 | 40 / 40 | boxes |" in mini
+
+
 def test_status_tells_when_where_and_with_what(make_record: MakeRecord) -> None:
     text = status_page([make_record(day=5)])
     assert "| 03_training | 2026-01-05 10:00:00+00:00 | 12 | CPU | `abababababab` |" in text
     assert "- Stages 01, 02, 03, 04, 05: A Processor\\|v2; Python 3.11.9, MindSpore 2.10.0, NumPy 1.26.4" in text
     assert "CANN none" in text
+
+
+def test_a_planned_chapter_that_stands_in_the_contents_is_planned_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "chapters", lambda: [*chapters(), Chapter("eco", PLANNED[0], (), ())])
+    status = status_page([])
+    assert f"## {PLANNED[0]}\n" in status
+    assert f"| {PLANNED[0]} | not written yet |" not in status
+    monkeypatch.setattr(pages, "PLANNED", ())
+    assert "Planned" not in status_page([])
 
 
 def test_command_writes_both_pages_the_same_each_time(tmp_path: Path, make_record: MakeRecord) -> None:
@@ -96,17 +127,10 @@ def test_command_writes_both_pages_the_same_each_time(tmp_path: Path, make_recor
 
 def test_a_damaged_record_ends_the_command_with_its_name(tmp_path: Path, make_record: MakeRecord) -> None:
     make_record()
-    (tmp_path / "work" / "efficient3d" / "mini" / "record.json").write_text("{")
-    with pytest.raises(SystemExit, match=r"mini/record\.json"):
+    (tmp_path / "work" / "efficient3d" / "mini" / "record" / "01_data.json").write_text("{")
+    with pytest.raises(SystemExit, match=r"mini/record/01_data\.json"):
         main(["--out", str(tmp_path / "out"), "--work", str(tmp_path / "work")])
     assert not (tmp_path / "out").exists()
-
-
-def test_order_of_records_on_disk_does_not_matter(tmp_path: Path, make_record: MakeRecord) -> None:
-    made = [make_record("b"), make_record("a")]
-    found = read_records(tmp_path / "work", tmp_path / "none")
-    assert [record.recipe for record in found] == ["a", "b"]
-    assert {record.recipe for record in made} == {"a", "b"}
 
 
 @pytest.mark.parametrize(

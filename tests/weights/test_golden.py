@@ -1,14 +1,25 @@
-"""The rule of the golden weights, and the table of the networks that were run with them."""
+"""Golden runs: the rule of their weights, how they are read, and that whatever differs is seen."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import numpy as np
+import pytest
+from mindspore import Tensor
 
-from actionbook.models import create_model
-from actionbook.weights import export_state
-from actionbook.weights.golden import EFFICIENT3D, rule_made
+from actionbook.core.errors import BookError
+from actionbook.core.runtime import set_device
+from actionbook.core.spec import Spec
+from actionbook.models import create_model, specified
+from actionbook.models.profile import watch_outputs
+from actionbook.models.specified import Specified
+from actionbook.weights import WeightsError, export_state, golden
+from actionbook.weights.golden import TOLERANCE, Golden, agreement, equivalent, rule_made
 
 # One tensor of every kind, and how it is drawn from the generator that its name seeds.
 DRAWN = {
@@ -19,6 +30,7 @@ DRAWN = {
     "features.0.1.running_var": lambda rng: rng.uniform(0.5, 1.5, (4,)),
     "classifier.1.weight": lambda rng: rng.standard_normal((5, 4)) * np.sqrt(2 / 4),
 }
+STAGES = {"features.0": {}, "last": {"cell": "features.13"}, "pooled": {"cell": "features.13", "pooled": True}}
 
 
 def test_every_tensor_is_drawn_from_its_own_name() -> None:
@@ -31,10 +43,98 @@ def test_every_tensor_is_drawn_from_its_own_name() -> None:
     np.testing.assert_array_equal(backwards["classifier.1.weight"], found["classifier.1.weight"])
 
 
-def test_the_table_names_each_network_once_and_they_can_be_made() -> None:
-    assert len({case.name for case in EFFICIENT3D}) == len(EFFICIENT3D) == 14
-    assert len({(case.model, *case.options.items()) for case in EFFICIENT3D}) == 14
-    small = next(case for case in EFFICIENT3D if case.name == "shufflenetv2_0.25x")
-    state = export_state(create_model(small.model, num_classes=101, **small.options))
-    assert len(state) == 282
-    assert state["classifier.1.weight"].shape == (101, 1024)
+@pytest.fixture(scope="module")
+def tiny() -> Golden:
+    """A narrow network with what it gives, written down here a second time, for the program of the authors."""
+    set_device("CPU")
+    options, spec = {"width": 0.125}, Spec({"image": (3, 8, 32, 48)})
+    state = export_state(create_model("mobilenet_3d", num_classes=5, **options))
+    run = Golden(
+        "tiny",
+        "mobilenet_3d",
+        options,
+        5,
+        spec,
+        "okankop",
+        tuple((k, a.shape) for k, a in state.items()),
+        {},
+        np.zeros(5),
+    )
+    network, outputs = run.network(), {}
+    cells = dict(network.cells_and_names())
+
+    def note(name: str, _cell: Any, output: Tensor) -> None:
+        outputs[name] = output.asnumpy().astype(np.float64)
+
+    watch_outputs(
+        network, run.batch, lambda cell: any(cell is cells[name] for name in ("", "features.0", "features.13")), note
+    )
+    stages = {}
+    for name, stage in STAGES.items():
+        values = outputs[stage.get("cell", name)]
+        if stage.get("pooled"):
+            values = values.reshape(*values.shape[:2], -1).mean(axis=2)[..., None, None, None]
+        figures = {"mean": values.mean(), "std": values.std(ddof=1), "first": values.flat[0]}
+        stages[name] = {**stage, "shape": list(values.shape), **figures}
+    return replace(run, stages=stages, logits=outputs[""][0])
+
+
+def test_a_network_agrees_with_its_own_run(tiny: Golden) -> None:
+    found = agreement(tiny)
+    assert set(found.differences) == {*STAGES, "logits"}
+    assert found.row["network"] == "tiny"
+    assert found.row["tolerance"] == TOLERANCE
+    assert found.row["relative_difference"] == max(found.differences.values()) < 1e-5
+    np.testing.assert_allclose(found.logits, tiny.logits, atol=1e-5)
+
+
+@pytest.mark.parametrize("figure", ["mean", "std", "first"])
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_that_differs_is_seen(stage: str, figure: str, tiny: Golden) -> None:
+    one = tiny.stages[stage]
+    other = {**one, figure: one[figure] + 2 * TOLERANCE * one["std"]}
+    found = agreement(replace(tiny, stages={**tiny.stages, stage: other}))
+    assert max(found.differences, key=found.differences.__getitem__) == stage
+    assert TOLERANCE < found.row["relative_difference"] < 3 * TOLERANCE
+
+
+def test_shapes_and_modules_that_differ_are_seen(tiny: Golden) -> None:
+    shape = {**tiny.stages["last"], "shape": [1, 128, 1, 2, 1]}
+    assert agreement(replace(tiny, stages={"last": shape})).differences["last"] == np.inf
+    gone = {**tiny.stages["last"], "cell": "features.14"}
+    assert agreement(replace(tiny, stages={"last": gone})).row["relative_difference"] == np.inf
+
+
+def test_logits_and_weights_that_differ_are_seen(tiny: Golden) -> None:
+    logits = tiny.logits + 2 * TOLERANCE * tiny.logits.std() * np.array([0, 0, 1, 0, 0])
+    assert 1.5 * TOLERANCE < agreement(replace(tiny, logits=logits)).differences["logits"] < 2.5 * TOLERANCE
+    network = tiny.network()
+    weight = network.features[12].bn2.bn2d.gamma
+    weight.set_data(Tensor(weight.asnumpy() * np.float32(1.01)))
+    found = agreement(tiny, network)
+    assert found.differences["features.0"] < TOLERANCE < found.differences["last"]
+    network.classifier[1].bias.set_data(Tensor(np.array([0, np.nan, 0, 0, 0], np.float32)))
+    assert agreement(tiny, network).row["relative_difference"] == np.inf
+    with pytest.raises(WeightsError, match=r"classifier\.1\.bias"):
+        replace(tiny, tensors=tiny.tensors[:-1]).network()
+
+
+def test_a_chapter_is_run_as_its_table_and_file_say(
+    tiny: Golden, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = Specified(tiny.model, tiny.options, {5: 1}, {(3, 8, 32, 48): "1 M"}, ("tiny",))
+    monkeypatch.setattr(specified, "TABLE", {"made": (row,)})
+    monkeypatch.setattr(golden, "ROOT", tmp_path)
+    file = tmp_path / "tests" / "models" / "data" / "made_golden.json"
+    file.parent.mkdir(parents=True)
+    case = {key: getattr(tiny, key) for key in ("name", "num_classes", "tensors", "stages")}
+    case |= {"inputs": tiny.spec.inputs, "logits": tiny.logits.tolist()}
+    file.write_text(json.dumps({"layout": "okankop", "cases": [case]}), encoding="utf-8")
+    found = equivalent("made")
+    assert [one.golden.name for one in found] == ["tiny"]
+    assert found[0].row["relative_difference"] < TOLERANCE
+    monkeypatch.setattr(specified, "TABLE", {"made": (replace(row, golden=("other",)),)})
+    with pytest.raises(BookError, match=r"made_golden\.json.*other, tiny"):
+        equivalent("made")
+    with pytest.raises(BookError, match=r"'eco'.*made"):
+        equivalent("eco")

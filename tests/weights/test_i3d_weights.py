@@ -1,24 +1,20 @@
-"""I3D's weight files: names in three families, what the manifest says of them, and inflation from pictures."""
+"""I3D's weight files: names in three families, and inflation from pictures."""
 
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 
 import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor, nn, ops
-from pydantic import ValidationError
 
-from actionbook.core.errors import BookError
-from actionbook.core.manifest import Source, load_weights, verify
 from actionbook.core.runtime import set_device
 from actionbook.models import create_model
 from actionbook.models.i3d import MODULES
 from actionbook.weights import LAYOUTS, WeightsError, export_state, load
 from actionbook.weights.golden import rule_made
-from actionbook.weights.inflation import inflate, inflate_into
+from actionbook.weights.inflation import inflate
 
 UNITS = ("b0", "b1a", "b1b", "b2a", "b2b", "b3b")
 
@@ -90,32 +86,6 @@ def test_a_head_of_other_classes_and_a_file_of_the_other_stream_are_told_apart(n
         load(network, rgb, "piergiaj")
 
 
-def test_the_manifest_pins_every_file() -> None:
-    manifest = load_weights("weights_i3d")
-    assert len(manifest.files) == 13
-    for source in manifest.files:
-        assert source.git_blob
-        assert source.status in ("single", "verified")
-        assert source.url.endswith(source.name)
-    assert manifest.file("rgb_imagenet.pt").git_blob == "73a4fd1d87eb3dbd97f33a9779fa1caa3d28111a"
-    assert len({source.git_blob for source in manifest.files}) == 13
-
-
-def test_git_blobs_are_verified(tmp_path: Path) -> None:
-    path = tmp_path / "weights.pt"
-    path.write_bytes(b"hello\n")
-    blob = "ce013625030ba8dba906f756967f9e9ca394464a"  # echo hello | git hash-object --stdin
-    source = Source(name=path.name, git_blob=blob, status="single")
-    assert len(verify(path, source)) == 64  # the sha256, for the record
-    path.write_bytes(b"hellO\n")
-    with pytest.raises(BookError, match=f"the manifest says {blob}.*another or a damaged file"):
-        verify(path, source)
-    with pytest.raises(ValidationError, match="git_blob"):
-        Source(name=path.name, git_blob="ce0136", status="single")
-    with pytest.raises(ValidationError, match="needs a sha256 or an md5, or a git_blob"):
-        Source(name=path.name, status="single")
-
-
 def test_inflated_kernels_sum_to_the_flat_ones() -> None:
     rng = np.random.default_rng(0)
     flat = {"a.weight": rng.standard_normal((4, 3, 5, 5)).astype(np.float32), "a.bias": np.ones(4, np.float32)}
@@ -166,7 +136,8 @@ def test_an_inflated_network_sees_a_still_video_as_the_flat_one_sees_the_picture
     network = create_model("i3d", num_classes=4, width=0.125)
     shapes = {name: array.shape for name, array in export_state(network, "piergiaj").items()}
     flat = rule_made((name, shape[:2] + shape[3:] if len(shape) == 5 else shape) for name, shape in shapes.items())
-    report = inflate_into(network, flat)
+    depths = {name: shape[2] for name, shape in shapes.items() if len(shape) == 5}
+    report = load(network, inflate(flat, depths), "piergiaj")
     assert len(report.loaded) == 287
     picture = np.random.default_rng(0).standard_normal((1, 3, 40, 33)).astype(np.float32)
     ms.set_context(mode=ms.PYNATIVE_MODE)
@@ -184,19 +155,3 @@ def test_an_inflated_network_sees_a_still_video_as_the_flat_one_sees_the_picture
         assert np.abs(video[:, :, inner] - still[:, :, np.newaxis]).max() < tolerance, name
         for outer in (inner.start - 1, inner.stop):
             assert np.abs(video[:, :, outer] - still).max() > 100 * tolerance, (name, outer)
-
-
-def test_inflation_for_other_classes_and_flow(network: nn.Cell) -> None:
-    before = export_state(network, "piergiaj")
-    source = create_model("i3d", num_classes=1000, width=0.125)
-    shapes = {name: array.shape for name, array in export_state(source, "piergiaj").items()}
-    flat = rule_made((name, shape[:2] + shape[3:] if len(shape) == 5 else shape) for name, shape in shapes.items())
-    with pytest.raises(WeightsError, match=r"logits.*"):
-        inflate_into(network, flat, skip=["Conv3d_1a_7x7.conv3d"])
-    inflate_into(network, flat, skip=["Conv3d_1a_7x7.conv3d", "logits"])
-    after = export_state(network, "piergiaj")
-    for name in ("Conv3d_1a_7x7.conv3d.weight", "logits.conv3d.weight"):
-        np.testing.assert_array_equal(after[name], before[name])
-    expected = np.repeat(flat["Mixed_5c.b1b.conv3d.weight"][:, :, np.newaxis] / np.float32(3), 3, axis=2)
-    np.testing.assert_array_equal(after["Mixed_5c.b1b.conv3d.weight"], expected)
-    np.testing.assert_array_equal(after["Mixed_5c.b1b.bn.running_var"], flat["Mixed_5c.b1b.bn.running_var"])

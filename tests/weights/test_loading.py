@@ -121,7 +121,7 @@ def test_all_problems_are_listed_and_nothing_is_touched(state: State) -> None:
 def test_other_number_of_classes(state: State) -> None:
     network = Network(num_classes=3)
     before = values(network)
-    with pytest.raises(WeightsError, match=r"trained on 5 classes, the network has 3.*skip=\('classifier\.1',\)"):
+    with pytest.raises(WeightsError, match=r"5 classes.*3.*skip=\('classifier\.1',\)"):
         load(network, state)
     report = load(network, state, skip=("classifier.1",))
     assert report.kept == ("classifier.1.weight", "classifier.1.bias")
@@ -146,7 +146,7 @@ def test_weights_of_kinetics_600_for_the_classes_of_ucf101(state: State) -> None
 
 
 def test_skip_names_whole_modules_that_exist(state: State) -> None:
-    with pytest.raises(WeightsError, match=r"skip names 'class'.*classifier\.1"):
+    with pytest.raises(WeightsError, match=r"skip.*'class'.*classifier\.1"):
         load(Network(), state, skip=("class",))
     assert len(load(Network(), state, skip=("features",)).loaded) == 2
 
@@ -188,5 +188,5 @@ def test_a_layout_may_turn_axes(state: State) -> None:
 
 def test_a_layout_that_confuses_two_parameters(state: State) -> None:
     confused = replace(LAYOUTS["okankop"], name="confused", original_name=lambda name: name.rpartition(".")[2])
-    with pytest.raises(WeightsError, match=r"layout confused: .*both called 'weight'"):
+    with pytest.raises(WeightsError, match=r"confused.*'weight'"):
         load(Network(), state, confused)

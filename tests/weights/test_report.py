@@ -1,4 +1,4 @@
-"""The text and table of a load report."""
+"""The text of a load report."""
 
 from __future__ import annotations
 
@@ -27,17 +27,6 @@ def test_text_names_everything_and_cuts_long_lists() -> None:
     assert "layer.20" not in text
     assert "and 5 more" in text
     assert "classifier.1.bias: the network expects (101,), the file has (600,)" in text
-
-
-def test_table_has_one_row_per_tensor() -> None:
-    report = LoadReport("okankop", ("a",), ("b",), ("c",), HEAD, ("d",), ("e",))
-    frame = report.to_frame()
-    assert dict(zip(frame["tensor"], frame["outcome"], strict=True)) == {
-        "a": "loaded", "b": "missing", "c": "unexpected", "d": "kept", "e": "ignored",
-        "classifier.1.weight": "wrong shape", "classifier.1.bias": "wrong shape",
-    }  # fmt: skip
-    assert frame["found"].tolist()[-1] == "(600,)"
-    assert list(LoadReport("okankop").to_frame().columns) == ["tensor", "outcome", "expected", "found"]
 
 
 @pytest.mark.parametrize(

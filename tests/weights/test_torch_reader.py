@@ -70,6 +70,11 @@ def test_metadata_with_numpy_scalars_and_devices(name: str, data: Path) -> None:
     assert read_torch(data / name)["w"].tolist() == [1.0, 1.0]  # under `model`
 
 
+def test_tensors_of_a_bare_state_dict_are_no_metadata(data: Path) -> None:
+    assert any(array.size == 1 for array in read_torch(data / "dtypes.pt").values())
+    assert read_torch_metadata(data / "dtypes.pt") == {}
+
+
 def test_a_whole_pickled_module_is_refused_by_name(data: Path) -> None:
     with pytest.raises(WeightsError, match=r"whole_module\.pt: .*'torch\.nn\.modules\.linear\.Linear'.*state_dict"):
         read_torch(data / "whole_module.pt")

@@ -1,14 +1,87 @@
-"""Which frames make a clip: training draws, and the exact test windows of okankop/Efficient-3DCNNs.
+"""Which frames make a clip: the samplers that recipes name.
 
-Frames are numbered from 0 here; the original's file names count from 1.
+Frames are numbered from 0 here; the original programs' file names count from 1.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Protocol
+
 import numpy as np
 
+from actionbook.core import sampling
 
-def test_windows(frames: int, length: int) -> list[range]:
+
+class Item(Protocol):
+    """What a sampler has to know of an item: a row of an index has it."""
+
+    frames: int
+    """Frames of its video."""
+    frame: int
+    """Number of its keyframe; -1: the whole video is meant."""
+
+
+class Sampler(Protocol):
+    """Chooses the frames of samples."""
+
+    def train(self, item: Item, rng: np.random.Generator) -> np.ndarray:
+        """Frame numbers of one training clip; all draws come from `rng`."""
+
+    def test(self, item: Item) -> list[np.ndarray]:
+        """Frame numbers of every tested clip; none for an item that is too short to be tested."""
+
+    def middle(self, item: Item, frames: int) -> np.ndarray:
+        """Frame numbers of the one clip of `frames` frames that stands for an item: in its middle, or at its keyframe."""
+
+
+@dataclass(frozen=True)
+class WindowSampler:
+    """Every window of a video, as the test of okankop/Efficient-3DCNNs; training clips begin anywhere."""
+
+    settings: sampling.Windows
+
+    def train(self, item: Item, rng: np.random.Generator) -> np.ndarray:
+        """See `Sampler` and `random_clip`."""
+        s = self.settings
+        return random_clip(item.frames, s.frames, s.stride, rng, last_start=s.last_start)
+
+    def test(self, item: Item) -> list[np.ndarray]:
+        """See `Sampler` and `windows_of`."""
+        s = self.settings
+        return [window_clip(window, s.tested, s.stride) for window in windows_of(item.frames, s.window)]
+
+    def middle(self, item: Item, frames: int) -> np.ndarray:
+        """See `Sampler` and `centre_clip`."""
+        return centre_clip(item.frames, frames, self.settings.stride)
+
+
+@dataclass(frozen=True)
+class CentreSampler:
+    """The one clip in the middle of a video; training clips begin anywhere."""
+
+    settings: sampling.Centre
+
+    def train(self, item: Item, rng: np.random.Generator) -> np.ndarray:
+        """See `Sampler` and `random_clip`."""
+        s = self.settings
+        return random_clip(item.frames, s.frames, s.stride, rng, last_start=s.last_start)
+
+    def test(self, item: Item) -> list[np.ndarray]:
+        """See `Sampler` and `centre_clip`."""
+        return [self.middle(item, self.settings.tested)] if item.frames else []
+
+    def middle(self, item: Item, frames: int) -> np.ndarray:
+        """See `Sampler` and `centre_clip`."""
+        return centre_clip(item.frames, frames, self.settings.stride)
+
+
+def sampler_of(settings: sampling.Windows | sampling.Centre) -> Sampler:
+    """The sampler that a recipe's section `sampling` names."""
+    return WindowSampler(settings) if isinstance(settings, sampling.Windows) else CentreSampler(settings)
+
+
+def windows_of(frames: int, length: int) -> list[range]:
     """Windows of `length` frames, one after the other, as the original's test sampling (n_samples 0) makes them.
 
     A window starts at 0, length, 2 * length, … as long as that is *before* the last frame: a window that would hold
@@ -44,7 +117,8 @@ def window_clip(window: range, length: int, stride: int) -> np.ndarray:
     return loop(window[: length * stride], length * stride)[::stride]
 
 
-def centre_window(frames: int, length: int) -> range:
-    """The `length` frames in the middle of a video (TemporalCenterCrop), or all of a shorter one."""
-    start = max(0, frames // 2 - length // 2)
-    return range(start, min(start + length, frames))
+def centre_clip(frames: int, length: int, stride: int) -> np.ndarray:
+    """The clip of the `length * stride` frames in the middle of a video (TemporalCenterCrop), looped where shorter."""
+    span = length * stride
+    start = max(0, frames // 2 - span // 2)
+    return window_clip(range(start, min(start + span, frames)), length, stride)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -9,82 +10,140 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from actionbook.core.recipe import Clips
+from actionbook.core.errors import BookError
+from actionbook.core.transforms import Transforms
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A square of a frame, as shares of the frame so that it fits any decoded size, and whether to mirror it."""
+    """A rectangle of a frame, as shares of the frame so that it fits any decoded size, and whether to mirror it."""
 
     top: float
     left: float
     side: float
-    """Share of the shorter side."""
+    """Share of the largest rectangle of the clip's shape that fits into the frame; of a square clip, of its shorter
+    side."""
     flip: bool
 
+    def place(self, height: int, width: int, transforms: Transforms) -> tuple[int, int, int, int]:
+        """(top, left, height, width) in pixels of a frame of this size."""
+        rows, columns = (max(1, round(n * self.side)) for n in largest(height, width, transforms))
+        top, left = min(round(self.top * height), height - rows), min(round(self.left * width), width - columns)
+        return top, left, rows, columns
 
-def draw_crop(width: int, height: int, clips: Clips, rng: np.random.Generator) -> Crop:
+
+def largest(height: int, width: int, transforms: Transforms) -> tuple[float, float]:
+    """(height, width) of the largest rectangle of the clip's shape that fits into a frame of this size."""
+    rows, columns = transforms.height, transforms.width
+    if width * rows <= height * columns:
+        return width * rows / columns, width
+    return height, height * columns / rows
+
+
+def draw_crop(width: int, height: int, transforms: Transforms, rng: np.random.Generator) -> Crop:
     """One random crop for all frames of a clip (spatial_transforms.py: MultiScaleRandomCrop, MultiScaleCornerCrop).
 
-    A scale is drawn from ``clips.scales``, the square's side is that share of the frame's shorter side; it lies
+    A scale is drawn from ``scales``; the rectangle's sides are that share of the largest one that fits. It lies
     anywhere (``random``), in a corner or the middle (``corner``), or in the middle (``center``).
     """
-    scale = clips.scales[int(rng.integers(len(clips.scales)))]
-    side = int(min(width, height) * scale)
-    room_x, room_y = width - side, height - side
+    scale = transforms.scales[int(rng.integers(len(transforms.scales)))]
+    rows, columns = (int(n * scale) for n in largest(height, width, transforms))
+    room_x, room_y = width - columns, height - rows
     left: float
     top: float
-    if clips.crop == "random":
+    if transforms.crop == "random":
         left, top = rng.integers(room_x, endpoint=True), rng.integers(room_y, endpoint=True)
-    elif clips.crop == "corner":
+    elif transforms.crop == "corner":
         places = [(0, 0), (room_x, 0), (0, room_y), (room_x, room_y), (room_x / 2, room_y / 2)]
         left, top = places[int(rng.integers(len(places)))]
     else:
         left, top = room_x / 2, room_y / 2
-    return Crop(float(top / height), float(left / width), scale, bool(rng.random() < clips.flip))
+    return Crop(float(top / height), float(left / width), scale, bool(rng.random() < transforms.flip))
 
 
-def train_clip(frames: Iterable[np.ndarray], crop: Crop, clips: Clips) -> np.ndarray:
-    """Crop, mirror, resize and normalise: (T) frames -> float32 (C, T, size, size).
+def decoded_side(crop: Crop, width: int, height: int, transforms: Transforms) -> int:
+    """The shorter side that a frame of this size must keep so that the crop has at least the clip's pixels."""
+    rows, _ = largest(height, width, transforms)
+    return math.ceil(transforms.height / crop.side * (min(width, height) / rows))
+
+
+def train_clip(frames: Iterable[np.ndarray], crop: Crop, transforms: Transforms, length: int) -> np.ndarray:
+    """Crop, mirror, resize and normalise: `length` frames -> float32 (C, T, H, W).
 
     The mirror image of flow also swaps right and left: its first channel, v, becomes 255 - v.
-    Each frame is finished before the next is asked for, so an iterator, of ``clips.frames`` frames, may give all of
-    them in one buffer.
+    Each frame is finished before the next is asked for, so an iterator may give all of them in one buffer.
     """
-    size = clips.size
-    length = len(frames) if isinstance(frames, Sequence) else clips.frames
-    out = np.empty((clips.channels, length, size, size), np.float32)
+    shape = (transforms.height, transforms.width)
+    out = np.empty((transforms.channels, length, *shape), np.float32)
     for t, frame in enumerate(frames):
-        height, width = frame.shape[:2]
-        side = max(1, round(min(width, height) * crop.side))
-        top = min(round(crop.top * height), height - side)
-        left = min(round(crop.left * width), width - side)
-        square = frame[top : top + side, left : left + side]
+        top, left, rows, columns = crop.place(*frame.shape[:2], transforms)
+        part = frame[top : top + rows, left : left + columns]
         # Averaging only where at least two pixels become one; bilinear is faster and as good below that.
-        method = cv2.INTER_AREA if side >= 2 * size else cv2.INTER_LINEAR
-        square = cv2.resize(square, (size, size), interpolation=method)
-        _normalise_into(out[:, t], _mirrored(square, clips.modality) if crop.flip else square, clips)
+        method = cv2.INTER_AREA if rows >= 2 * shape[0] else cv2.INTER_LINEAR
+        part = cv2.resize(part, (shape[1], shape[0]), interpolation=method)
+        _normalise_into(out[:, t], _mirrored(part, transforms.modality) if crop.flip else part, transforms)
     return out
 
 
-def test_clip(frames: Sequence[np.ndarray], clips: Clips) -> np.ndarray:
-    """The authors' test transform: scale the short side, centre crop, normalise -> float32 (C, T, size, size).
+def train_boxes(boxes: np.ndarray, crop: Crop, height: int, width: int, transforms: Transforms) -> np.ndarray:
+    """Boxes (n, 4) of x1, y1, x2, y2 as shares of a frame of this size -> in pixels of the training clip, cut off."""
+    top, left, rows, columns = crop.place(height, width, transforms)
+    scale = np.array([transforms.width / columns, transforms.height / rows] * 2)
+    found = (boxes * [width, height, width, height] - [left, top, left, top]) * scale
+    if crop.flip:
+        found = found[:, [2, 1, 0, 3]] * [-1, 1, -1, 1] + [transforms.width, 0, transforms.width, 0]
+    return _inside(found, transforms)
+
+
+def scaled_size(height: int, width: int, transforms: Transforms) -> tuple[int, int]:
+    """(height, width) that a test frame of this size is scaled to before the crop.
+
+    The shorter side becomes ``short_side``, the other follows, rounded down as in the original; without a short side
+    the frame is as small as the crop allows. Raises BookError where the crop does not fit into it.
+    """
+    rows, _ = largest(height, width, transforms)
+    short = transforms.short_side or round(min(height, width) * transforms.height / rows)
+    if min(width, height) == short:
+        return height, width
+    size = (int(short * height / width), short) if width <= height else (short, int(short * width / height))
+    if size[0] < transforms.height or size[1] < transforms.width:
+        raise BookError(
+            f"a frame of {width} x {height} pixels becomes {size[1]} x {size[0]}, the clip is {transforms.width} x "
+            f"{transforms.height}: make transforms.short_side larger"
+        )
+    return size
+
+
+def tested_clip(frames: Sequence[np.ndarray], transforms: Transforms) -> np.ndarray:
+    """The authors' test transform: scale the short side, centre crop, normalise -> float32 (C, T, H, W).
 
     Pillow's bilinear filter (which averages when it shrinks) and Python's rounding to even, as the original
     (spatial_transforms.py: Scale, CornerCrop 'c', ToTensor(1), Normalize); checked against its golden outputs.
     Displacements of flow are left as they are: the recipe's means and scales belong to flow of the stored size.
     """
-    size, side = clips.size, clips.short_side or clips.size
-    out = np.empty((clips.channels, len(frames), size, size), np.float32)
+    shape = (transforms.height, transforms.width)
+    out = np.empty((transforms.channels, len(frames), *shape), np.float32)
     for t, frame in enumerate(frames):
-        height, width = frame.shape[:2]
-        if min(width, height) != side:
-            shape = (side, int(side * height / width)) if width <= height else (int(side * width / height), side)
-            frame = _resized(frame, shape)  # noqa: PLW2901
-            height, width = frame.shape[:2]
-        top, left = round((height - size) / 2), round((width - size) / 2)
-        _normalise_into(out[:, t], frame[top : top + size, left : left + size], clips)
+        height, width = scaled_size(*frame.shape[:2], transforms)
+        scaled = frame if (height, width) == frame.shape[:2] else _resized(frame, (width, height))
+        top, left = _centre(height, width, transforms)
+        _normalise_into(out[:, t], scaled[top : top + shape[0], left : left + shape[1]], transforms)
     return out
+
+
+def tested_boxes(boxes: np.ndarray, height: int, width: int, transforms: Transforms) -> np.ndarray:
+    """Boxes (n, 4) as shares of a frame of this size -> in pixels of the tested clip, cut off at its edges."""
+    height, width = scaled_size(height, width, transforms)
+    top, left = _centre(height, width, transforms)
+    return _inside(boxes * [width, height, width, height] - [left, top, left, top], transforms)
+
+
+def _centre(height: int, width: int, transforms: Transforms) -> tuple[int, int]:
+    return round((height - transforms.height) / 2), round((width - transforms.width) / 2)
+
+
+def _inside(boxes: np.ndarray, transforms: Transforms) -> np.ndarray:
+    return np.clip(boxes, 0, [transforms.width, transforms.height] * 2).astype(np.float32)
 
 
 def _resized(frame: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -103,16 +162,16 @@ def _mirrored(pixels: np.ndarray, modality: str) -> np.ndarray:
     return mirror
 
 
-def _normalise_into(out: np.ndarray, pixels: np.ndarray, clips: Clips) -> None:
+def _normalise_into(out: np.ndarray, pixels: np.ndarray, transforms: Transforms) -> None:
     """(size, size, C) uint8 -> (C, size, size) float32: (x - mean) / std per channel, written in place."""
     for channel in range(len(out)):
-        np.subtract(pixels[:, :, channel], np.float32(clips.mean[channel]), out=out[channel])
-        if clips.std[channel] != 1:
-            out[channel] /= np.float32(clips.std[channel])
+        np.subtract(pixels[:, :, channel], np.float32(transforms.mean[channel]), out=out[channel])
+        if transforms.std[channel] != 1:
+            out[channel] /= np.float32(transforms.std[channel])
 
 
-def to_pixels(clip: np.ndarray, clips: Clips) -> np.ndarray:
+def to_pixels(clip: np.ndarray, transforms: Transforms) -> np.ndarray:
     """Undo the normalisation for pictures: float32 (C, T, H, W) -> uint8 (T, H, W, C)."""
-    scale = np.array(clips.std, np.float32).reshape(-1, 1, 1, 1)
-    shift = np.array(clips.mean, np.float32).reshape(-1, 1, 1, 1)
+    scale = np.array(transforms.std, np.float32).reshape(-1, 1, 1, 1)
+    shift = np.array(transforms.mean, np.float32).reshape(-1, 1, 1, 1)
     return np.rint(clip * scale + shift).clip(0, 255).astype(np.uint8).transpose(1, 2, 3, 0)

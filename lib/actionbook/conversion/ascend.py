@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from actionbook.conversion.errors import ConversionError
-from actionbook.conversion.msexport import INPUT_NAME
 from actionbook.core.npu_smi import soc_remark
+from actionbook.core.spec import Shape, Spec
 
 FRAMEWORKS = {".onnx": 5, ".air": 1}  # atc --framework; 0 is Caffe, 3 TensorFlow, and there is none for MINDIR
 PRECISION_MODES = (
@@ -79,7 +79,7 @@ logger = logging.getLogger(__name__)
 def atc_command(
     model_path: Path | str,
     *,
-    clip_shape: tuple[int, ...],
+    spec: Spec | Shape,
     soc_version: str,
     output: Path | str,
     batch: int | None = None,
@@ -90,11 +90,12 @@ def atc_command(
     log: str | None = None,
     extra: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """The `atc` call that makes ``<output>.om`` of an ONNX or AIR file for clips of `clip_shape` (C, T, H, W).
+    """The `atc` call that makes ``<output>.om`` of an ONNX or AIR file with the inputs of `spec`.
 
-    The file takes `batch` clips at once or, with `dynamic_batch`, any of those numbers (2 to 100 of them; the ONNX file
-    must leave its batch open). An AIR file has its shape inside: `batch` is then that of its export.
-    Clips of five axes (segments before C) are passed as format ND. `output` has no suffix.
+    A shape alone, (C, T, H, W), is one input ``image``. The file takes `batch` samples at once or, with
+    `dynamic_batch`, any of those numbers (2 to 100 of them; the ONNX file must leave its batch open, in all inputs). An
+    AIR file has its shape inside: `batch` is then that of its export. Where an input has not four axes (segments before
+    C; boxes) all are passed as format ND. `output` has no suffix.
 
     `soc_version` is "Ascend" and the Name column of ``npu-smi info``: Ascend310, Ascend310P3, Ascend910B3 (on Atlas A3
     the full chip name, Ascend910_9391); `npu_smi.soc_version` finds it. Ambiguous names are logged as a warning.
@@ -102,8 +103,10 @@ def atc_command(
     UINT8 or INT8, or "node:0:FP16;…". `log` is the level of ATC's own log. `extra` holds further options (`ATC_EXTRAS`)
     by their name without dashes, such as {"op_select_implmode": "high_precision"}.
 
-    Raises ConversionError for values and combinations that ATC refuses, and for a .mindir, which it does not read.
+    Raises ConversionError for values and combinations that ATC refuses, and for a .mindir, which it does not read;
+    SpecError for impossible sizes.
     """
+    spec = Spec.of(spec)
     framework = _framework(model_path)
     extra = dict(extra or {})
     _check_soc(soc_version)
@@ -119,10 +122,11 @@ def atc_command(
             f"output_type {output_type!r}: expected FP32, FP16, UINT8 or INT8, or 'node:0:FP16' parted by ';'"
         )
     _check_extra(extra, framework, dynamic_batch)
-    shape = _input_shape(batch, dynamic_batch, clip_shape)
+    shape = _input_shape(batch, dynamic_batch, spec)
     command = ["atc", f"--framework={framework}", f"--model={model_path}", f"--output={_stem(output, '.om')}"]
     if framework != FRAMEWORKS[".air"]:
-        command += [f"--input_format={'NCDHW' if len(clip_shape) == 4 else 'ND'}", f"--input_shape={shape}"]
+        layout = "NCDHW" if all(len(sizes) == 4 for sizes in spec.inputs.values()) else "ND"
+        command += [f"--input_format={layout}", f"--input_shape={shape}"]
     elif dynamic_batch is not None:
         raise ConversionError(f"{model_path}: an AIR file has its batch inside; dynamic_batch needs ONNX")
     if dynamic_batch is not None:
@@ -142,7 +146,7 @@ def converter_lite_command(
     mindir_path: Path | str,
     *,
     batch: int,
-    clip_shape: tuple[int, ...],
+    spec: Spec | Shape,
     output: Path | str,
     optimize: str = "ascend_oriented",
     config_path: Path | str | None = None,
@@ -150,7 +154,8 @@ def converter_lite_command(
     """The `converter_lite` call that makes ``<output>.mindir``, for MindSpore Lite, of an exported MINDIR.
 
     `optimize` "ascend_oriented" gives a file that runs on Ascend only, "general" on CPU and GPU only. Encryption, the
-    converter's default, is switched off. Raises ConversionError for an unknown `optimize` or an impossible shape.
+    converter's default, is switched off. `spec` is as in `atc_command`. Raises ConversionError for an unknown
+    `optimize` or an impossible batch, SpecError for impossible sizes.
     """
     _check_choice("optimize", optimize, OPTIMISATIONS)
     command = [
@@ -158,7 +163,7 @@ def converter_lite_command(
         "--fmk=MINDIR",
         f"--modelFile={mindir_path}",
         f"--outputFile={_stem(output, '.mindir')}",
-        f"--inputShape={_input_shape(batch, None, clip_shape)}",
+        f"--inputShape={_input_shape(batch, None, Spec.of(spec))}",
         "--saveType=MINDIR",
         f"--optimize={optimize}",
         "--encryption=false",
@@ -222,19 +227,17 @@ def _check_extra(extra: dict[str, str], framework: int, dynamic_batch: tuple[int
         raise ConversionError("op_precision_mode replaces op_select_implmode (ATC: E10056); give one of them")
 
 
-def _input_shape(batch: int | None, dynamic_batch: tuple[int, ...] | None, clip_shape: tuple[int, ...]) -> str:
-    """The shape as both tools write it, ``image:8,3,16,112,112``, with -1 for an open batch."""
-    if len(clip_shape) not in (4, 5) or min(clip_shape) < 1 or (batch is not None and batch < 1):
-        raise ConversionError(
-            f"batch {batch}, clip shape {tuple(clip_shape)}: expected a batch of 1 or more and (C, T, H, W)"
-        )
+def _input_shape(batch: int | None, dynamic_batch: tuple[int, ...] | None, spec: Spec) -> str:
+    """The shapes as both tools write them, ``slow:8,3,4,56,56;fast:8,3,32,56,56``, with -1 for an open batch."""
+    if batch is not None and batch < 1:
+        raise ConversionError(f"batch {batch}: expected 1 or more")
     if (batch is None) == (dynamic_batch is None):
-        raise ConversionError("expected either `batch`, one number of clips, or `dynamic_batch`, several of them")
+        raise ConversionError("expected either `batch`, one number of samples, or `dynamic_batch`, several of them")
     if dynamic_batch is not None and not (
         2 <= len(dynamic_batch) <= 100 and min(dynamic_batch) >= 1 and len(set(dynamic_batch)) == len(dynamic_batch)
     ):
         raise ConversionError(f"dynamic_batch {dynamic_batch}: expected 2 to 100 different sizes of 1 or more")
-    return f"{INPUT_NAME}:{','.join(map(str, (batch or -1, *clip_shape)))}"
+    return ";".join(f"{name}:{','.join(map(str, (batch or -1, *sizes)))}" for name, sizes in spec.inputs.items())
 
 
 def _stem(output: Path | str, suffix: str) -> str:

@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from actionbook.conversion.errors import ConversionError
-from actionbook.core.schema import Strict, load
+from actionbook.core.schema import Strict, load, twice
 
 DATA = Path(__file__).with_name("ascend_operators.yaml")
 Verdict = Literal["fine", "risky", "refused"]
@@ -59,9 +59,8 @@ class OperatorList(Strict):
     @model_validator(mode="after")
     def _once(self) -> OperatorList:
         names = [*self.names, *self.also, *(name for group in self.opsets.values() for name in group)]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"operators listed twice: {', '.join(twice)}")
+        if found := twice(names):
+            raise ValueError(f"operators listed twice: {found}")
         if sum([bool(self.names or self.opsets), self.same_as is not None, self.between is not None]) != 1:
             raise ValueError("give operators by names and opsets, or same_as another release, or between two")
         return self

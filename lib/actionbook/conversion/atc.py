@@ -13,11 +13,11 @@ from pathlib import Path
 
 from actionbook.conversion.ascend import ATC_PATHS
 from actionbook.conversion.atc_codes import KILLED, Explained, explain, explain_code
+from actionbook.conversion.converter import Converted, Converter, ConverterError, run_converter
 from actionbook.conversion.errors import ConversionError
-from actionbook.conversion.tool import Tool, ToolError, ToolResult, run_tool
 from actionbook.core.paths import shown
 
-ATC = Tool(
+ATC = Converter(
     name="atc",
     model_option="--model",
     output_option="--output",
@@ -52,7 +52,7 @@ class AtcMissing(AtcError):
 
 
 @dataclass(frozen=True)
-class AtcResult(ToolResult):
+class AtcResult(Converted):
     """An OM file that ATC has made. It runs on the chip it was made for, with the same or a somewhat later CANN.
 
     `console` is the end of what ATC said, `log` (``<output>.atc.log``) all of it.
@@ -74,7 +74,7 @@ def run_atc(
 
     It succeeded if it ended with status 0, did not say otherwise, and wrote the file. The file is put in place only
     then: a failed or interrupted run leaves its log and, if there was one, the OM of an earlier run. The console goes
-    to the log file while it is written, to the logger "actionbook.conversion.tool" (level INFO), and to `on_line`
+    to the log file while it is written, to the logger "actionbook.conversion.converter" (level INFO), and to `on_line`
     (in a notebook: ``on_line=print``). `timeout` is in seconds, None for no limit.
 
     Raises AtcMissing where there is no `atc` on the PATH, AtcError where it fails, and ConversionError for a model
@@ -86,14 +86,14 @@ def run_atc(
             f"{_ENVIRONMENT}\n    {shlex.join(command)}"
         )
     try:
-        done = run_tool(ATC, command, timeout=timeout, on_line=on_line)
-    except ToolError as error:
+        done = run_converter(ATC, command, timeout=timeout, on_line=on_line)
+    except ConverterError as error:
         explained = explanations(error)
         raise AtcError(failure_text(error, command, explained), explained) from error
     return AtcResult(**vars(done))
 
 
-def explanations(error: ToolError) -> list[Explained]:
+def explanations(error: ConverterError) -> list[Explained]:
     """What the console of a failed converter says, and what its end says without words."""
     explained = explain(error.console)
     if error.killed and KILLED not in [item.code for item in explained]:
@@ -101,7 +101,7 @@ def explanations(error: ToolError) -> list[Explained]:
     return explained
 
 
-def failure_text(error: ToolError, command: Sequence[str], explained: Sequence[Explained]) -> str:
+def failure_text(error: ConverterError, command: Sequence[str], explained: Sequence[Explained]) -> str:
     """The message for a failed converter: the command, what it said and what that means, and where to read on."""
     lines = [f"{error}, for the command", f"    {shlex.join(command)}", *map(str, explained)]
     if not explained and error.console:

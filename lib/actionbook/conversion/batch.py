@@ -6,7 +6,7 @@ import numpy as np
 from onnx import NodeProto
 
 from actionbook.conversion.errors import ConversionError
-from actionbook.conversion.graph import Graph, Shape, attributes
+from actionbook.conversion.graph import Graph, Sizes, attributes
 
 BATCH_AXIS = "batch"
 # Their constants are weights or bounds, in which no exporter could hide a batch size.
@@ -70,7 +70,7 @@ def _open_constants(graph: Graph, other: Graph, size: int, other_size: int) -> N
             node.input[1] = graph.add_constant(f"{node.output[0]}.shape", target)
 
 
-def _open_shape(ours: Shape, theirs: Shape, size: int, other_size: int, batch_first: bool) -> np.ndarray:
+def _open_shape(ours: Sizes, theirs: Sizes, size: int, other_size: int, batch_first: bool) -> np.ndarray:
     """The target of a Reshape, free of the batch size; `ours` and `theirs` are what it makes at the two."""
     ours, theirs = (tuple(-1 if length is None else length for length in shape) for shape in (ours, theirs))
     changed = [i for i in range(len(ours)) if ours[i : i + 1] != theirs[i : i + 1]]

@@ -11,12 +11,14 @@ from mindspore import Tensor, nn
 from onnx import ModelProto
 
 from actionbook.conversion.errors import ConversionError
-from actionbook.conversion.forward import forward_only
 from actionbook.conversion.graph import attributes, model_shapes
-from actionbook.conversion.msexport import INPUT_NAME, OUTPUT_NAME
+from actionbook.conversion.interface import check_inputs, check_outputs
+from actionbook.core.difference import Difference, difference
+from actionbook.core.spec import Arrays, Shape, Spec, samples
+from actionbook.models.forward import forward_only
 
 TOLERANCE = 1e-4  # of the logits' standard deviation; float32 rounding gives 1e-6 to 1e-5
-MOST_CLIPS = 8  # that the network takes at once: memory is bounded, and one batch size is one compilation
+MOST_SAMPLES = 8  # that the network takes at once: memory is bounded, and one batch size is one compilation
 SPLIT_LIMIT = 4  # outputs of one Split; MindSpore's grouped nn.Conv3d becomes a Split with one output per group
 WINDOWED = ("Conv", "ConvTranspose", "MaxPool", "AveragePool")
 
@@ -53,29 +55,44 @@ def check_explicit(model: ModelProto) -> None:
                 )
 
 
-def compare(network: nn.Cell, path: Path, clips: np.ndarray, batch_sizes: Sequence[int]) -> tuple[float, float]:
-    """Run `clips` (N, C, T, H, W) through the network and, at each batch size, through the ONNX file at `path`.
+def compare(
+    network: nn.Cell, path: Path, spec: Spec | Shape, arrays: Arrays | np.ndarray, batch_sizes: Sequence[int]
+) -> Difference:
+    """Run `arrays`, a batch of what `spec` says, through the network and, at each batch size, through an ONNX file.
 
     The network takes them all at once (more than 8 in equal parts), each of `batch_sizes` the first so many. Returns
-    the greatest absolute difference of the logits and the same divided by the standard deviation of the network's
-    logits (infinite for NaN). Raises ConversionError where ONNX Runtime cannot load or run the file, or shapes differ.
+    the greatest difference of the logits; it is relative to the standard deviation of all the network's logits. Raises
+    ConversionError where the network takes or gives something else, where ONNX Runtime cannot load or run the file, or
+    shapes differ, and SpecError where the arrays do not fit `spec`.
     """
-    with forward_only(network) as forward:
-        part = next(size for size in range(MOST_CLIPS, 0, -1) if len(clips) % size == 0)
-        parts = [forward(Tensor(clips[i : i + part])) for i in range(0, len(clips), part)]
-        expected = np.concatenate([logits.asnumpy() for logits in parts])
-    worst = 0.0
+    spec = Spec.of(spec)
+    arrays = spec.check(arrays, f"{path}: arrays to compare on")
+    expected = _logits(network, spec, arrays)
+    found = [Difference(0.0, 0.0)]
     try:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         for size in batch_sizes:
-            actual = session.run([OUTPUT_NAME], {INPUT_NAME: clips[:size]})[0]
-            wanted = expected if size == len(clips) else expected[:size]  # a row need not be a clip: detectors
+            actual = session.run([spec.output_name], {name: array[:size] for name, array in arrays.items()})[0]
+            wanted = expected if size == samples(arrays) else expected[:size]  # a row need not be a sample: detectors
             if actual.shape != wanted.shape:
                 raise ConversionError(f"{path}: logits {actual.shape}, expected {wanted.shape}")
-            difference = float(np.max(np.abs(actual - wanted)))
-            worst = max(worst, difference if np.isfinite(difference) else np.inf)
+            found.append(difference(np.concatenate((actual, expected[len(actual) :])), expected))
     except ConversionError:
         raise
     except Exception as error:  # ONNX Runtime's exceptions share no narrower base
         raise ConversionError(f"{path}: ONNX Runtime cannot run it: {str(error).strip().splitlines()[0]}") from error
-    return worst, worst / (float(expected.std()) or 1.0)
+    return max(found)
+
+
+def _logits(network: nn.Cell, spec: Spec, arrays: Arrays) -> np.ndarray:
+    check_inputs(network, spec)
+    count = samples(arrays)
+    part = next(size for size in range(MOST_SAMPLES, 0, -1) if count % size == 0)
+    found = []
+    with forward_only(network) as forward:
+        for start in range(0, count, part):
+            made = forward(*(Tensor(array[start : start + part]) for array in arrays.values()))
+            logits = made if isinstance(made, tuple) else (made,)
+            check_outputs([one.shape for one in logits], spec)
+            found.append(logits[0].asnumpy())
+    return np.concatenate(found)

@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime
 import pandas as pd
-from google.protobuf.message import DecodeError
 from mindspore import Tensor, nn
 from onnx import NodeProto, TensorProto, helper
 
 from actionbook.conversion.errors import ConversionError
-from actionbook.conversion.forward import forward_only
-from actionbook.conversion.graph import Graph
+from actionbook.conversion.graph import Graph, batch_spec, read_model, value_sizes
+from actionbook.conversion.interface import check_inputs
 from actionbook.conversion.names import LAYERS, mark_cells, stem
+from actionbook.core.difference import Difference, difference
+from actionbook.core.spec import Arrays
+from actionbook.models.forward import forward_only
 from actionbook.models.layers import GroupedConv3d
 from actionbook.models.pooling import MaxPool3d, SamePool3d
 from actionbook.models.profile import watch_outputs
@@ -39,8 +40,10 @@ CELLS = (
 COLUMNS = ["node", "operator", "cell", "max_abs", "relative"]
 
 
-def layer_differences(network: nn.Cell, onnx_path: Path | str, clip: np.ndarray) -> pd.DataFrame:
-    """Compare the nodes of an ONNX file with the layers of `network` that they stand for, on one clip (C, T, H, W).
+def layer_differences(network: nn.Cell, onnx_path: Path | str, sample: Arrays | np.ndarray) -> pd.DataFrame:
+    """Compare the nodes of an ONNX file with the layers of `network` that they stand for, on one sample.
+
+    `sample` is the inputs by name, without N; an array alone, (C, T, H, W), is the only input.
 
     One row per node whose output should be that of a cell of the network (convolutions, with the batch norm folded
     into them; batch norms; dense layers; max pools), in order of execution. Columns: node; operator; cell; max_abs,
@@ -49,17 +52,20 @@ def layer_differences(network: nn.Cell, onnx_path: Path | str, clip: np.ndarray)
     and the like carry no cell's name: what is wrong with them shows in the next row.
 
     The cells are those that `export_onnx` notes in each node's `doc_string`; in a file without such notes
-    (`export_onnx_raw`) they are told from the names of the weights. A file with a fixed batch gets copies of the clip.
-    Raises ConversionError for a file that is not ONNX, or where no node has a cell in this network.
+    (`export_onnx_raw`) they are told from the names of the weights. A file with a fixed batch gets copies of the
+    sample. Raises ConversionError for a file that is not ONNX, where no node has a cell in this network or the network
+    takes another number of inputs, and SpecError for a sample that the file does not take.
     """
-    graph = _read(Path(onnx_path))
+    graph = _marked(Graph.from_model(read_model(onnx_path)))
     cells = _cell_names(network)
     nodes = [node for node in graph.nodes if node.doc_string in cells]
     if not nodes:
         raise ConversionError(f"{onnx_path}: none of its nodes names a layer of this network; export it again")
-    batch = graph.inputs[0].type.tensor_type.shape.dim[0].dim_value or 1
-    clips = np.repeat(clip[np.newaxis], batch, axis=0)
-    found = _onnx_outputs(graph, [node.output[0] for node in nodes], clips)
+    batch, spec = batch_spec({value.name: value_sizes(value) for value in graph.inputs})
+    check_inputs(network, spec)
+    arrays = {name: np.repeat(array[np.newaxis], batch or 1, axis=0) for name, array in spec.named(sample).items()}
+    arrays = spec.check(arrays, f"{onnx_path}: sample")
+    found = _onnx_outputs(graph, [node.output[0] for node in nodes], arrays)
     waiting: dict[str, list[NodeProto]] = defaultdict(list)
     for node in nodes:
         waiting[cells[node.doc_string]].append(node)
@@ -68,11 +74,13 @@ def layer_differences(network: nn.Cell, onnx_path: Path | str, clip: np.ndarray)
     def note(name: str, _cell: nn.Cell, output: Tensor) -> None:
         if waiting[name]:  # one node for each time that the cell runs
             node = waiting[name].pop(0)
-            differences = _difference(output.asnumpy(), found.pop(node.output[0], None))
+            missing = Difference(np.inf, np.inf)
+            values = found.pop(node.output[0], None)
+            differences = missing if values is None else difference(values, output.asnumpy())
             rows[node.output[0]] = dict(zip(COLUMNS, (node.name, node.op_type, name, *differences), strict=True))
 
     with forward_only(network):
-        watch_outputs(network, clips, _is_one_node, note)
+        watch_outputs(network, arrays, _is_one_node, note)
     return pd.DataFrame([rows[node.output[0]] for node in nodes if node.output[0] in rows], columns=COLUMNS)
 
 
@@ -98,26 +106,22 @@ def _cell_names(network: nn.Cell) -> dict[str, str]:
     return inner | names | {name: name for name in cells}
 
 
-def _read(path: Path) -> Graph:
-    """The graph of a file, every node marked with its cell."""
-    try:
-        graph = Graph.from_model(onnx.load(path))
-    except (OSError, DecodeError) as error:
-        raise ConversionError(f"{path}: cannot be read as ONNX: {error}") from error
+def _marked(graph: Graph) -> Graph:
+    """The graph with every node marked with its cell, as the exporter does or from its weights' names."""
     if not any(node.doc_string for node in graph.nodes if node.op_type in LAYERS):
         mark_cells(graph.nodes)
     return graph
 
 
-def _onnx_outputs(graph: Graph, wanted: list[str], clips: np.ndarray) -> dict[str, np.ndarray]:
+def _onnx_outputs(graph: Graph, wanted: list[str], arrays: Arrays) -> dict[str, np.ndarray]:
     """The tensors named `wanted`, in order of execution, as far as the graph can be run."""
-    outputs, failing = _run(graph, wanted, clips), len(wanted)
+    outputs, failing = _run(graph, wanted, arrays), len(wanted)
     if outputs is not None:
         return outputs
     working, best = 0, {}
     while failing - working > 1:
         middle = (working + failing) // 2
-        outputs = _run(graph, wanted[:middle], clips)
+        outputs = _run(graph, wanted[:middle], arrays)
         if outputs is None:
             failing = middle
         else:
@@ -125,7 +129,7 @@ def _onnx_outputs(graph: Graph, wanted: list[str], clips: np.ndarray) -> dict[st
     return best
 
 
-def _run(graph: Graph, wanted: list[str], clips: np.ndarray) -> dict[str, np.ndarray] | None:
+def _run(graph: Graph, wanted: list[str], arrays: Arrays) -> dict[str, np.ndarray] | None:
     """The wanted tensors, computed as the file says, without ONNX Runtime's own rewriting; None where it fails."""
     outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in wanted]
     part = Graph(graph.nodes, graph.constants, graph.inputs, outputs, graph.opset, graph.ir_version).to_model()
@@ -134,14 +138,6 @@ def _run(graph: Graph, wanted: list[str], clips: np.ndarray) -> dict[str, np.nda
     options.log_severity_level = 4  # a graph that fails is an answer here, not news
     try:
         session = onnxruntime.InferenceSession(part.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        return dict(zip(wanted, session.run(wanted, {graph.inputs[0].name: clips}), strict=True))
+        return dict(zip(wanted, session.run(wanted, arrays), strict=True))
     except Exception:  # ONNX Runtime's exceptions share no narrower base
         return None
-
-
-def _difference(expected: np.ndarray, actual: np.ndarray | None) -> tuple[float, float]:
-    """Greatest absolute difference and its ratio to the standard deviation; views differ by a reshape only."""
-    if actual is None or actual.size != expected.size:
-        return np.inf, np.inf
-    greatest = float(np.abs(actual.ravel() - expected.ravel()).max())
-    return greatest, greatest / (float(expected.std()) or 1.0)

@@ -15,8 +15,9 @@ from actionbook.conversion.differences import first_difference, layer_difference
 from actionbook.conversion.errors import ConversionError
 from actionbook.conversion.fold import fold_batch_norm, merge_pointwise
 from actionbook.conversion.graph import Graph, count_operators
+from actionbook.conversion.interface import check_inputs
 from actionbook.conversion.layout import use_2d_convolutions
-from actionbook.conversion.msexport import ClipShape, export_raw, with_suffix
+from actionbook.conversion.msexport import export_raw, with_suffix
 from actionbook.conversion.names import mark_cells, tidy_names
 from actionbook.conversion.pools import Pool
 from actionbook.conversion.repair import (
@@ -27,6 +28,7 @@ from actionbook.conversion.repair import (
     unwrap_batch_norm,
 )
 from actionbook.core.files import atomic_path, sha256_file
+from actionbook.core.spec import Arrays, Shape, Spec, samples
 from actionbook.models.layers import GROUPED_FORMS
 
 OPSETS = (11,)  # what MindSpore's exporter writes, and every CANN release accepts
@@ -36,7 +38,8 @@ OPSETS = (11,)  # what MindSpore's exporter writes, and every CANN release accep
 class OnnxExport:
     """An ONNX file that agrees with its network.
 
-    The difference is over the logits of random clips, through ONNX Runtime on the CPU, at every batch size tried.
+    The difference is over the logits of random or given samples, through ONNX Runtime on the CPU, at every batch size
+    tried.
     """
 
     path: Path
@@ -54,57 +57,77 @@ class OnnxExport:
 def export_onnx(
     network: nn.Cell,
     path: Path | str,
-    clip_shape: ClipShape,
+    spec: Spec | Shape,
     *,
     batch: int | None = None,
     depthwise: str = "banded",
     opset: int = 11,
     seed: int = 0,
+    example: Arrays | np.ndarray | None = None,
 ) -> OnnxExport:
-    """Write `network` as ONNX: input ``image`` (N, C, T, H, W) float32, output ``class`` (N, num_classes) logits.
+    """Write `network` as ONNX with the inputs and the output that `spec` names, float32, in its order.
 
-    `clip_shape` is (C, T, H, W). `batch` None leaves the batch open (an axis named ``batch``), a number fixes it, which
+    A shape alone, (C, T, H, W), is one input ``image`` (N, C, T, H, W) and an output ``class`` (N, num_classes), the
+    logits. `batch` None leaves the batch open (an axis named ``batch``, first in every input), a number fixes it, which
     is what ATC wants. `depthwise` "banded" computes depthwise 3-D convolutions as grouped 2-D ones: on a CPU
     MobileNetV2-3D then runs 1.7 times as fast, no grouped Conv3D is needed, and the file is 1.7 times as large.
     "grouped" leaves them as MindSpore wrote them. Batch norm is folded in both.
 
-    Before the file gets its name, the logits of random clips (standard normal, from `seed`) are compared with the
-    network's. Raises ConversionError, and leaves no file, where they differ by more than 1e-4 of the logits' standard
-    deviation, where the exporter's faults cannot be undone, or for an unknown form, operator set or suffix.
+    Before the file gets its name, the logits of `example`, a batch of `batch` or more samples (3 where it is open), are
+    compared with the network's; None: of random numbers (standard normal, from `seed`), which boxes cannot be. Raises
+    ConversionError, and leaves no file, where they differ by more than 1e-4 of the logits' standard deviation, where
+    the exporter's faults cannot be undone, where the network takes or gives something else than `spec` says, or for an
+    unknown form, operator set or suffix; SpecError for impossible sizes and an `example` that does not fit.
     """
+    spec = Spec.of(spec)
     if depthwise not in GROUPED_FORMS:
         raise ConversionError(f"depthwise form {depthwise!r}: expected one of {', '.join(GROUPED_FORMS)}")
     if opset not in OPSETS:
         raise ConversionError(f"opset {opset}: expected 11, which MindSpore writes and every CANN release reads")
     path = with_suffix(path, ".onnx")
-    raw, pools = export_raw(network, clip_shape, batch or 2)
-    raw_nodes, raw_operators = len(raw.graph.node), count_operators(raw)
+    check_inputs(network, spec, batch)
+    sizes = (3, 1) if batch is None else (batch,)
+    arrays = _example(spec, example, max(sizes), seed)
+    raw, graph = _graph(network, spec, batch, depthwise)
+    model = graph.to_model()
+    check_explicit(model)
+    with atomic_path(path) as temporary:
+        onnx.save(model, temporary)
+        difference, relative = compare(network, temporary, spec, arrays, sizes)
+        if not relative <= TOLERANCE:
+            raise ConversionError(
+                f"{path}: the ONNX graph differs from the network by {difference:.3g} "
+                f"({relative:.3g} of the logits' standard deviation; allowed {TOLERANCE:g})"
+                f"{_where(network, temporary, arrays)}. Nothing was written"
+            )
+        size, digest = temporary.stat().st_size, sha256_file(temporary)
+    counts = len(raw.graph.node), len(model.graph.node), count_operators(raw), count_operators(model)
+    return OnnxExport(path, batch, *counts, difference, relative, size, digest)
+
+
+def _example(spec: Spec, example: Arrays | np.ndarray | None, size: int, seed: int) -> Arrays:
+    """The first `size` samples of the example, or as many random ones."""
+    if example is None:
+        return spec.random(size, seed)
+    arrays = spec.check(example, "example")
+    if samples(arrays) < size:
+        raise ConversionError(f"example: {samples(arrays)} samples, expected {size} or more")
+    return {name: array[:size] for name, array in arrays.items()}
+
+
+def _graph(network: nn.Cell, spec: Spec, batch: int | None, depthwise: str) -> tuple[onnx.ModelProto, Graph]:
+    """MindSpore's export as it is, and what is made of it."""
+    raw, pools = export_raw(network, spec, batch or 2)
     graph = repaired(raw, pools)
     if batch is None:
-        twin = repaired(*export_raw(network, clip_shape, 3, pools)) if may_hold_batch(graph) else None
+        twin = repaired(*export_raw(network, spec, 3, pools)) if may_hold_batch(graph) else None
         open_batch(graph, 2, twin, 3)
     fold_batch_norm(graph)
     merge_pointwise(graph)
     if depthwise == "banded":
         use_2d_convolutions(graph)
     tidy_names(graph)
-    model = graph.to_model()
-    check_explicit(model)
-    with atomic_path(path) as temporary:
-        onnx.save(model, temporary)
-        sizes = (3, 1) if batch is None else (batch,)
-        clips = np.random.default_rng(seed).standard_normal((max(sizes), *clip_shape), dtype=np.float32)
-        difference, relative = compare(network, temporary, clips, sizes)
-        if not relative <= TOLERANCE:
-            raise ConversionError(
-                f"{path}: the ONNX graph differs from the network by {difference:.3g} "
-                f"({relative:.3g} of the logits' standard deviation; allowed {TOLERANCE:g})"
-                f"{_where(network, temporary, clips[0])}. Nothing was written"
-            )
-        size, digest = temporary.stat().st_size, sha256_file(temporary)
-    operators = count_operators(model)
-    nodes = len(model.graph.node)
-    return OnnxExport(Path(path), batch, raw_nodes, nodes, raw_operators, operators, difference, relative, size, digest)
+    return raw, graph
 
 
 def repaired(raw: onnx.ModelProto, pools: list[Pool]) -> Graph:
@@ -120,10 +143,11 @@ def repaired(raw: onnx.ModelProto, pools: list[Pool]) -> Graph:
     return graph
 
 
-def _where(network: nn.Cell, path: Path, clip: np.ndarray) -> str:
+def _where(network: nn.Cell, path: Path, arrays: Arrays) -> str:
     """The layer from which on the file differs, for an error message; nothing where that cannot be told."""
     try:
-        found = first_difference(layer_differences(network, path, clip), TOLERANCE)
+        sample = {name: array[0] for name, array in arrays.items()}
+        found = first_difference(layer_differences(network, path, sample), TOLERANCE)
     except ConversionError:  # no layer with a name; the difference itself is the news
         return ""
     return "" if found is None else f", first in node {found['node']!r} ({found['operator']}, cell {found['cell']!r})"

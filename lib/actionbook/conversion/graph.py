@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import ModelProto, NodeProto, ValueInfoProto, helper, numpy_helper, shape_inference
+from google.protobuf.message import DecodeError
+from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto, helper, numpy_helper, shape_inference
 
 from actionbook.conversion.errors import ConversionError
+from actionbook.core.spec import Spec
 
-Shape = tuple[int | None, ...]
+Sizes = tuple[int | None, ...]
+"""A tensor's, as far as they are known."""
 
 SMALL = 64  # values of a constant that could be a shape, bounds or axes
 
@@ -49,8 +53,9 @@ class Graph:
                 constants[node.output[0]] = numpy_helper.to_array(attributes(node)["value"])
             else:
                 nodes.append(node)
-        inputs = [value for value in model.graph.input if value.name not in constants]
-        return cls(nodes, constants, inputs, list(model.graph.output), domains[0].version, model.ir_version)
+        return cls(
+            nodes, constants, model_inputs(model.graph), list(model.graph.output), domains[0].version, model.ir_version
+        )
 
     def to_model(self) -> ModelProto:
         """The ONNX model, pruned."""
@@ -83,7 +88,7 @@ class Graph:
                 found.setdefault(name, []).append(node)
         return found
 
-    def shapes(self) -> dict[str, Shape]:
+    def shapes(self) -> dict[str, Sizes]:
         """Tensor name -> shape, as `model_shapes` gives them; the weights are not copied into a model for it."""
         self.prune()
         large = {name: value for name, value in self.constants.items() if value.size > SMALL}
@@ -123,7 +128,44 @@ def set_attribute(node: NodeProto, name: str, value: Any) -> None:
     node.attribute.extend(kept)
 
 
-def model_shapes(model: ModelProto) -> dict[str, Shape]:
+def read_model(path: Path | str, *, weights: bool = True) -> ModelProto:
+    """The model in a file; `weights` False leaves out those in files beside it. Raises ConversionError for no ONNX."""
+    try:
+        model = onnx.load(path, load_external_data=weights)
+    except (OSError, DecodeError) as error:
+        raise ConversionError(f"{path}: cannot be read as ONNX ({error}); export it again") from error
+    if not model.graph.node:
+        raise ConversionError(f"{path}: holds no graph; a pointer of Git LFS or another format? Export it again")
+    return model
+
+
+def model_inputs(graph: GraphProto) -> list[ValueInfoProto]:
+    """The inputs that are not merely the names of initialisers."""
+    constants = {tensor.name for tensor in graph.initializer}
+    return [value for value in graph.input if value.name not in constants]
+
+
+def value_sizes(value: ValueInfoProto) -> Sizes | None:
+    """Sizes of an input or output, None for one that is not static; None alone where not even their number is known."""
+    tensor = value.type.tensor_type
+    if not tensor.HasField("shape"):
+        return None
+    return tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim)
+
+
+def batch_spec(inputs: Mapping[str, Sizes | None]) -> tuple[int | None, Spec]:
+    """The batch size of a file with these inputs, None where it is open, and what it takes.
+
+    Raises ConversionError where they have different batch sizes, and SpecError where another size is not static.
+    """
+    batches = {(sizes or ())[:1] for sizes in inputs.values()}
+    if len(batches) != 1 or () in batches:
+        raise ConversionError(f"inputs {dict(inputs)}: expected one batch size, first in each")
+    ((batch,),) = batches
+    return batch, Spec({name: tuple(size or 0 for size in (sizes or ())[1:]) for name, sizes in inputs.items()})
+
+
+def model_shapes(model: ModelProto) -> dict[str, Sizes]:
     """Tensor name -> shape by ONNX shape inference; None stands for a size that is not static.
 
     Of large constants only shape and type are passed on: inference reads no weights, and copying them takes longer.
@@ -136,8 +178,7 @@ def model_shapes(model: ModelProto) -> dict[str, Shape]:
             weights.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
         else:
             small.append(tensor)
-    names = {tensor.name for tensor in graph.initializer}
-    inputs = [*(value for value in graph.input if value.name not in names), *weights]
+    inputs = [*model_inputs(graph), *weights]
     light = helper.make_model(
         helper.make_graph(graph.node, graph.name, inputs, graph.output, small),
         opset_imports=model.opset_import,
@@ -147,11 +188,10 @@ def model_shapes(model: ModelProto) -> dict[str, Shape]:
         inferred = shape_inference.infer_shapes(light, strict_mode=True, data_prop=True)
     except shape_inference.InferenceError as error:
         raise ConversionError(f"the ONNX graph's shapes do not fit together: {error}") from error
-    shapes: dict[str, Shape] = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    shapes: dict[str, Sizes] = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     for value in (*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output):
-        if value.type.tensor_type.HasField("shape"):
-            dims = value.type.tensor_type.shape.dim
-            shapes[value.name] = tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in dims)
+        if (sizes := value_sizes(value)) is not None:
+            shapes[value.name] = sizes
     return shapes
 
 

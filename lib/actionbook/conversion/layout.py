@@ -17,7 +17,7 @@ from onnx import NodeProto, helper
 
 from actionbook.conversion.bands import MOST, band_weight, group_factor, merge_groups
 from actionbook.conversion.fold import is_pointwise
-from actionbook.conversion.graph import Graph, Shape, attributes
+from actionbook.conversion.graph import Graph, Sizes, attributes
 
 View = tuple[int, ...]  # sizes without the batch
 
@@ -44,7 +44,7 @@ def use_2d_convolutions(graph: Graph) -> None:
 @dataclass
 class _Rewriter:
     graph: Graph
-    shapes: dict[str, Shape]
+    shapes: dict[str, Sizes]
     nodes: list[NodeProto] = field(default_factory=list)
     views: dict[str, dict[View, str]] = field(default_factory=dict)  # original tensor -> view -> tensor that holds it
 

@@ -7,10 +7,10 @@ import shutil
 from collections.abc import Callable, Sequence
 
 from actionbook.conversion.atc import explanations, failure_text
+from actionbook.conversion.converter import Converted, Converter, ConverterError, run_converter
 from actionbook.conversion.errors import ConversionError
-from actionbook.conversion.tool import Tool, ToolError, ToolResult, run_tool
 
-CONVERTER = Tool(
+CONVERTER = Converter(
     name="converter_lite",
     model_option="--modelFile",
     output_option="--outputFile",
@@ -36,7 +36,7 @@ def run_converter_lite(
     *,
     timeout: float | None = None,
     on_line: Callable[[str], None] | None = None,
-) -> ToolResult:
+) -> Converted:
     """Run a `converter_lite_command` and return the MINDIR for MindSpore Lite with its digest.
 
     It succeeded if it ended with status 0, said so, and wrote the file; else nothing is put in place. Log, `timeout`
@@ -52,7 +52,7 @@ def run_converter_lite(
             f"{_ENVIRONMENT}\n    {shlex.join(command)}"
         )
     try:
-        return run_tool(CONVERTER, command, timeout=timeout, on_line=on_line)
-    except ToolError as error:
+        return run_converter(CONVERTER, command, timeout=timeout, on_line=on_line)
+    except ConverterError as error:
         # With --optimize=ascend_oriented it compiles as ATC does, with ATC's error codes.
         raise LiteError(failure_text(error, command, explanations(error))) from error

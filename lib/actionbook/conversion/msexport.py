@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,13 +15,15 @@ import onnx
 from mindspore import Tensor, nn
 
 from actionbook.conversion.errors import ConversionError
-from actionbook.conversion.forward import forward_only
-from actionbook.conversion.graph import Graph
+from actionbook.conversion.graph import Graph, value_sizes
+from actionbook.conversion.interface import check_inputs, check_outputs
+from actionbook.conversion.mindir import name_inputs, outputs, read_mindir
 from actionbook.conversion.pools import Pool, needs_pools, recorded_pools
 from actionbook.conversion.repair import put_pads_right, reconnect_output
 from actionbook.core.files import atomic_path
+from actionbook.core.spec import Shape, Spec
+from actionbook.models.forward import forward_only
 
-ClipShape = tuple[int, int, int, int]
 # MindSpore operator without an ONNX form -> what to write instead.
 REMEDIES = {
     "AvgPool3D": "actionbook.models.pooling.AvgPool3d (also for 2-D average pools with padding)",
@@ -36,52 +37,57 @@ REMEDIES = {
     "HSwish": "x * ops.relu6(x + 3) / 6",
     "PadV3": "the padding of the convolution or pool that follows",
 }
-INPUT_NAME, OUTPUT_NAME = "image", "class"  # of the Ascend port of Efficient-3DCNNs, so that its commands still fit
 
 
 def export_mindir(
     network: nn.Cell,
     path: Path | str,
-    clip_shape: ClipShape,
+    spec: Spec | Shape,
     *,
     batch: int | None = None,
     depthwise: str = "banded",
 ) -> Path:
     """Write `network` as MINDIR, for MindSpore on any device and for MindSpore Lite; returns the path.
 
-    `clip_shape` is (C, T, H, W). With `batch` None the file takes any batch size, else only that one. Behind a pool
-    MindSpore loses all sizes of an open batch: networks with pools need a fixed one. Weights are stored inside the
-    file. Raises ConversionError where MindSpore cannot export the network, or `path` does not end in ``.mindir``.
+    `spec` names the inputs in the order of the network's ``construct``; a shape alone, (C, T, H, W), is one input
+    ``image``. With `batch` None the file takes any batch size, else only that one. Behind a pool MindSpore loses all
+    sizes of an open batch: networks with pools need a fixed one. Weights are stored inside the file. Raises
+    ConversionError where the network takes other inputs or gives another output than `spec` says, where MindSpore
+    cannot export it, or `path` does not end in ``.mindir``; SpecError for impossible sizes.
     """
-    path = with_suffix(path, ".mindir")
+    path, spec = with_suffix(path, ".mindir"), Spec.of(spec)
+    examples = _examples(network, spec, batch)
     with tempfile.TemporaryDirectory(prefix="mindir-") as folder, forward_only(network, depthwise) as forward:
         raw = Path(folder) / "network.mindir"
         with _exporter("MINDIR", "" if batch else ". With a fixed `batch` it may"):
-            ms.export(forward, _example(clip_shape, batch), file_name=str(raw), file_format="MINDIR")
+            ms.export(forward, *examples, file_name=str(raw), file_format="MINDIR")
         if not raw.is_file():
             raise ConversionError(f"{path}: the weights are too large for one MINDIR file (1 GiB)")
-        with atomic_path(path) as temporary:
-            shutil.copyfile(raw, temporary)
+        model = read_mindir(raw)
+    check_outputs(outputs(model), spec)
+    name_inputs(model, list(spec.inputs))
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(model.SerializeToString())
     return path
 
 
 def export_air(
     network: nn.Cell,
     path: Path | str,
-    clip_shape: ClipShape,
+    spec: Spec | Shape,
     *,
     batch: int,
     depthwise: str = "banded",
 ) -> Path:
     """Write `network` as AIR, the file of MindSpore 1.x for ``atc --framework=1``; returns the path.
 
-    `clip_shape` is (C, T, H, W); the file takes `batch` clips at once and no other number. MindSpore writes AIR with
-    its Ascend backend only and has deprecated it in 2.x; ONNX (`export_onnx`) serves the same end on any machine.
+    `spec` is as in `export_mindir`; the file takes `batch` samples at once and no other number. MindSpore writes AIR
+    with its Ascend backend only and has deprecated it in 2.x; ONNX (`export_onnx`) serves the same end on any machine.
     Raises ConversionError on another device, where MindSpore cannot export the network, or if `path` does not end in
     ``.air``.
     """
     path = with_suffix(path, ".air")
-    example = _example(clip_shape, batch)
+    examples = _examples(network, Spec.of(spec), batch)
     device = ms.get_context("device_target")
     if device != "Ascend":
         raise ConversionError(
@@ -91,40 +97,42 @@ def export_air(
     with tempfile.TemporaryDirectory(prefix="air-") as folder, forward_only(network, depthwise) as forward:
         raw = Path(folder) / "network.air"
         with _exporter("AIR"):
-            ms.export(forward, example, file_name=str(raw), file_format="AIR")
+            ms.export(forward, *examples, file_name=str(raw), file_format="AIR")
         if not raw.is_file() or any(found.is_dir() for found in Path(folder).iterdir()):
             raise ConversionError(f"{path}: the weights are too large for one AIR file (2 GB); export ONNX")
         with atomic_path(path) as temporary:
-            shutil.copyfile(raw, temporary)
+            temporary.write_bytes(raw.read_bytes())
     return path
 
 
 def export_raw(
-    network: nn.Cell, clip_shape: ClipShape, batch: int, pools: list[Pool] | None = None
+    network: nn.Cell, spec: Spec, batch: int, pools: list[Pool] | None = None
 ) -> tuple[onnx.ModelProto, list[Pool]]:
     """What MindSpore's ONNX exporter makes of `network`, faults included, and the geometry of the pools that it lost.
 
     Static batch, opset 11. Grouped convolutions are exported as grouped Conv nodes: the exporter knows no other form.
     `pools` is the geometry where it is known already, from an export at another batch size.
     """
-    example = _example(clip_shape, batch)
+    examples = _examples(network, spec, batch)
+    names = {"input_names": list(spec.inputs), "output_names": [spec.output_name]}
     with tempfile.TemporaryDirectory(prefix="onnx-") as folder, forward_only(network, "grouped") as forward:
         raw, mindir = Path(folder) / "network.onnx", Path(folder) / "network.mindir"
         with _exporter("ONNX"):
-            ms.onnx.export(forward, example, file_name=str(raw), input_names=[INPUT_NAME], output_names=[OUTPUT_NAME])
+            ms.onnx.export(forward, *examples, file_name=str(raw), **names)
         model = onnx.load(raw)
+        check_outputs([value_sizes(value) or () for value in model.graph.output], spec)
         if pools is not None or not needs_pools(model):
             return model, pools or []
         with _exporter("MINDIR"):
-            ms.export(forward, example, file_name=str(mindir), file_format="MINDIR")
+            ms.export(forward, *examples, file_name=str(mindir), file_format="MINDIR")
         graph = next(Path(folder).rglob("*.mindir"))  # of large networks the weights lie beside it
-        return model, recorded_pools(graph)
+        return model, recorded_pools(read_mindir(graph))
 
 
-def export_onnx_raw(network: nn.Cell, path: Path | str, clip_shape: ClipShape, *, batch: int = 1) -> Path:
+def export_onnx_raw(network: nn.Cell, path: Path | str, spec: Spec | Shape, *, batch: int = 1) -> Path:
     """Write MindSpore's export with the pads put right and no more, so that it runs: the baseline to compare with."""
     path = with_suffix(path, ".onnx")
-    model, pools = export_raw(network, clip_shape, batch)
+    model, pools = export_raw(network, Spec.of(spec), batch)
     graph = Graph.from_model(model)  # the nodes are shared with `model`
     reconnect_output(graph)
     put_pads_right(graph, pools)
@@ -151,13 +159,12 @@ def _exporter(kind: str, advice: str = "") -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _example(clip_shape: ClipShape, batch: int | None) -> Tensor:
-    """An input of the right shape; with batch None one whose first size is left open."""
-    if len(clip_shape) != 4 or min(clip_shape) < 1 or (batch is not None and batch < 1):
-        raise ConversionError(f"clip shape {clip_shape}, batch {batch}: expected (C, T, H, W) and a batch of 1 or more")
+def _examples(network: nn.Cell, spec: Spec, batch: int | None) -> list[Tensor]:
+    """Inputs of the right shapes; with batch None such whose first size is left open."""
+    check_inputs(network, spec, batch)
     if batch is None:
-        return Tensor(shape=[None, *clip_shape], dtype=ms.float32)
-    return Tensor(np.zeros((batch, *clip_shape), np.float32))
+        return [Tensor(shape=[None, *shape], dtype=ms.float32) for shape in spec.inputs.values()]
+    return [Tensor(np.zeros((batch, *shape), np.float32)) for shape in spec.inputs.values()]
 
 
 def with_suffix(path: Path | str, suffix: str) -> Path:

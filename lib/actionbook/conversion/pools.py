@@ -5,7 +5,6 @@ says what was meant. The same network as MINDIR does, so the geometry is read th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import onnx
@@ -13,7 +12,7 @@ from mindspore.train.mind_ir_pb2 import AttributeProto, ModelProto
 from onnx import NodeProto
 
 from actionbook.conversion.errors import ConversionError
-from actionbook.conversion.graph import Graph, Shape, attributes, set_attribute
+from actionbook.conversion.graph import Graph, Sizes, attributes, set_attribute
 
 POOLS = ("MaxPool", "AveragePool")
 _PRIMITIVES = ("MaxPool", "MaxPool3D")
@@ -39,10 +38,8 @@ def needs_pools(model: onnx.ModelProto) -> bool:
     return any(node.op_type == "MaxPool" for node in model.graph.node)
 
 
-def recorded_pools(mindir: Path) -> list[Pool]:
-    """The max pools of a MINDIR file, in order of execution."""
-    model = ModelProto()
-    model.ParseFromString(mindir.read_bytes())
+def recorded_pools(model: ModelProto) -> list[Pool]:
+    """The max pools of a MINDIR file's graph, in order of execution."""
     primitives = {primitive.name: primitive for primitive in model.primitives}
     pools = []
     for node in model.graph.node:
@@ -81,7 +78,7 @@ def restore_pools(graph: Graph, pools: list[Pool]) -> None:
 
 def extend_for_ceil(graph: Graph) -> None:
     """Replace `ceil_mode` of max pools by padding at the ends, which gives the same windows; runtimes differ there."""
-    shapes: dict[str, Shape] | None = None
+    shapes: dict[str, Sizes] | None = None
     for node in graph.nodes:
         if node.op_type != "MaxPool" or not attributes(node).get("ceil_mode", 0):
             continue

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import GraphProto, TensorProto, helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from actionbook.conversion.errors import ConversionError
-from actionbook.conversion.graph import Graph
-from actionbook.conversion.msexport import INPUT_NAME, with_suffix
+from actionbook.conversion.graph import Graph, batch_spec, model_inputs, read_model, value_sizes
+from actionbook.conversion.msexport import with_suffix
 from actionbook.core.files import atomic_path
+from actionbook.core.spec import Arrays, samples
 
 CALIBRATION_BATCH = 16
 
@@ -28,7 +29,7 @@ def store_half(source: Path | str, path: Path | str) -> Path:
     for a weight beyond the range of float16.
     """
     path = with_suffix(path, ".onnx")
-    graph = Graph.from_model(onnx.load(source))
+    graph = Graph.from_model(read_model(source))
     casts = []
     for name in dict.fromkeys(n.input[1] for n in graph.nodes if n.op_type in ("Conv", "Gemm", "MatMul")):
         weight = graph.constants.get(name)
@@ -45,24 +46,28 @@ def store_half(source: Path | str, path: Path | str) -> Path:
     return path
 
 
-def quantise(source: Path | str, path: Path | str, clips: np.ndarray) -> Path:
+def quantise(source: Path | str, path: Path | str, calibration: Arrays | np.ndarray) -> Path:
     """Write the ONNX file `source` as 8-bit integers, by ONNX Runtime's static quantisation; returns `path`.
 
-    Ranges of the activations are the least and greatest values that the calibration `clips` (N, C, T, H, W), float32,
-    give; take them from the training set. Activations are unsigned with one scale for each tensor, weights signed with
-    one for each output channel. The file is for ONNX Runtime: Ascend quantises with its own tools. Raises
-    ConversionError for no clips, and where ONNX Runtime cannot quantise the graph.
+    Ranges of the activations are the least and greatest values that the samples of `calibration` give, a batch of any
+    size by the names of the inputs (an array alone, (N, C, T, H, W), is the only input); take them from the training
+    set. Activations are unsigned with one scale for each tensor, weights signed with one for each output channel; the
+    boxes of a RoiAlign stay as they are. The file is for ONNX Runtime: Ascend quantises with its own tools. Raises
+    SpecError for samples that `source` does not take, and ConversionError for a file that is not ONNX or that ONNX
+    Runtime cannot quantise.
     """
     path = with_suffix(path, ".onnx")
-    if clips.ndim < 2 or not len(clips) or clips.dtype != np.float32:
-        raise ConversionError(f"calibration clips {clips.dtype} {clips.shape}: expected float32 (N, C, T, H, W), N > 0")
+    graph = read_model(source).graph
+    batch, spec = batch_spec({value.name: value_sizes(value) for value in model_inputs(graph)})
+    arrays = spec.check(calibration, f"{source}: calibration samples")
     with atomic_path(path) as temporary, _quiet():
         try:
             quantize_static(
                 str(source),
                 str(temporary),
-                _Clips(clips),
+                _Samples(arrays, batch),
                 quant_format=QuantFormat.QOperator,
+                nodes_to_exclude=_boxing(graph),
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
@@ -72,16 +77,30 @@ def quantise(source: Path | str, path: Path | str, clips: np.ndarray) -> Path:
     return path
 
 
-class _Clips(CalibrationDataReader):
-    """Batches of calibration clips, as ONNX Runtime asks for them."""
+def _boxing(graph: GraphProto) -> list[str]:
+    """Names of the nodes that compute boxes and their samples' numbers: in 8 bits they would be other regions."""
+    wanted = {name for node in graph.node if node.op_type == "RoiAlign" for name in node.input[1:]}
+    found = []
+    for node in reversed(graph.node):
+        if wanted.intersection(node.output):
+            found.append(node.name)
+            wanted.update(node.input)
+    return found
 
-    def __init__(self, clips: np.ndarray) -> None:
-        starts = range(0, len(clips), CALIBRATION_BATCH)
-        self._batches = iter([clips[start : start + CALIBRATION_BATCH] for start in starts])
+
+class _Samples(CalibrationDataReader):
+    """Batches of calibration samples, as ONNX Runtime asks for them; the first ones fill up the last batch."""
+
+    def __init__(self, arrays: Arrays, batch: int | None) -> None:
+        self.arrays, self.size = arrays, batch or min(samples(arrays), CALIBRATION_BATCH)
+        self.starts = iter(range(0, samples(arrays), self.size))
 
     def get_next(self) -> dict[str, np.ndarray] | None:
-        batch = next(self._batches, None)
-        return None if batch is None else {INPUT_NAME: batch}
+        start = next(self.starts, None)
+        if start is None:
+            return None
+        places = range(start, start + self.size)
+        return {name: array.take(places, axis=0, mode="wrap") for name, array in self.arrays.items()}
 
 
 @contextmanager

@@ -10,14 +10,11 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import get_args
 
-import onnx
 import pandas as pd
-from google.protobuf.message import DecodeError
 from onnx import GraphProto, ModelProto, NodeProto, shape_inference
 
 from actionbook.conversion.ascend_operators import Verdict, ascend_operators, holds, soc_family
-from actionbook.conversion.errors import ConversionError
-from actionbook.conversion.graph import Shape, attributes
+from actionbook.conversion.graph import Sizes, attributes, model_inputs, read_model, value_sizes
 from actionbook.conversion.preflight_rules import ONNX_DOMAINS, RULES, Finding, NodeFacts, Target
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)  # the worst last
@@ -84,25 +81,15 @@ def preflight(model: ModelProto | Path | str, *, cann: str = "8.0", soc_version:
     facts = ascend_operators()
     release, family = facts.release_of(cann), soc_family(soc_version)
     if not isinstance(model, ModelProto):
-        model = _read(Path(model))
+        model = read_model(model, weights=False)
     opset = max((entry.version for entry in model.opset_import if entry.domain in ONNX_DOMAINS), default=0)
     target = Target(facts, cann, release, family, opset)
     model = _inferred(model)
-    rows = [_row(GRAPH, f"opset {opset}", [*_opset(target), *_domains(model), *_no_input(model)])]
-    rows += [_row(value.name, "(input)", _input(_shape(value))) for value in _inputs(model.graph)]
+    rows = [_row(GRAPH, f"opset {opset}", [*_opset(target), *_domains(model), *_layouts(model.graph)])]
+    rows += [_row(value.name, "(input)", _input(value_sizes(value))) for value in model_inputs(model.graph)]
     for node in _nodes(model.graph, {}, {}):
         rows.append(_row(node.name, node.operator, [found for rule in RULES for found in rule(node, target)]))
     return Preflight(tuple(rows), cann, release, soc_version, family, opset)
-
-
-def _read(path: Path) -> ModelProto:
-    try:
-        model = onnx.load(path, load_external_data=False)
-    except (OSError, DecodeError) as error:
-        raise ConversionError(f"{path}: cannot be read as ONNX ({error}); export it again") from error
-    if not model.graph.node:
-        raise ConversionError(f"{path}: holds no graph; a pointer of Git LFS or another format? Export it again")
-    return model
 
 
 def _inferred(model: ModelProto) -> ModelProto:
@@ -141,12 +128,16 @@ def _domains(model: ModelProto) -> Iterator[Finding]:
         yield Finding("refused", f"operator sets {found}: one is allowed (E16005)", "save it with ONNX's own set only")
 
 
-def _no_input(model: ModelProto) -> Iterator[Finding]:
-    if not any(True for _ in _inputs(model.graph)):
+def _layouts(graph: GraphProto) -> Iterator[Finding]:
+    ranks = {len(value_sizes(value) or ()) for value in model_inputs(graph)}
+    if not ranks:
         yield Finding("refused", "the graph has no input (E16001)", "export it with its input")
+    elif len(ranks) > 1:
+        why = f"inputs of {' and '.join(map(str, sorted(ranks)))} axes have no layout in common"
+        yield Finding("fine", why, "give ATC --input_format=ND")
 
 
-def _input(shape: Shape | None) -> Iterator[Finding]:
+def _input(shape: Sizes | None) -> Iterator[Finding]:
     if shape is None or None in shape[1:]:
         why = f"shape {shape}: sizes besides the batch are not static (E11005)"
         yield Finding("refused", why, "export with static sizes, or give ATC all of them with --input_shape")
@@ -156,23 +147,11 @@ def _input(shape: Shape | None) -> Iterator[Finding]:
         yield Finding("fine", f"{len(shape)} axes have no named layout", "give ATC --input_format=ND")
 
 
-def _inputs(graph: GraphProto) -> Iterator[onnx.ValueInfoProto]:
-    """Inputs that are not merely the names of initialisers."""
-    constants = {tensor.name for tensor in graph.initializer}
-    return (value for value in graph.input if value.name not in constants)
-
-
-def _shape(value: onnx.ValueInfoProto) -> Shape | None:
-    tensor = value.type.tensor_type
-    if not tensor.HasField("shape"):
-        return None
-    return tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim)
-
-
-def _nodes(graph: GraphProto, shapes: dict[str, Shape | None], types: dict[str, int]) -> Iterator[NodeFacts]:
+def _nodes(graph: GraphProto, shapes: dict[str, Sizes | None], types: dict[str, int]) -> Iterator[NodeFacts]:
     """The facts of all nodes, those of subgraphs after the node that holds them; these also see the outer tensors."""
     values = (*graph.value_info, *graph.input, *graph.output)
-    shapes = {**shapes, **{v.name: _shape(v) for v in values}, **{t.name: tuple(t.dims) for t in graph.initializer}}
+    shapes = {**shapes, **{v.name: value_sizes(v) for v in values}}
+    shapes |= {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     types = {**types, **{v.name: v.type.tensor_type.elem_type for v in values}}
     types |= {tensor.name: tensor.data_type for tensor in graph.initializer}
     for node in graph.node:
@@ -182,7 +161,7 @@ def _nodes(graph: GraphProto, shapes: dict[str, Shape | None], types: dict[str, 
                 yield from _nodes(inner, shapes, types)
 
 
-def _facts(node: NodeProto, shapes: dict[str, Shape | None], types: dict[str, int]) -> NodeFacts:
+def _facts(node: NodeProto, shapes: dict[str, Sizes | None], types: dict[str, int]) -> NodeFacts:
     outputs = [name for name in node.output if name]
     return NodeFacts(
         name=node.name or (outputs[0] if outputs else node.op_type),

@@ -11,7 +11,7 @@ from typing import Any
 from onnx import TensorProto
 
 from actionbook.conversion.ascend_operators import AscendOperators, Opsets, Range, Verdict, holds, shown_opsets
-from actionbook.conversion.graph import Shape
+from actionbook.conversion.graph import Sizes
 
 ONNX_DOMAINS = ("", "ai.onnx")
 EXPLICIT = "write explicit pads (export_onnx does)"
@@ -25,7 +25,7 @@ class NodeFacts:
     operator: str
     domain: str
     values: dict[str, Any]  # attributes
-    shapes: tuple[Shape | None, ...]  # of the inputs; None where not known
+    shapes: tuple[Sizes | None, ...]  # of the inputs; None where not known
     dtypes: frozenset[int]  # onnx.TensorProto's, of inputs and outputs
     outputs: int  # that have a name
 
@@ -46,7 +46,7 @@ class NodeFacts:
         return len(self.shapes[0]) if self.shapes and self.shapes[0] is not None else None
 
     @property
-    def kernel(self) -> Shape:
+    def kernel(self) -> Sizes:
         """The kernel's spatial sizes, from the weights where the attribute is left out; () where unknown."""
         if "kernel_shape" in self.values:
             return tuple(self.values["kernel_shape"])
@@ -147,7 +147,7 @@ def _outside(node: NodeFacts, rule: Range) -> Findings:
     where = {"all": "", "depth": " along the depth", "plane": " along height and width"}[rule.axes]
     for value, (least, most) in rule.limits.items():
         if value == "width":
-            sizes: Shape = node.shapes[0][-1:] if node.shapes and node.shapes[0] else ()
+            sizes: Sizes = node.shapes[0][-1:] if node.shapes and node.shapes[0] else ()
         else:
             given = node.kernel if value == "kernel_shape" else tuple(node.values.get(value, ()))
             # Pads come as all begins, then all ends: two entries for each axis.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from onnx import NodeProto, helper
 
 from actionbook.conversion.errors import ConversionError
-from actionbook.conversion.graph import Graph, Shape, attributes, set_attribute
+from actionbook.conversion.graph import Graph, Sizes, attributes, set_attribute
 from actionbook.conversion.pools import POOLS, Pool, extend_for_ceil, restore_pools
 
 
@@ -38,7 +38,7 @@ def make_pads_explicit(graph: Graph) -> None:
 
     The pools' own must have been restored before (`pools.restore_pools`), or SAME may not be what was meant.
     """
-    shapes: dict[str, Shape] | None = None
+    shapes: dict[str, Sizes] | None = None
     for node in graph.nodes:
         if node.op_type != "Conv" and node.op_type not in POOLS:
             continue
@@ -54,7 +54,7 @@ def make_pads_explicit(graph: Graph) -> None:
         set_attribute(node, "pads", pads)
 
 
-def _same_pads(node: NodeProto, shapes: dict[str, Shape], *, upper: bool) -> list[int]:
+def _same_pads(node: NodeProto, shapes: dict[str, Sizes], *, upper: bool) -> list[int]:
     """Pads of SAME: the output has ceil(size / stride) places; an odd pad's larger half is last where `upper`."""
     values = attributes(node)
     kernel = values["kernel_shape"]

@@ -10,8 +10,20 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
+
+from actionbook.core.errors import BookError
 
 POLL_SECONDS = 0.2
+
+
+class ProgramError(BookError):
+    """A program is not on this machine, cannot be started, or has not ended in time."""
+
+
+def was_killed(status: int | None) -> bool:
+    """Whether the system stopped a program (SIGKILL, often for want of memory): itself, or one in the script it is."""
+    return status in (-signal.SIGKILL, 128 + signal.SIGKILL)
 
 
 def run_logged(
@@ -29,27 +41,19 @@ def run_logged(
 
     `environment` is laid over this process's own.
     `on_line` gets each line as it appears, `tick` is called a few times a second. An exception, Ctrl-C among them, ends
-    the program with all that it has started. Raises FileNotFoundError where it is not on the PATH, another OSError
-    where it cannot be started, and TimeoutError after `timeout` seconds.
+    the program with all that it has started. Raises ProgramError where it is not on the PATH, where it cannot be
+    started, and after `timeout` seconds.
     """
     program = shutil.which(command[0])
     if program is None:
-        raise FileNotFoundError(f"{command[0]!r} is not on the PATH")
+        raise ProgramError(f"{command[0]}: no such program; install it, or put its folder on the PATH")
     arguments = [str(Path(program).absolute()), *command[1:]]  # a relative one would be looked for in `folder`
     end = None if timeout is None else time.monotonic() + timeout
     with log.open("wb") as file, log.open("rb") as written:
         file.write(first_line.encode(errors="backslashreplace"))
         file.flush()
         written.seek(0, os.SEEK_END)
-        process = subprocess.Popen(
-            arguments,
-            cwd=folder,
-            env={**os.environ, **(environment or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # so that what the program starts can be ended with it
-        )
+        process = _start(arguments, folder, file, {**os.environ, **(environment or {})})
         rest = b""
         try:
             while True:
@@ -67,9 +71,24 @@ def run_logged(
                 if ended:
                     return process.returncode
                 if end is not None and time.monotonic() > end:
-                    raise TimeoutError(f"it did not end within {timeout:g} s and was stopped")
+                    raise ProgramError(f"{command[0]}: did not end within {timeout:g} s and was stopped")
         finally:
             if process.poll() is None:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+
+
+def _start(arguments: list[str], folder: Path, file: IO[bytes], environment: Mapping[str, str]) -> subprocess.Popen:
+    try:
+        return subprocess.Popen(
+            arguments,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # so that what the program starts can be ended with it
+        )
+    except OSError as error:
+        raise ProgramError(f"{arguments[0]}: cannot be started ({error.strerror or error})") from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import os
 import platform
 import random
@@ -14,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from actionbook.core.errors import BookError
-from actionbook.core.files import sha256_tree
+from actionbook.core.files import sha256_json, sha256_tree
 from actionbook.core.npu_smi import NpuSmiError, driver_version, npu_smi
-from actionbook.core.paths import LIBRARY
+from actionbook.core.paths import LIBRARY, shown
 
 DEVICES = ("auto", "CPU", "GPU", "Ascend")
 PACKAGES = ("mindspore", "numpy", "opencv-contrib-python-headless", "numba", "av", "simplejpeg", "onnx", "onnxruntime")
@@ -70,6 +72,41 @@ def default_workers() -> int:
 def library_sha256() -> str:
     """Digest of the library's source files: two runs with the same digest ran the same code."""
     return sha256_tree(LIBRARY, LIBRARY.rglob("*.py"))
+
+
+def code_sha256(*floors: str) -> str:
+    """Digest of what the code of some floors of the library does: packages directly below it, by name.
+
+    Comments, documentation and layout have no influence; constants, names and files of data do. Raises BookError for a
+    floor that does not exist.
+    """
+    return sha256_json({floor: _floor_sha256(floor) for floor in floors})
+
+
+@cache
+def _floor_sha256(floor: str) -> str:
+    folder = LIBRARY / floor
+    if folder.parent != LIBRARY or not (folder / "__init__.py").is_file():
+        raise BookError(f"floor {floor!r}: {shown(folder)} is no package of the library")
+    parts = {}
+    for path in sorted(path for path in folder.rglob("*") if path.suffix in {".py", ".yaml", ".json", ".csv"}):
+        content = _meaning(path).encode() if path.suffix == ".py" else path.read_bytes()
+        parts[path.relative_to(folder).as_posix()] = hashlib.sha256(content).hexdigest()
+    return sha256_json(parts)
+
+
+def _meaning(path: Path) -> str:
+    """The syntax tree of a source file without texts that stand alone, which document what is around them."""
+    tree = ast.parse(path.read_bytes())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body[:] = [one for one in node.body if not _is_text(one)]
+    return ast.dump(tree)
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    value = statement.value if isinstance(statement, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)
 
 
 def environment() -> dict[str, Any]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import difflib
 import inspect
 import json
+import re
 import types
 import typing
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -37,52 +40,50 @@ MOST = 100_000
 """Values in a YAML file; the manifest of Kinetics-400 has some five hundred."""
 
 
+_TEXT = "tag:yaml.org,2002:str"
+
+
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, but a key given twice is an error (YAML says so; PyYAML keeps the last one silently)."""
-
-    level = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        self.level += 1
-        if self.level > DEEPEST:
-            mark = self.peek_event().start_mark
-            raise yaml.composer.ComposerError(None, None, f"nested deeper than {DEEPEST} levels", mark)
-        node = super().compose_node(parent, index)
-        self.level -= 1
-        return node
+    """PyYAML's safe loader, without what is dangerous or surely a mistake; and 1e-3 is a number, as in YAML 1.2."""
 
     def get_single_node(self) -> yaml.Node | None:
         node = super().get_single_node()
         if node is not None:
-            self._written_out(node, {})
+            _size(node, {})
         return node
 
-    def _written_out(self, node: yaml.Node, sizes: dict[yaml.Node, int]) -> int:
-        """Number of values with every alias (*) written out: a few lines of them, nested, would fill any memory."""
-        if node not in sizes:
-            sizes[node] = MOST  # should it come again inside itself
-            parts = node.value if isinstance(node, yaml.CollectionNode) else []
-            parts = [part for pair in parts for part in pair] if isinstance(node, yaml.MappingNode) else parts
-            sizes[node] = 1 + sum(self._written_out(part, sizes) for part in parts)
-        if sizes[node] > MOST:
-            problem = f"more than {MOST} values once its aliases (*) are written out"
-            raise yaml.composer.ComposerError(None, None, problem, node.start_mark)
-        return sizes[node]
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} is not text; quote it", key_node.start_mark
-                )
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} stands twice; keep one", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789"))
+
+
+def _size(node: yaml.Node, sizes: dict[yaml.Node, int], level: int = 1) -> int:
+    """Number of values with every alias (*) written out: a few lines of them, nested, would fill any memory.
+
+    Raises YAMLError where these are too many or too deep, and for a key that is no text or stands twice (YAML says so;
+    PyYAML keeps the last one silently).
+    """
+    if level > DEEPEST:
+        raise _refused(node, f"nested deeper than {DEEPEST} levels")
+    if node not in sizes:
+        sizes[node] = MOST  # should it come again inside itself
+        parts = node.value if isinstance(node, yaml.CollectionNode) else []
+        if isinstance(node, yaml.MappingNode):
+            seen: set[str] = set()
+            for key, _ in node.value:
+                if key.tag != _TEXT:
+                    raise _refused(key, f"key {key.value if key.id == 'scalar' else key.id} is not text; quote it")
+                if key.value in seen:
+                    raise _refused(key, f"key {key.value!r} stands twice; keep one")
+                seen.add(key.value)
+            parts = [value for _, value in node.value]
+        sizes[node] = 1 + sum(_size(part, sizes, level + 1) for part in parts)
+    if sizes[node] > MOST:
+        raise _refused(node, f"more than {MOST} values once its aliases (*) are written out")
+    return sizes[node]
+
+
+def _refused(node: yaml.Node, problem: str) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
 
 
 def read_yaml(path: Path | str) -> dict[str, Any]:
@@ -101,6 +102,8 @@ def parse_yaml(text: str, source: str) -> dict[str, Any]:
     """One mapping from YAML text. Raises BookError that begins with `source`, and names the line where it can."""
     try:
         data = _Loader(text).get_single_data()
+    except RecursionError as error:
+        raise BookError(f"{source}: is not valid YAML here: nested deeper than {DEEPEST} levels") from error
     except (yaml.YAMLError, ValueError) as error:  # PyYAML lets the errors of dates and numbers pass through
         raise BookError(f"{source}: is not valid YAML: {error}") from error
     if not isinstance(data, dict):
@@ -142,10 +145,18 @@ def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
+def twice(names: Iterable[str]) -> str:
+    """Those of `names` that stand there more than once, for a message; no text where all differ."""
+    return ", ".join(name for name, count in sorted(Counter(names).items()) if count > 1)
+
+
 def _explain(schema: type[Strict], data: Any, item: Any) -> str:
     """One sentence for one pydantic error: the key, what is wrong, what is allowed."""
     kind, found = item["type"], item.get("input")
     place, expected = _place(schema, data, item["loc"])
+    if kind.startswith("union_tag"):
+        place, expected, found = [*place, "name"], typing.Literal[tuple(_named(expected))], found.get("name")
+        kind = "missing" if kind == "union_tag_not_found" else kind
     key = ".".join(map(str, place)) or "(top level)"
     if kind == "extra_forbidden":
         allowed = sorted(expected.model_fields) if _is_schema(expected) else []
@@ -157,9 +168,8 @@ def _explain(schema: type[Strict], data: Any, item: Any) -> str:
     if kind in {"value_error", "json_invalid"}:
         message = item["msg"].removeprefix("Value error, ")
         return f"key {key!r}: {message[0].lower()}{message[1:]}"
-    hint = ""
-    if isinstance(found, str) and kind in {"float_type", "int_type"}:
-        hint = " (YAML reads 1e-3 as text: write 1.0e-3)" if "e" in found.lower() else " (no quotes around numbers)"
+    quoted = isinstance(found, str) and kind in {"float_type", "int_type"}
+    hint = " (no quotes around numbers)" if quoted else ""
     return f"key {key!r}: expected {describe(expected)}, found {_shown(found)}{hint}"
 
 
@@ -168,6 +178,8 @@ def describe(annotation: Any) -> str:
     annotation, limits = _unwrapped(annotation)
     arguments = typing.get_args(annotation)
     origin = typing.get_origin(annotation)
+    if (named := _named(annotation)) and types.NoneType not in arguments:
+        return f"a mapping whose name is {describe(typing.Literal[tuple(named)])}"
     if origin in (typing.Union, types.UnionType):
         return " or ".join("null" if arm is types.NoneType else describe(arm) for arm in arguments)
     if origin is typing.Literal:
@@ -229,6 +241,9 @@ def _place(schema: type[Strict], data: Any, location: tuple[Any, ...]) -> tuple[
     for part in location:
         if part == "[key]":  # the name of an entry is wrong, not what it holds
             return keys, next((typing.get_args(arm)[0] for arm in _arms(around) if typing.get_args(arm)), str)
+        if part in (named := _named(expected)):  # which schema was chosen
+            expected = named[str(part)]
+            continue
         inside = isinstance(data, dict) and isinstance(part, str)
         inside |= isinstance(data, list) and isinstance(part, int)
         if not inside:  # "int" or "str": which type was tried
@@ -248,6 +263,14 @@ def _arms(annotation: Any) -> list[Any]:
     plain = _unwrapped(annotation)[0]
     union = typing.get_origin(plain) in (typing.Union, types.UnionType)
     return [arm for part in typing.get_args(plain) for arm in _arms(part)] if union else [plain]
+
+
+def _named(annotation: Any) -> dict[str, type[Strict]]:
+    """The schemas among which the key `name` of a mapping chooses, by that name; none for any other type."""
+    schemas = [arm for arm in _arms(annotation) if _is_schema(arm) and "name" in arm.model_fields]
+    if len(schemas) < 2:
+        return {}
+    return {name: arm for arm in schemas for name in typing.get_args(arm.model_fields["name"].annotation)}
 
 
 def _inner(annotation: Any, part: str | int) -> Any:

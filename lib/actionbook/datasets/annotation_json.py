@@ -14,13 +14,11 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
-import pandas as pd
-
 from actionbook.core.errors import BookError
 from actionbook.core.files import write_text_atomic
 from actionbook.core.manifest import DatasetManifest
 from actionbook.core.paths import shown
-from actionbook.datasets.index import make_index
+from actionbook.datasets.index import Index, make_index
 
 _SUBSETS = {"train": "training", "test": "validation"}
 _NAMES = {name: subset for subset, name in _SUBSETS.items()}
@@ -28,7 +26,7 @@ _NAMES = {name: subset for subset, name in _SUBSETS.items()}
 Style = Literal["efficient3d", "i3d"]
 
 
-def write_annotation_json(index: pd.DataFrame, classes: tuple[str, ...], path: Path, style: Style = "i3d") -> None:
+def write_annotation_json(index: Index, classes: tuple[str, ...], path: Path, style: Style = "i3d") -> None:
     """Write the videos of `index` to `path`; `classes` in the order of their numbers.
 
     In the style "efficient3d" the bytes are those that Efficient-3DCNNs' script writes from the same lists; "i3d" adds
@@ -36,15 +34,16 @@ def write_annotation_json(index: pd.DataFrame, classes: tuple[str, ...], path: P
     scripts cut it. Raises BookError if two videos get one name by that, if a video's class number is not its place in
     `classes`, or if a video has no frames where a segment has to count them.
     """
-    if style == "i3d" and (unprepared := index.video[index.frames <= 0].tolist()):
+    if style == "i3d" and (unprepared := index.missing):
         raise BookError(
             f"{shown(path)}: {len(unprepared)} videos have no frames, and a segment has none to count: "
-            f"{', '.join(unprepared[:10])}; prepare them (notebook 01_data), or pass index[index.frames > 0]"
+            f"{', '.join(unprepared[:10])}; prepare them (notebook 01_data), or leave them out (`Index.with_items`)"
         )
+    table = index.table
     names: dict[str, str] = {}
     database: dict[str, Any] = {}
     for video, label, target, subset, frames in zip(
-        index.video, index.label, index.target, index.subset, index.frames, strict=True
+        table.video, table.label, table.target, table.subset, table.frames, strict=True
     ):
         if target >= len(classes) or classes[target] != label:
             raise BookError(
@@ -63,7 +62,7 @@ def write_annotation_json(index: pd.DataFrame, classes: tuple[str, ...], path: P
     write_text_atomic(path, json.dumps({"labels": list(classes), "database": database}))
 
 
-def read_annotation_json(path: Path, manifest: DatasetManifest | None = None) -> pd.DataFrame:
+def read_annotation_json(path: Path, manifest: DatasetManifest | None = None) -> Index:
     """The index that a file of the original scripts describes, in its order; ``path`` is empty, the file has none.
 
     ``frames`` is 0 where an entry has neither a segment nor ``n_frames``. With `manifest` the labels must be its

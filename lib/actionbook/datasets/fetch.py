@@ -13,16 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from actionbook.core.errors import BookError
-from actionbook.core.manifest import (
-    DatasetManifest,
-    NotTheFile,
-    Source,
-    WeightsManifest,
-    first_seen,
-    load_manifest,
-    verify,
-)
+from actionbook.core.manifest import DatasetManifest, WeightsManifest, load_manifest
 from actionbook.core.paths import ROOT, shown
+from actionbook.core.sources import NotTheFile, Source, first_seen, verify
 from actionbook.datasets.archives import is_archive, rar_programs
 from actionbook.datasets.transfer import Transfer
 from actionbook.datasets.unpack import is_unpacked, sole_user, unpack
@@ -38,7 +31,7 @@ Manifest = DatasetManifest | WeightsManifest
 
 
 def fetch(source: Source, folder: Path, *, pauses: Sequence[float] = PAUSES) -> Path:
-    """Download a file into `folder`, verify it (`core.manifest.verify`) and return its path.
+    """Download a file into `folder`, verify it (`core.sources.verify`) and return its path.
 
     What has come lies in ``<name>.part``; after a break, also one of this program, the transfer goes on from there if
     the server can do that and the file has not changed. A file that is there and right is not fetched again.

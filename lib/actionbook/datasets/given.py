@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
-
 from actionbook.core.errors import BookError
 from actionbook.core.manifest import DatasetManifest
 from actionbook.core.paths import shown
 from actionbook.datasets.annotation_json import read_annotation_json
+from actionbook.datasets.index import Index
 from actionbook.datasets.lists import finish_index, split_of, video_files
 from actionbook.video.frames_in_place import find_folders
 
 
-def annotated_index(path: Path, manifest: DatasetManifest, split: int, allow_missing: bool = False) -> pd.DataFrame:
+def annotated_index(path: Path, manifest: DatasetManifest, split: int, allow_missing: bool = False) -> Index:
     """The index of one split from an annotation file of the original scripts, with an empty ``path``.
 
     Raises BookError as `read_annotation_json`, and if training or test videos are not as many as the manifest says;
@@ -22,7 +21,7 @@ def annotated_index(path: Path, manifest: DatasetManifest, split: int, allow_mis
     """
     expected = split_of(manifest, split)
     index = read_annotation_json(path, manifest)
-    found = [int((index.subset == subset).sum()) for subset in ("train", "test")]
+    found = [int((index.items.subset == subset).sum()) for subset in ("train", "test")]
     if [expected.train, expected.test] != found:
         fewer = found[0] <= expected.train and found[1] <= expected.test
         if not (allow_missing and fewer):
@@ -34,9 +33,7 @@ def annotated_index(path: Path, manifest: DatasetManifest, split: int, allow_mis
     return index
 
 
-def with_videos(
-    index: pd.DataFrame, root: Path, manifest: DatasetManifest, allow_missing: bool = False
-) -> pd.DataFrame:
+def with_videos(index: Index, root: Path, manifest: DatasetManifest, allow_missing: bool = False) -> Index:
     """`index` with the path of each video below `root`, found by class and name up to the first dot.
 
     Capitals of the name do not matter. Raises BookError listing videos that are missing; with `allow_missing` only if
@@ -48,19 +45,18 @@ def with_videos(
         for folder in (videos, f"{videos}/train", f"{videos}/val")  # those of Kinetics lie by subset
         for (label, name), path in video_files(root, folder, manifest).items()
     }
-    paths = [
-        files.get((label, video.lower()), "") for label, video in zip(index.label, index.video, strict=True)
-    ]  # fmt: skip
-    rows = [{str(key): value for key, value in row.items()} for row in index.assign(path=paths).to_dict("records")]
+    table = index.table
+    paths = [files.get((label, video.lower()), "") for label, video in zip(table.label, table.video, strict=True)]
+    rows = [{str(key): value for key, value in row.items()} for row in table.assign(path=paths).to_dict("records")]
     return finish_index(root, manifest, rows, allow_missing)
 
 
-def index_in_place(index: pd.DataFrame, folder: Path, allow_missing: bool = False) -> pd.DataFrame:
+def index_in_place(index: Index, folder: Path, allow_missing: bool = False) -> Index:
     """`index` with the folder of each video's frames, ``<class>/<video>`` below `folder`, as its path.
 
     Raises BookError saying what is missing, a whole class in one line; with `allow_missing` only if all is.
     """
-    places = find_folders(index, folder)
+    places = find_folders(index.items, folder)
     wrong = places[places.error != ""]
     if len(wrong) and (not allow_missing or len(wrong) == len(places)):
         reasons = wrong.error.drop_duplicates().tolist()
@@ -70,4 +66,4 @@ def index_in_place(index: pd.DataFrame, folder: Path, allow_missing: bool = Fals
             + (f"\nand {len(reasons) - 20} more reasons" if len(reasons) > 20 else "")
             + "\nTo work with a partial copy, set data.allow_missing; every result then says how many videos it lacks."
         )
-    return index.assign(path=places.path.to_numpy())
+    return Index(index.items.assign(path=places.path.to_numpy()), index.labels)

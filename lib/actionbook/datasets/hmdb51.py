@@ -11,17 +11,16 @@ import re
 from collections import Counter
 from pathlib import Path
 
-import pandas as pd
-
 from actionbook.core.errors import BookError
 from actionbook.core.manifest import DatasetManifest, Split
 from actionbook.core.paths import shown
+from actionbook.datasets.index import Index
 from actionbook.datasets.lists import finish_index, read_lines, split_of
 
 _SUBSETS = {"1": "train", "2": "test"}
 
 
-def hmdb51_index(root: Path, manifest: DatasetManifest, split: int, allow_missing: bool = False) -> pd.DataFrame:
+def hmdb51_index(root: Path, manifest: DatasetManifest, split: int, allow_missing: bool = False) -> Index:
     """Read one split: the index in the order of the class names and lists, train then test.
 
     There is one list for each class, ``<class>_test_split<k>.txt``, whose lines are ``<clip>.avi <flag>``: 1 train,

@@ -10,11 +10,10 @@ import re
 from io import StringIO
 from pathlib import Path
 
-import pandas as pd
-
 from actionbook.core.errors import BookError
 from actionbook.core.manifest import DatasetManifest
 from actionbook.core.paths import shown
+from actionbook.datasets.index import Index
 from actionbook.datasets.lists import finish_index, read_text, split_of, video_files
 
 COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
@@ -24,7 +23,7 @@ _SUBSETS = {"train": ("train", ("train",)), "test": ("val", ("val", "validate", 
 _ID = re.compile(r"[A-Za-z0-9_-]{11}")
 
 
-def kinetics400_index(root: Path, manifest: DatasetManifest, split: int, allow_missing: bool = False) -> pd.DataFrame:
+def kinetics400_index(root: Path, manifest: DatasetManifest, split: int, allow_missing: bool = False) -> Index:
     """Read the one split: train from ``train.csv``, test from ``val.csv`` (the labels of ``test.csv`` are not public).
 
     A video's id is ``<youtube_id>_<start>_<end>``, times in whole seconds with six digits; its file is

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
-
 from actionbook.core.errors import BookError
 from actionbook.core.manifest import DatasetManifest, Split
 from actionbook.core.paths import shown
-from actionbook.datasets.index import make_index
+from actionbook.datasets.index import Index, make_index
 
 
 class MissingVideos(BookError):
     """Videos of the lists do not exist; `index` holds all the same a row for each, with an empty path."""
 
-    def __init__(self, message: str, index: pd.DataFrame) -> None:
+    def __init__(self, message: str, index: Index) -> None:
         super().__init__(message)
         self.index = index
 
@@ -54,15 +52,15 @@ def video_files(root: Path, folder: str, manifest: DatasetManifest) -> dict[tupl
     }
 
 
-def finish_index(
-    root: Path, manifest: DatasetManifest, rows: list[dict[str, object]], allow_missing: bool
-) -> pd.DataFrame:
+def finish_index(root: Path, manifest: DatasetManifest, rows: list[dict[str, object]], allow_missing: bool) -> Index:
     """The index of `rows`, whose ``path`` is empty where a video does not exist.
 
     Raises MissingVideos listing videos that are missing; with `allow_missing` only if all are.
     """
-    index = make_index([{"frames": 0, **row} for row in rows])
-    missing = index.video[index.path == ""].tolist()
+    if unfit := [name for name in manifest.classes if "/" in name or name.startswith(".")]:
+        raise BookError(f"{manifest.name}: its classes are folders, which {', '.join(unfit[:5])} cannot be called")
+    index = make_index(rows)
+    missing = index.items["item"][index.items.path == ""].tolist()
     if missing and (not allow_missing or len(missing) == len(index)):
         raise MissingVideos(_missing_text(root, manifest, missing, len(index)), index)
     return index

@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-import pandas as pd
-
 from actionbook.core.errors import BookError
-from actionbook.core.manifest import DatasetManifest, Source
 from actionbook.core.paths import shown
 from actionbook.core.progress import progress_bar
-from actionbook.core.workspace import Stage
+from actionbook.core.sources import Source
+from actionbook.datasets.dataset import Dataset
 from actionbook.datasets.given import annotated_index, index_in_place, with_videos
 from actionbook.datasets.hmdb51 import hmdb51_index
+from actionbook.datasets.index import Index
 from actionbook.datasets.kinetics400 import kinetics400_index
 from actionbook.datasets.lists import MissingVideos
 from actionbook.datasets.miniature import HMDB51, KINETICS400, UCF101, MiniSpec, write_miniature
@@ -23,42 +22,18 @@ READERS = {"hmdb51": hmdb51_index, "kinetics400": kinetics400_index, "ucf101": u
 MINIATURES = {miniature.name: miniature for miniature in (HMDB51, KINETICS400, UCF101)}
 
 
-def obtain_stage(stage: Stage) -> str:
-    """`obtain` for the data set of a stage, with the folder and the file that its recipe names, if it names any."""
-    return obtain(
-        stage.manifest, stage.data_root, stage.workers, frames=stage.frames_folder, annotations=stage.annotation_json
-    )
-
-
-def read_stage(stage: Stage) -> pd.DataFrame:
-    """`read_split` for the data set and split of a stage, likewise."""
-    data = stage.recipe.data
-    return read_split(
-        stage.manifest,
-        stage.data_root,
-        data.split,
-        data.allow_missing,
-        frames=stage.frames_folder,
-        annotations=stage.annotation_json,
-    )
-
-
-def obtain(
-    manifest: DatasetManifest,
-    root: Path,
-    workers: int = 1,
-    *,
-    frames: Path | None = None,
-    annotations: Path | None = None,
-) -> str:
-    """Make sure that the data set lies at `root`, and say in one sentence where it came from.
+def obtain(dataset: Dataset, workers: int = 1) -> str:
+    """Make sure that the data set lies at its root, and say in one sentence where it came from.
 
     A data set with a generator is drawn (about half a minute; a finished one is left alone). Any other must be there
-    already: with a folder of prepared `frames` without its videos, with a file of `annotations` without its lists.
+    already: with a folder of prepared frames without its videos, with an annotation file without its lists.
     Raises BookError naming the sources if it is not, or if a list file is not the published one.
     """
-    if frames and annotations:
-        return f"{manifest.title}: frames in {shown(frames)}, videos of the split as {shown(annotations)} names them"
+    manifest, root = dataset.manifest, dataset.root
+    frames_folder, annotations = dataset.frames_folder, dataset.annotation_json
+    if frames_folder and annotations:
+        found = f"frames in {shown(frames_folder)}, videos of the split as {shown(annotations)} names them"
+        return f"{manifest.title}: {found}"
     if manifest.generator is not None:
         settings = manifest.generator.model_dump()
         spec = MiniSpec(**settings, classes=manifest.classes)
@@ -72,14 +47,14 @@ def obtain(
             )
         return f"{manifest.title}: {manifest.videos} videos drawn from seed {spec.seed}"
     videos = root / manifest.layout.videos
-    if not frames and not videos.is_dir():
+    if not frames_folder and not videos.is_dir():
         where = "".join(f"\n  {source.name}: {source.url}" for source in manifest.sources)
         raise BookError(
             f"{shown(videos)} does not exist. Fetch {manifest.title}, checked and unpacked, with `python -m "
             f"actionbook.datasets.fetch {manifest.name} --root {shown(root)}`, or set data_root to the folder that "
             f"holds {manifest.layout.videos}/ and {manifest.layout.annotations}/. Published as:{where}"
         )
-    found = f"{manifest.title}: found at {shown(frames or root)}"
+    found = f"{manifest.title}: found at {shown(frames_folder or root)}"
     if annotations:
         return f"{found}, videos of the split as {shown(annotations)} names them"
     for source in manifest.annotation_files:
@@ -89,35 +64,27 @@ def obtain(
     return f"{found}, {lists}"
 
 
-def read_split(
-    manifest: DatasetManifest,
-    root: Path,
-    split: int,
-    allow_missing: bool = False,
-    *,
-    frames: Path | None = None,
-    annotations: Path | None = None,
-) -> pd.DataFrame:
-    """The index of one split, through the reader of the data set's layout or from a file of `annotations`.
+def read(dataset: Dataset) -> Index:
+    """The index of the data set's split, through the reader of its layout or from its annotation file.
 
-    With a folder of prepared `frames` the column ``path`` holds folders below it (``<class>/<video>``), else videos
-    below `root`. Raises BookError as the readers do, and where frames or videos are missing; with `allow_missing` only
-    if all are.
+    With a folder of prepared frames the column ``path`` holds folders below it (``<class>/<video>``), else videos
+    below the root. Raises BookError as the readers do, and where frames or videos are missing; with ``allow_missing``
+    only if all are.
     """
+    manifest, root, data = dataset.manifest, dataset.root, dataset.data
+    frames_folder, annotations = dataset.frames_folder, dataset.annotation_json
     if annotations:
-        index = annotated_index(annotations, manifest, split, allow_missing)
-        return (
-            index_in_place(index, frames, allow_missing)
-            if frames
-            else with_videos(index, root, manifest, allow_missing)
-        )
+        index = annotated_index(annotations, manifest, data.split, data.allow_missing)
+        if not frames_folder:
+            return with_videos(index, root, manifest, data.allow_missing)
+        return index_in_place(index, frames_folder, data.allow_missing)
     try:
-        index = READERS[manifest.dataset](root, manifest, split, allow_missing)
+        index = READERS[manifest.dataset](root, manifest, data.split, data.allow_missing)
     except MissingVideos as missing:
-        if not frames:
+        if not frames_folder:
             raise
         index = missing.index
-    return index_in_place(index, frames, allow_missing) if frames else index
+    return index_in_place(index, frames_folder, data.allow_missing) if frames_folder else index
 
 
 def _check_text(path: Path, source: Source) -> None:

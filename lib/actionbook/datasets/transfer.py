@@ -17,9 +17,9 @@ import requests
 
 from actionbook.core.errors import BookError
 from actionbook.core.files import write_json_atomic
-from actionbook.core.manifest import Source
 from actionbook.core.paths import shown
 from actionbook.core.progress import progress_bar
+from actionbook.core.sources import Source
 
 logger = logging.getLogger(__name__)
 

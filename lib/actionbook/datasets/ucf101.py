@@ -8,17 +8,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pandas as pd
-
 from actionbook.core.errors import BookError
 from actionbook.core.manifest import DatasetManifest
 from actionbook.core.paths import shown
+from actionbook.datasets.index import Index
 from actionbook.datasets.lists import finish_index, read_lines, split_of, video_files
 
 _LINE = re.compile(r"(?P<label>[^/]+)/(?P<video>v_[^/]+_g\d\d_c\d\d)\.avi(?: (?P<number>\d+))?")
 
 
-def ucf101_index(root: Path, manifest: DatasetManifest, split: int, allow_missing: bool = False) -> pd.DataFrame:
+def ucf101_index(root: Path, manifest: DatasetManifest, split: int, allow_missing: bool = False) -> Index:
     """Read one split: the index in the lists' order, train then test, with a row for every video that should exist.
 
     Everything is checked against the manifest: the class list, the number of lines of both lists, that no video

@@ -83,7 +83,7 @@ def _decoded(name: str, paths: list[Path]) -> Iterator[Finding]:
 
 def archives(stage: Stage, name: str) -> Iterator[Finding]:
     """Archives that were fetched, and whether their first use is on record where no digest is published."""
-    from actionbook.core.manifest import first_seen  # noqa: PLC0415
+    from actionbook.core.sources import first_seen  # noqa: PLC0415
     from actionbook.datasets.fetch import ARCHIVES  # noqa: PLC0415
 
     there = [(source, stage.data_root / ARCHIVES / source.name) for source in stage.manifest.sources]

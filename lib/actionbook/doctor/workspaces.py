@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actionbook.core.errors import BookError
 from actionbook.core.files import TEMPORARY
 from actionbook.core.paths import shown
 from actionbook.doctor.data import evenly
@@ -17,12 +16,14 @@ from actionbook.doctor.findings import Check, Finding, ok, problem, warning
 if TYPE_CHECKING:
     from actionbook.core.workspace import Stage
 
+_NETWORK = ("data", "task", "sampling", "transforms", "model", "streams")
+_TRAINED = (*_NETWORK, "weights", "training")
 SECTIONS = {
-    "01_data": ("data",),
-    "02_architecture": ("data", "clips", "model"),
-    "03_training": ("data", "clips", "model", "weights", "training"),
-    "04_conversion": ("data", "clips", "model", "weights", "training", "export"),
-    "05_accuracy": ("data", "clips", "model", "weights", "training", "export", "evaluation"),
+    "01_data": ("data", "streams"),
+    "02_architecture": _NETWORK,
+    "03_training": _TRAINED,
+    "04_conversion": (*_TRAINED, "export"),
+    "05_accuracy": (*_TRAINED, "export", "evaluation"),
 }
 """Sections of the recipe that the results of a stage hang on."""
 SAMPLE = 4
@@ -30,8 +31,8 @@ SAMPLE = 4
 
 def workspace_checks(stage: Stage) -> dict[str, Check]:
     """The checks by name."""
-    if not stage.folder.exists():
-        return {"record": lambda: [ok("record", f"{shown(stage.folder)} does not exist yet: nothing has run")]}
+    if not stage.workspace.exists():
+        return {"record": lambda: [ok("record", f"{shown(stage.workspace)} does not exist yet: nothing has run")]}
     return {
         "record": lambda: stages(stage),
         "frames": lambda: frames(stage),
@@ -41,41 +42,31 @@ def workspace_checks(stage: Stage) -> dict[str, Check]:
 
 
 def stages(stage: Stage) -> Iterator[Finding]:
-    """Which stages have results, and which of them another recipe or an earlier stage has made stale."""
+    """Which stages have results, and which of them another recipe or an earlier stage has made stale.
+
+    Raises BookError for a record that is damaged.
+    """
+    from actionbook.core.record import read_record  # noqa: PLC0415
     from actionbook.core.runtime import library_sha256  # noqa: PLC0415
 
-    entries = stage.workspace.read_record()["stages"]
-    if not entries:
-        yield ok("record", f"{shown(stage.folder)} has no results yet: begin with notebook 01_data")
-    before: tuple[str, str] | None = None
-    for name, entry in sorted(entries.items()):
-        if not isinstance(entry, dict) or not {"finished", "recipe_sections", "results"} <= entry.keys():
-            message = f"its entry in {shown(stage.workspace.record_file)} is not that of a stage"
-            yield problem(name, message, "delete the file and run the stages again: finished trainings are kept")
-            continue
-        changed = [section for section in SECTIONS.get(name, ()) if not _same(stage, name, section)]
-        finished = str(entry["finished"])
+    record = read_record(stage.workspace)
+    if not record.stages:
+        yield ok("record", f"{shown(stage.workspace)} has no results yet: begin with notebook 01_data")
+    before = ("", "")
+    for name, entry in record.stages.items():
+        changed = [key for key in SECTIONS[name] if entry.recipe_sections.get(key) != stage.whole.sha256(key)]
         again = f"run notebooks/{stage.recipe.chapter}/{name}.ipynb again with this recipe"
         if changed:
             message = f"it ran with another {', '.join(changed)} of the recipe"
             yield warning(name, message, f"{again}; later stages refuse its results where they need them")
-        elif before and finished < before[1]:
-            yield warning(name, f"it ran before the last run of {before[0]}, on older results", again)
-        elif entry.get("environment", {}).get("library_sha256") != library_sha256():
-            yield warning(
-                name, f"it ran on {finished} with another version of the library", f"{again} if figures matter"
-            )
+        elif entry.finished < before[0]:
+            yield warning(name, f"it ran before the last run of {before[1]}, on older results", again)
+        elif entry.environment.get("library_sha256") != library_sha256():
+            message = f"it ran on {entry.finished} with another version of the library"
+            yield warning(name, message, f"{again} if figures matter")
         else:
-            yield ok(name, f"it ran on {finished} with this recipe and library")
-        before = max(before or ("", ""), (name, finished), key=lambda pair: pair[1])
-
-
-def _same(stage: Stage, name: str, section: str) -> bool:
-    try:
-        stage.require(name, section)
-    except BookError:
-        return False
-    return True
+            yield ok(name, f"it ran on {entry.finished} with this recipe and library")
+        before = max(before, (entry.finished, name))
 
 
 def frames(stage: Stage) -> Iterator[Finding]:

@@ -17,9 +17,12 @@ import pandas as pd
 from mindspore import Tensor
 
 from actionbook.core.errors import BookError
-from actionbook.models import create_model
-from actionbook.weights import load, read_torch
-from actionbook.weights.layouts import Array, Layout
+from actionbook.core.manifest import load_weights
+from actionbook.core.paths import shown
+from actionbook.core.sources import Source, verify
+from actionbook.core.weight_files import WeightsManifest
+from actionbook.weights.layouts import Array
+from actionbook.weights.pretrained import load_pretrained
 
 CLASSES: Final = {"playing cricket": 227, "hurling (sport)": 161}  # places in the authors' label_map.txt, from 0
 NORM: Final = "norm of the logits"
@@ -35,65 +38,67 @@ PUBLISHED: Final = {
     ("joint", "playing cricket"): 41.813675,
     ("joint", "hurling (sport)"): 21.493977,
 }
+CLIPS: Final = {"rgb": "v_CricketShot_g04_c01_rgb.npy", "flow": "v_CricketShot_g04_c01_flow.npy"}
+NETWORKS: Final = {"rgb": "i3d_rgb_imagenet", "flow": "i3d_flow_imagenet"}
+TOLERANCE: Final = 1e-3
+"""Of the published figures: float32 sums in another order differ by some 1e-5, the least figure by a little more."""
 
 
 @dataclass(frozen=True)
-class CricketFiles:
-    """Where the four files of the example are (data_manifests/weights_i3d.yaml says where they are had)."""
+class CricketCheck:
+    """What came of the authors' example."""
 
-    rgb_weights: Path
-    flow_weights: Path
-    rgb_clip: Path
-    flow_clip: Path
+    table: pd.DataFrame | None
+    """One row for each stream ("rgb", "flow", "joint": the sum of both) and figure; columns ``stream``, ``what``,
+    ``published``, ``found``, ``relative`` (difference, of the published figure). None where files are missing."""
+    note: str
+    """The result, or what is missing and where it is had, in a sentence."""
 
 
-def find_cricket(folder: Path | str) -> CricketFiles | None:
-    """The files of the example in `folder` or below; None unless all four are there.
+def cricket_check(folder: Path | str, manifest: str = "weights_i3d") -> CricketCheck:
+    """What the two published networks make of the authors' clip, beside what the authors publish.
 
-    They have their published names: rgb_imagenet.pt, flow_imagenet.pt, v_CricketShot_g04_c01_rgb.npy and
-    v_CricketShot_g04_c01_flow.npy.
+    The files are looked for in `folder` and below: weights and clips of the manifest, under their published names.
+    Raises BookError for a file that is there but not the published one, WeightsError for weights that do not fit.
     """
-    clip = "v_CricketShot_g04_c01"
-    names = ("rgb_imagenet.pt", "flow_imagenet.pt", f"{clip}_rgb.npy", f"{clip}_flow.npy")
-    found = [min((path for path in Path(folder).rglob(name) if path.is_file()), default=None) for name in names]
-    paths = [path for path in found if path is not None]
-    return CricketFiles(*paths) if len(paths) == len(names) else None
-
-
-def cricket_check(
-    rgb_weights: Mapping[str, Array],
-    flow_weights: Mapping[str, Array],
-    rgb_clip: Array,
-    flow_clip: Array,
-    layout: str | Layout = "piergiaj",
-) -> pd.DataFrame:
-    """What the two networks make of the clip, beside what the authors publish.
-
-    Weights are state dicts of 400 classes in `layout` (`actionbook.weights.read_torch`); clips are as published,
-    (1, T, H, W, 3) and (1, T, H, W, 2), of values in -1..1. One row for each stream ("rgb", "flow", "joint": the sum of
-    both) and figure; columns ``stream``, ``what``, ``published``, ``found``, ``relative`` (difference, of the published
-    figure). Right are differences of some 1e-5: float32 sums in another order.
-    Raises BookError for clips of another shape, WeightsError for weights that do not fit.
-    """
-    logits = {"rgb": _logits(rgb_weights, rgb_clip, 3, layout), "flow": _logits(flow_weights, flow_clip, 2, layout)}
+    book = load_weights(manifest)
+    needed = [one for one in book.files if one.id in NETWORKS.values()]
+    clips = {stream: next(one for one in book.others if one.name == name) for stream, name in CLIPS.items()}
+    if missing := [one.name for one in (*needed, *clips.values()) if not _is_there(book, one, folder)]:
+        command = f"python -m actionbook.datasets.fetch {book.name} --root {shown(folder)} --only {' '.join(missing)}"
+        return CricketCheck(
+            None, f"Not run here: {', '.join(missing)} missing in {shown(folder)}. `{command}` gets them."
+        )
+    logits = {}
+    for stream, source in clips.items():
+        pretrained = load_pretrained(NETWORKS[stream], folder, manifest)
+        clip = _read_clip(book.find(source, folder), source, pretrained.transform.channels)
+        logits[stream] = pretrained.network(Tensor(clip)).asnumpy()[0].astype(np.float64)
     logits["joint"] = logits["rgb"] + logits["flow"]
-    return pd.DataFrame(_rows(logits), columns=["stream", "what", "published", "found", "relative"])
+    table = pd.DataFrame(_rows(logits), columns=["stream", "what", "published", "found", "relative"])
+    worst = float(table.relative.abs().max())
+    verdict = "reproduced" if worst < TOLERANCE else "NOT reproduced"
+    return CricketCheck(table, f"The authors' logits are {verdict}: the greatest relative difference is {worst:.1e}.")
 
 
-def read_cricket(files: CricketFiles) -> tuple[dict[str, Array], dict[str, Array], Array, Array]:
-    """What `cricket_check` takes, from the files. Raises BookError for a file that cannot be read."""
-    clips = [_read_clip(path) for path in (files.rgb_clip, files.flow_clip)]
-    return read_torch(files.rgb_weights), read_torch(files.flow_weights), clips[0], clips[1]
+def _is_there(book: WeightsManifest, source: Source, folder: Path | str) -> bool:
+    try:
+        book.find(source, folder)
+    except BookError:
+        return False
+    return True
 
 
-def _logits(weights: Mapping[str, Array], clip: Array, channels: int, layout: str | Layout) -> Array:
-    """The 400 logits of one stream, as float64."""
+def _read_clip(path: Path, source: Source, channels: int) -> Array:
+    """A published clip, (1, T, H, W, C) of values in -1..1, as the network takes it: float32 (1, C, T, H, W)."""
+    verify(path, source)
+    try:
+        clip: Array = np.load(path, allow_pickle=False)
+    except (OSError, EOFError, ValueError) as error:
+        raise BookError(f"{shown(path)}: cannot be read as an array ({error}). Fetch the file again.") from error
     if clip.ndim != 5 or clip.shape[0] != 1 or clip.shape[4] != channels:
-        raise BookError(f"a clip of shape {clip.shape}: expected (1, T, H, W, {channels}), as published")
-    network = create_model("i3d", num_classes=400, in_channels=channels)
-    load(network, weights, layout)
-    array = np.ascontiguousarray(clip.transpose(0, 4, 1, 2, 3), np.float32)
-    return network(Tensor(array)).asnumpy()[0].astype(np.float64)
+        raise BookError(f"{shown(path)}: a clip of shape {clip.shape}; expected (1, T, H, W, {channels}), as published")
+    return np.ascontiguousarray(clip.transpose(0, 4, 1, 2, 3), np.float32)
 
 
 def _rows(logits: Mapping[str, Array]) -> Iterator[tuple[str, str, float, float, float]]:
@@ -101,11 +106,3 @@ def _rows(logits: Mapping[str, Array]) -> Iterator[tuple[str, str, float, float,
         values = logits[stream]
         found = float(np.linalg.norm(values) if what == NORM else values[CLASSES[what]])
         yield stream, what, published, found, (found - published) / published
-
-
-def _read_clip(path: Path) -> Array:
-    try:
-        clip: Array = np.load(path, allow_pickle=False)
-    except (OSError, EOFError, ValueError) as error:
-        raise BookError(f"{path}: cannot be read as an array ({error}). Fetch the file again.") from error
-    return clip

@@ -1,21 +1,36 @@
-"""The accuracy ladder: one network in every format, on the same clips, judged by the same code."""
+"""One network in every format: how each is made, what runs it, and when it counts as good. One table for all chapters."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pandas as pd
+from mindspore import nn
 
+from actionbook.conversion import (
+    OnnxExport,
+    atc_command,
+    converter_lite_command,
+    export_mindir,
+    export_onnx,
+    quantise,
+    run_atc,
+    run_converter_lite,
+    store_half,
+)
 from actionbook.conversion.check import TOLERANCE
-from actionbook.evaluation.predict import Predictions
-from actionbook.inference import BatchSet, Engine, read_results, run_batches
+from actionbook.core.errors import BookError
+from actionbook.core.files import sha256_file
+from actionbook.core.paths import shown
+from actionbook.core.sections import Export
+from actionbook.core.spec import Arrays, Spec
+from actionbook.core.stage_results import ExportRow, Step
+from actionbook.inference import Engine, MindirEngine, NetworkEngine, OnnxEngine, open_engine
 
 HALF_TOLERANCE = 1e-2  # weights rounded to 11 bits each move by up to 2^-12, and there are some fifty layers of them
-POINTS = 1.0  # percentage points of top-1: the pass mark of the original Ascend port for its OM
+POINTS = 1.0  # percentage points of the main score: the pass mark of the original Ascend port for its OM
 
 
 @dataclass(frozen=True)
@@ -23,113 +38,151 @@ class Criterion:
     """When a format counts as good."""
 
     tolerance: float | None = None
-    """Greatest difference of a logit from the network's, in standard deviations of the network's logits."""
+    """Greatest difference of an output from the network's, in standard deviations of the network's outputs."""
     points: float | None = None
-    """Greatest loss of top-1 accuracy, in percentage points."""
+    """Greatest loss of the main score, in percentage points."""
     required: bool = True
-    """Whether rung 4 fails where this format does; else it is a further rung, shown for what it is."""
+    """Whether rung 4 fails where this format does; else it is shown for what it is."""
 
     def __str__(self) -> str:
         return f"relative difference <= {self.tolerance:g}" if self.tolerance else f"loses <= {self.points:g} points"
 
 
-CRITERIA: dict[str, Criterion] = {
-    "network": Criterion(tolerance=TOLERANCE),
-    "MINDIR": Criterion(tolerance=TOLERANCE),
-    "ONNX": Criterion(tolerance=TOLERANCE),
-    "ONNX-fp16": Criterion(tolerance=HALF_TOLERANCE, required=False),
-    "ONNX-int8": Criterion(points=POINTS, required=False),
-    "OM": Criterion(points=POINTS),
-}
-"""By format. ONNX-fp16 holds 16-bit weights, ONNX-int8 is quantised; OM is computed in 16 bits unless ATC is told."""
+@dataclass(frozen=True)
+class Job:
+    """What the formats of one network are made from."""
+
+    network: nn.Cell
+    spec: Spec
+    folder: Path
+    export: Export
+    calibration: Arrays
+    """Training samples (N, ...) by input."""
+    onnx: list[OnnxExport] = field(default_factory=list)
+    """What `export_onnx` says of its file, once it is made."""
+
+    @property
+    def batch(self) -> int:
+        """Samples of a batch."""
+        return self.export.inference_batch
+
+    def path(self, name: str) -> Path:
+        """A file of the folder."""
+        return self.folder / name
 
 
 @dataclass(frozen=True)
-class FormatResult:
-    """One rung of the accuracy ladder."""
+class Format:
+    """One row of the table."""
 
-    format: str
-    clips: int
-    max_abs_difference: float
-    relative_difference: float
-    cosine: float
-    """Lowest cosine between a clip's logits and the network's, -1..1."""
-    top1_agreement: float
-    """Share of clips with the network's winner."""
-    accuracy: dict[str, Any]
-    """Top-1 at video level, with its counts, as `Accuracy.as_dict`."""
-    criterion: str
-    tolerance: float | None
-    required: bool
-    passed: bool
-    reason: str
-    """Why it failed, empty where it passed."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for a record."""
-        return asdict(self)
+    name: str
+    criterion: Criterion
+    make: Callable[[Job], Path] | None
+    """Writes the file; None where there is none."""
+    engine: Callable[[Job, Path], Engine] | None
+    """What runs the file; None where nothing here does."""
+    command: Callable[[Job], Sequence[str]] | None = None
+    """The command line of a tool that only some machines have."""
 
 
-def climb(
-    engines: Mapping[str, Engine | None],
-    batches: BatchSet,
-    folder: Path,
-    truth: pd.Series,
-    *,
-    num_classes: int,
-    pool: str = "softmax_mean",
-    progress: bool = True,
-) -> list[FormatResult]:
-    """Run every engine over the batches, results in ``<folder>/<format>``, and compare each with the first one's.
+def _onnx(job: Job) -> Path:
+    job.onnx[:] = [export_onnx(job.network, job.path("network.onnx"), job.spec, depthwise=job.export.depthwise)]
+    return job.onnx[0].path
 
-    The first engine is the network. An engine None stands for results that another machine has left in the folder.
-    `truth` is the class number of every video that should be evaluated. Formats that `CRITERIA` does not list must
-    agree as ONNX does. Raises InferenceError where results are missing, damaged or of other clips.
+
+def _atc(job: Job) -> list[str]:
+    output = shown(job.path(f"network_bs{job.batch}"))
+    source = shown(job.path("network.onnx"))
+    return atc_command(source, batch=job.batch, spec=job.spec, soc_version=job.export.soc_version, output=output)
+
+
+def _lite(job: Job) -> list[str]:
+    source, output = shown(job.path("network.mindir")), shown(job.path("lite"))
+    return converter_lite_command(source, batch=job.batch, spec=job.spec, output=output)
+
+
+FORMATS = (
+    Format("network", Criterion(tolerance=TOLERANCE), None, lambda j, _: NetworkEngine(j.network, j.batch, j.spec)),
+    Format(
+        "MINDIR",
+        Criterion(tolerance=TOLERANCE),
+        lambda j: export_mindir(j.network, j.path("network.mindir"), j.spec, batch=j.batch),
+        lambda _, path: MindirEngine(path),
+    ),
+    Format("ONNX", Criterion(tolerance=TOLERANCE), _onnx, lambda _, path: OnnxEngine(path)),
+    Format(
+        "ONNX-fp16",
+        Criterion(tolerance=HALF_TOLERANCE, required=False),
+        lambda j: store_half(j.path("network.onnx"), j.path("network-fp16.onnx")),
+        lambda _, path: OnnxEngine(path),
+    ),
+    Format(
+        "ONNX-int8",
+        Criterion(points=POINTS, required=False),
+        lambda j: quantise(j.path("network.onnx"), j.path("network-int8.onnx"), j.calibration),
+        lambda _, path: OnnxEngine(path),
+    ),
+    Format(
+        "OM",
+        Criterion(points=POINTS),
+        lambda j: run_atc(_atc(j)).om,
+        lambda j, path: open_engine(path, batch_size=j.batch, spec=j.spec),
+        _atc,
+    ),
+    Format("MINDIR for MindSpore Lite", Criterion(), lambda j: run_converter_lite(_lite(j)).path, None, _lite),
+)
+"""ONNX-fp16 holds 16-bit weights, ONNX-int8 is quantised; OM is computed in 16 bits unless ATC is told."""
+CRITERIA = {one.name: one.criterion for one in FORMATS}
+
+
+@dataclass(frozen=True)
+class Made:
+    """All formats of one network that could be made here."""
+
+    engines: Mapping[str, Engine]
+    """By format, the network first."""
+    exports: tuple[ExportRow, ...]
+    not_made: tuple[Step, ...]
+    """What could not be made or run here, with the reason and, of a tool, the command."""
+    onnx: OnnxExport | None
+
+
+def make_formats(
+    network: nn.Cell, spec: Spec, folder: Path, export: Export, calibration: Arrays, *, only: Sequence[str] = ()
+) -> Made:
+    """Make every format of a network, or those named in `only`, into `folder`, and open what runs it.
+
+    A step that fails (a tool that is not here or ends with an error, a missing card) is recorded with its reason, and
+    the others go on. `calibration` are samples of the training set, from which 8-bit ranges are taken.
     """
-    rungs: list[FormatResult] = []
-    reference: tuple[Predictions, float] | None = None
-    for name, engine in engines.items():
-        if engine is not None:
-            run_batches(engine, batches, folder / name, progress=progress)
-        videos, logits = read_results(folder / name, batches, num_classes=num_classes)
-        found = Predictions(videos, logits, truth, pool)
-        top1 = found.accuracy(1)
-        reference = reference or (found, top1.value)
-        network, accuracy = reference
-        criterion = CRITERIA.get(name, CRITERIA["ONNX"])
-        difference = float(np.max(np.abs(logits - network.logits)))
-        relative = difference / (float(network.logits.std()) or 1.0)
-        lost = 100 * (accuracy - top1.value)
-        reason = _reason(criterion, relative, lost)
-        rungs.append(
-            FormatResult(
-                format=name,
-                clips=len(logits),
-                max_abs_difference=difference,
-                relative_difference=relative,
-                cosine=_lowest_cosine(logits, network.logits),
-                top1_agreement=float((logits.argmax(1) == network.logits.argmax(1)).mean()),
-                accuracy=top1.as_dict(),
-                criterion=str(criterion),
-                tolerance=criterion.tolerance,
-                required=criterion.required,
-                passed=not reason,
-                reason=reason,
-            )
-        )
-    return rungs
+    folder.mkdir(parents=True, exist_ok=True)
+    job = Job(network, spec, folder, export, calibration)
+    engines: dict[str, Engine] = {}
+    exports: list[ExportRow] = []
+    not_made: list[Step] = []
+    for one in FORMATS:
+        if only and one.name not in only:
+            continue
+        try:
+            path = one.make(job) if one.make else folder
+            if one.make:
+                exports.append(_row(one.name, path, job))
+            if one.engine:
+                engines[one.name] = one.engine(job, path)
+        except BookError as error:
+            command = shlex.join(one.command(job)) if one.command else ""
+            reason, _, remedy = str(error).partition("\n")
+            not_made.append(Step(format=one.name, reason=reason, remedy=remedy, command=command))
+    return Made(engines, tuple(exports), tuple(not_made), job.onnx[0] if job.onnx else None)
 
 
-def _reason(criterion: Criterion, relative: float, lost: float) -> str:
-    if criterion.tolerance is not None and not relative <= criterion.tolerance:  # NaN fails as well
-        return f"relative difference {relative:.1e} is above {criterion.tolerance:g}"
-    if criterion.points is not None and lost > criterion.points:
-        return f"loses {lost:.2f} percentage points of top-1, more than {criterion.points:g}"
-    return ""
-
-
-def _lowest_cosine(logits: np.ndarray, reference: np.ndarray) -> float:
-    one, two = logits.astype(np.float64), reference.astype(np.float64)
-    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(two, axis=1)
-    products = (one * two).sum(axis=1)
-    return float(np.min(np.divide(products, lengths, out=np.ones_like(products), where=lengths > 0)))
+def _row(name: str, path: Path, job: Job) -> ExportRow:
+    nodes = job.onnx[0] if name == "ONNX" else None
+    return ExportRow(
+        format=name,
+        file=f"{job.folder.name}/{path.name}",
+        bytes=path.stat().st_size,
+        sha256=sha256_file(path),
+        nodes=nodes.nodes if nodes else None,
+        raw_nodes=nodes.raw_nodes if nodes else None,
+    )

@@ -20,7 +20,8 @@ import numpy as np
 import pandas as pd
 
 from actionbook.core.errors import BookError
-from actionbook.evaluation.predict import Predictions
+from actionbook.tasks import Predictions
+from actionbook.tasks.classification import pooled
 
 How = Literal["logit_sum", "softmax_mean"]
 
@@ -54,18 +55,18 @@ def fuse(
             f"streams hold predictions of different videos: {said}. Evaluate the streams on the same prepared videos, "
             'or pass missing="miss" to count these videos as misses'
         )
-    order = [video for video in first.truth.index if video in common]
+    order = [video for video in first.index.truth.index if video in common]
     if not order:
         raise FusionError(f"no video has a prediction in all of {', '.join(streams)}: nothing can be fused")
     _check_clips(rows, order)
     # In the order of names, so that the last bits do not hang on the order in which streams are given.
     parts = [
-        streams[name].logits[[row for video in order for row in rows[name][video]]].astype(np.float64)
+        streams[name].outputs[[row for video in order for row in rows[name][video]]].astype(np.float64)
         for name in sorted(streams)
     ]
     joint = np.sum(parts, axis=0) if how == "logit_sum" else _log_mean_softmax(parts)
     videos = [video for video in order for _ in rows[next(iter(streams))][video]]
-    return replace(first, videos=videos, logits=joint)
+    return replace(first, items=videos, outputs=joint)
 
 
 def class_gains(
@@ -100,19 +101,19 @@ def _first(streams: Mapping[str, Predictions]) -> Predictions:
     (name, first), *others = streams.items()
     for other_name, other in others:
         both = f"streams {name} and {other_name}"
-        if other.pool != first.pool:
+        if other.evaluation.pool != first.evaluation.pool:
             raise FusionError(
-                f"{both} pool clips by {first.pool} and {other.pool}: give both recipes one evaluation.pool"
+                f"{both} pool clips by {first.evaluation.pool} and {other.evaluation.pool}: give both streams one evaluation.pool"
             )
-        if other.logits.shape[1] != first.logits.shape[1]:
-            raise FusionError(f"{both} have {first.logits.shape[1]} and {other.logits.shape[1]} classes")
-        alone = first.truth.index.symmetric_difference(other.truth.index, sort=False)
+        if other.outputs.shape[1] != first.outputs.shape[1]:
+            raise FusionError(f"{both} have {first.outputs.shape[1]} and {other.outputs.shape[1]} classes")
+        alone = first.index.truth.index.symmetric_difference(other.index.truth.index, sort=False)
         if len(alone):
             raise FusionError(
                 f"{both} should evaluate different videos: only one lists {_some(alone)}. Use one index for both"
             )
-        classes = other.truth.loc[first.truth.index]
-        wrong = first.truth.index[first.truth.to_numpy() != classes.to_numpy()]
+        classes = other.index.truth.loc[first.index.truth.index]
+        wrong = first.index.truth.index[first.index.truth.to_numpy() != classes.to_numpy()]
         if len(wrong):
             raise FusionError(f"{both} disagree about the true class of {_some(wrong)}. Use one index for both")
     return first
@@ -120,15 +121,15 @@ def _first(streams: Mapping[str, Predictions]) -> Predictions:
 
 def _rows(name: str, found: Predictions) -> dict[str, list[int]]:
     """Rows of the logits of each video."""
-    if len(found.videos) != len(found.logits):
-        raise FusionError(f"stream {name}: {len(found.videos)} clip names for {len(found.logits)} rows of logits")
+    if len(found.items) != len(found.outputs):
+        raise FusionError(f"stream {name}: {len(found.items)} clip names for {len(found.outputs)} rows of logits")
     rows: dict[str, list[int]] = {}
-    for row, video in enumerate(found.videos):
+    for row, video in enumerate(found.items):
         rows.setdefault(video, []).append(row)
-    if found.truth.index.has_duplicates:
-        twice = found.truth.index[found.truth.index.duplicated()].unique()
+    if found.index.truth.index.has_duplicates:
+        twice = found.index.truth.index[found.index.truth.index.duplicated()].unique()
         raise FusionError(f"stream {name} expects videos twice: {_some(twice)}")
-    strangers = [video for video in rows if video not in found.truth.index]
+    strangers = [video for video in rows if video not in found.index.truth.index]
     if strangers:
         raise FusionError(f"stream {name} holds predictions that were not asked for: {_some(strangers)}")
     return rows
@@ -145,7 +146,7 @@ def _check_clips(rows: Mapping[str, Mapping[str, list[int]]], videos: Iterable[s
         counts = ", ".join(f"{len(found[wrong[0]])} in {name}" for name, found in rows.items())
         raise FusionError(
             f"streams cut different numbers of clips from {_some(wrong)} ({wrong[0]}: {counts}). "
-            "Give both recipes the same clips.window and evaluation, and prepare flow from the same frames"
+            "Give both streams the same sampling, and prepare flow from the same frames"
         )
 
 
@@ -156,7 +157,7 @@ def _log_mean_softmax(parts: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _recall(found: Predictions, truth: pd.Series, counts: pd.Series) -> np.ndarray:
-    winners = found.scores.idxmax(axis=1)
+    winners = pooled(found).idxmax(axis=1)
     right = truth.loc[winners.index][winners.to_numpy() == truth.loc[winners.index].to_numpy()]
     hits = right.value_counts().reindex(counts.index, fill_value=0).to_numpy()
     return np.divide(hits, counts.to_numpy(), out=np.full(len(counts), np.nan), where=counts.to_numpy() > 0)

@@ -1,9 +1,8 @@
-"""From an engine and clips to predictions and accuracies: the one way in which every format is scored."""
+"""From a network and samples to predictions: the one way in which every format is scored."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -11,128 +10,128 @@ import numpy as np
 import pandas as pd
 from mindspore import nn
 
-from actionbook.clips.pipeline import batched, centre_table, test_clips, window_table
+from actionbook.clips.pipeline import tested
+from actionbook.clips.samples import Samples, batched
 from actionbook.core import runtime
 from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_json
 from actionbook.core.paths import shown
+from actionbook.core.recipe import Recipe
+from actionbook.core.spec import Shape, Spec
 from actionbook.core.workspace import Stage
-from actionbook.datasets.index import index_sha256, subset
-from actionbook.evaluation.accuracy import Accuracy, topk_accuracy
+from actionbook.datasets.dataset import dataset_of
+from actionbook.datasets.index import Index
 from actionbook.evaluation.parts import Parts
-from actionbook.evaluation.video_level import pool_clips
-from actionbook.inference import Engine, NetworkEngine
+from actionbook.inference import NetworkEngine
+from actionbook.tasks import Predictions, task_of
 
-
-@dataclass(frozen=True)
-class Predictions:
-    """Clip logits of a test set, and what follows from them."""
-
-    videos: list[str]
-    """The video of every clip, in order."""
-    logits: np.ndarray
-    """(clips, classes)"""
-    truth: pd.Series
-    """Class number of every video that should be evaluated, by video, in evaluation order."""
-    pool: str = "softmax_mean"
-
-    @property
-    def scores(self) -> pd.DataFrame:
-        """Video-level scores: rows videos, columns class numbers."""
-        return pool_clips(self.videos, self.logits, self.pool)  # type: ignore[arg-type]
-
-    def accuracy(self, k: int = 1, *, skip_last_video: bool = False) -> Accuracy:
-        """Top-k accuracy at video level over all expected videos."""
-        return topk_accuracy(self.scores, self.truth, k, skip_last_video=skip_last_video)
+FLOORS = ("video", "clips", "models", "inference")
+"""Of the library: those whose code takes part in a prediction; scores are computed anew each time."""
 
 
 @lru_cache(maxsize=1)
-def _engine(network: nn.Cell, batch: int) -> NetworkEngine:
+def _engine(network: nn.Cell, batch: int, inputs: tuple[tuple[str, Shape], ...], output: Shape | None) -> NetworkEngine:
     """One compilation for all validations and the test of a network; weights are read afresh at every call."""
-    return NetworkEngine(network, batch)
+    return NetworkEngine(network, batch, Spec(dict(inputs), output))
 
 
-def predict(engine: Engine, clips: Iterable[tuple[str, np.ndarray]], batch_size: int) -> tuple[list[str], np.ndarray]:
-    """Run clips (video, float32 (C, T, H, W)) through an engine: (video of every clip, logits (clips, classes))."""
-    videos: list[str] = []
-    logits: list[np.ndarray] = []
-    for ids, batch in batched(clips, batch_size):
-        videos += ids
-        logits.append(engine.run(batch))
-    return videos, np.concatenate(logits)
+def engine_of(network: nn.Cell, spec: Spec, batch: int) -> NetworkEngine:
+    """The engine of a network for batches of this size; the one of the last call, where that is the same."""
+    return _engine(network, batch, tuple(spec.inputs.items()), spec.output)
 
 
-def expected_truth(index: pd.DataFrame) -> pd.Series:
-    """Class number of every test video that should be evaluated, missing ones included, in the list's order."""
-    return index[index.subset == "test"].set_index("video").target
+def samples_of(stage: Stage, index: Index) -> Samples:
+    """The samples of some items by the stage's recipe."""
+    store = dataset_of(stage).store(stage.recipe.transforms.modality)
+    return Samples(index, store, stage.recipe, len(stage.manifest.classes))
 
 
-def predict_test(network: nn.Cell, stage: Stage, index: pd.DataFrame) -> Predictions:
-    """All test clips of all test videos of `index`, by the protocol of the stage's recipe, through a network.
+def tested_samples(stage: Stage, index: Index) -> Samples:
+    """The samples that are tested: of all prepared test items. Raises BookError where there are none."""
+    samples = samples_of(stage, index.subset("test"))
+    if not len(samples):
+        raise BookError("there are no test videos: look at the failures in notebook 01_data")
+    return samples
 
-    Logits are kept in the workspace, by all that decides them: an evaluation that was interrupted goes on, and one that
-    is finished is read. Raises BookError if the number of clips is not the expected one.
+
+def expected(index: Index) -> Index:
+    """All test items that should be evaluated, missing ones included, in the list's order."""
+    return index.of_subset("test")
+
+
+def predictions(stage: Stage, index: Index, items: Sequence[str], outputs: np.ndarray) -> Predictions:
+    """What outputs for the tested samples of `index` come down to, by the stage's task and protocol."""
+    recipe = stage.recipe
+    return Predictions(items, outputs, expected(index), recipe.evaluation, task_of(recipe.task))
+
+
+def predict_test(network: nn.Cell, stage: Stage, index: Index) -> Predictions:
+    """All tested samples of `index`, by the protocol of the stage's recipe, through a network.
+
+    Outputs are kept in the workspace, by all that decides them: an evaluation that was interrupted goes on, and one
+    that is finished is read. Raises BookError if the number of samples is not the expected one.
     """
     parts = predict_share(network, stage, index)
-    logits = parts.read()
-    if logits is None:
-        raise BookError(f"{shown(parts.folder)}: logits of some clips are missing although all were made; run again")
-    return Predictions(parts.table.video.tolist(), logits, expected_truth(index), stage.recipe.evaluation.pool)
+    outputs = parts.read()
+    if outputs is None:
+        raise BookError(f"{shown(parts.folder)}: outputs of some samples are missing although all were made; run again")
+    return predictions(stage, index, parts.table.item.tolist(), outputs)
 
 
-def predict_share(network: nn.Cell, stage: Stage, index: pd.DataFrame, rank: int = 0, count: int = 1) -> Parts:
-    """Classify the test clips that belong to process `rank` among `count` and are not classified yet.
+def predict_share(network: nn.Cell, stage: Stage, index: Index, rank: int = 0, count: int = 1) -> Parts:
+    """Run the tested samples that belong to process `rank` among `count` and have no output yet.
 
-    Returns where the logits of all of them lie.
+    Returns where the outputs of all of them lie.
     """
-    parts = _parts(network, stage, index)
-    run = _engine(network, parts.batch).run
-    parts.make(run, stage.frame_store, stage.recipe.tested, stage.workers, rank=rank, count=count)
+    samples = tested_samples(stage, index)
+    batch = stage.recipe.export.inference_batch
+    engine = engine_of(network, stage.recipe.spec(samples.classes), batch)
+    basis = _rests_on(engine.sha256, stage, samples, batch)
+    parts = Parts(stage.folder / "predictions" / sha256_json(basis)[:16], samples.tests, batch)
+    parts.make(engine.run, samples, stage.workers, basis, rank=rank, count=count)
     return parts
 
 
-def _parts(network: nn.Cell, stage: Stage, index: pd.DataFrame) -> Parts:
-    """Where the logits of these clips through this network lie."""
-    recipe, batch = stage.recipe, stage.recipe.export.inference_batch
-    table = window_table(subset(index, "test"), recipe)
-    if not len(table):
-        raise BookError("there are no test videos: look at the failures in notebook 01_data")
-    weights = _engine(network, batch).sha256
-    network_and_clips = [recipe.model.name, recipe.model_options, weights, recipe.tested.model_dump(mode="json")]
-    data: list[Any] = [recipe.sha256("data"), index_sha256(index), table.to_dict("split")]
-    what = [*network_and_clips, *data, batch, stage.device, runtime.library_sha256()]
-    return Parts(stage.folder / "predictions" / sha256_json(what)[:16], table, batch)
+def _rests_on(network: str, stage: Stage, samples: Samples, batch: int) -> dict[str, Any]:
+    """All that decides the outputs, by content."""
+    recipe = stage.recipe
+    return {
+        "network": network,
+        "recipe": recipe.sha256("task", "sampling", "transforms", "model"),
+        "index": samples.index.sha256,
+        "frames": dataset_of(stage).frames_sha256(samples.index, recipe.transforms.modality),
+        "batch": batch,
+        "device": stage.device,
+        "code": runtime.code_sha256(*FLOORS),
+    }
 
 
-def centre_validation(stage: Stage, index: pd.DataFrame) -> Callable[[nn.Cell], dict[str, float]]:
-    """What `training.runs.train_runs` calls after every epoch: accuracy over the middle clip of every test video.
+def run_samples(
+    engine: NetworkEngine, samples: Samples, table: pd.DataFrame, batch: int, workers: int
+) -> tuple[list[str], np.ndarray]:
+    """Run the rows of a table of samples through an engine: (item of each, outputs (samples, ...))."""
+    items: list[str] = []
+    outputs: list[np.ndarray] = []
+    for names, inputs in batched(tested(samples, table, workers), batch):
+        items += names
+        outputs.append(engine.run(inputs))
+    return items, np.concatenate(outputs)
+
+
+def centre_validation(stage: Stage, index: Index) -> Callable[[nn.Cell], dict[str, float]]:
+    """What `training.runs.train_runs` calls after every epoch: the main score over the middle clip of every test item.
 
     The same figure as the original's prec@1 while training. It is quick and, where a video has several windows, not
-    the reported accuracy, which pools all of them.
+    the reported score, which pools all of them.
     """
-    test = subset(index, "test")
-    table = centre_table(test, stage.recipe.clips)
-    batch = stage.recipe.export.inference_batch
+    recipe: Recipe = stage.recipe
+    samples = tested_samples(stage, index)
+    middles, batch, task = samples.middles(recipe.sampling.frames), recipe.export.inference_batch, task_of(recipe.task)
+    spec = recipe.spec(samples.classes, tested=False)
 
     def validate(network: nn.Cell) -> dict[str, float]:
-        clips = test_clips(table, stage.frame_store, stage.recipe.clips, stage.workers)
-        _, logits = predict(_engine(network, batch), clips, batch)
-        return {"centre_clip_top1": round(float((logits.argmax(axis=1) == test.target.to_numpy()).mean()), 6)}
+        items, outputs = run_samples(engine_of(network, spec, batch), samples, middles, batch, stage.workers)
+        found = Predictions(items, outputs, samples.index, recipe.evaluation, task)
+        return {f"centre_clip_{task.main}": round(found.score.value, 6)}
 
     return validate
-
-
-def group_accuracy(scores: pd.DataFrame, truth: pd.Series, groups: Iterable[tuple[int, ...]]) -> Accuracy:
-    """Top-1 accuracy of choosing only among the classes of the group that the true class belongs to.
-
-    For pairs of classes that are reversals of each other: does the network see the direction of time? Chance is one
-    over the size of a group. Videos of classes in no group are left out.
-    """
-    correct = evaluated = expected = 0
-    for group in groups:
-        videos = truth.index[truth.isin(group)]
-        found = videos.intersection(scores.index, sort=False)
-        best = np.asarray(group)[scores.loc[found, list(group)].to_numpy().argmax(axis=1)]
-        correct += int((best == truth.loc[found].to_numpy()).sum())
-        evaluated, expected = evaluated + len(found), expected + len(videos)
-    return Accuracy(1, correct, evaluated, expected)

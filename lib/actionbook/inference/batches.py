@@ -1,17 +1,20 @@
-"""Clips as raw tensor batches on disk, the way the Ascend tools (ais_bench, msame) take them.
+"""Samples as raw tensor batches on disk, the way the Ascend tools (ais_bench, msame) take them.
 
-``<k>.bin``, k = 0, 1, 2, ...: little-endian float32 (B, C, T, H, W) in C order, no header. ``batches.info``: one line
-per file, the video id of each clip followed by one space. Both as the Ascend port of Efficient-3DCNNs writes them,
-with one difference: the port drops an incomplete last batch; here the file is filled up with zeros and its line holds
-only the real ids, so no clip is lost. ``batches.json``, written last, says what the folder must hold.
+``<input>/<k>.bin``, k = 0, 1, 2, ...: a folder for each input of the network, little-endian float32 (B, ...) in C order,
+no header. ``batches.info``: one line per batch, the id of each sample followed by one space. Files and ids are as the
+Ascend port of Efficient-3DCNNs writes them, with one difference: the port drops an incomplete last batch; here it is
+filled up with zeros and its line holds only the real ids, so no sample is lost. ``batches.json``, written last, says
+what the folder must hold, by content.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ import numpy as np
 
 from actionbook.core.files import TEMPORARY, atomic_path, sha256_file, write_json_atomic, write_text_atomic
 from actionbook.core.progress import tracked
+from actionbook.core.spec import Arrays, Shape, Spec, SpecError
 from actionbook.inference.errors import InferenceError
 
 DTYPE = np.dtype("<f4")
@@ -30,80 +34,97 @@ class BatchSet:
     """A folder of batches, complete and of the right sizes."""
 
     folder: Path
-    ids: tuple[tuple[str, ...], ...]  # of each batch, the ids of its real clips (at most batch_size)
+    ids: tuple[tuple[str, ...], ...]  # of each batch, the ids of its real samples (at most batch_size)
     batch_size: int
-    clip_shape: tuple[int, ...]  # (C, T, H, W)
-    info_sha256: str
+    spec: Spec
+    sha256: str
+    """Digest of the content: of the ids and of all files. Results are told apart by it."""
+    folders: Mapping[str, Path] = field(default_factory=dict)
+    """Where the files of an input lie, if not in the folder of its name."""
 
     @property
     def clips(self) -> int:
-        """Number of real clips."""
+        """Number of real samples."""
         return sum(len(ids) for ids in self.ids)
 
     @property
     def flat_ids(self) -> list[str]:
-        """The video id of every clip, in order; a video with several clips occurs that often."""
+        """The id of every sample, in order; a video with several clips occurs that often."""
         return [name for ids in self.ids for name in ids]
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def path(self, number: int) -> Path:
-        """The file of batch `number`."""
-        return self.folder / f"{number}.bin"
+    def folder_of(self, name: str) -> Path:
+        """The folder of an input's files."""
+        return self.folders.get(name, self.folder / name)
 
-    def load(self, number: int) -> np.ndarray:
-        """Batch `number` as a read-only memory map, float32 (B, C, T, H, W), padding rows included."""
-        _check_size(self.path(number), self.batch_size, self.clip_shape)
-        return np.memmap(self.path(number), DTYPE, "r", shape=(self.batch_size, *self.clip_shape))
+    def path(self, number: int, name: str | None = None) -> Path:
+        """The file of batch `number` and an input; of the only one, where none is named."""
+        return self.folder_of(name or self.spec.single) / f"{number}.bin"
 
-    def __iter__(self) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
-        """Yield (ids, batch): as many ids as the batch has real clips, which come first."""
+    def load(self, number: int) -> dict[str, np.ndarray]:
+        """Batch `number` as read-only memory maps by input, float32 (B, ...), padding rows included."""
+        found = {}
+        for name, shape in self.spec.inputs.items():
+            _check_size(self, number, name)
+            found[name] = np.memmap(self.path(number, name), DTYPE, "r", shape=(self.batch_size, *shape))
+        return found
+
+    def __iter__(self) -> Iterator[tuple[tuple[str, ...], dict[str, np.ndarray]]]:
+        """Yield (ids, batch): as many ids as the batch has real samples, which come first."""
         for number, ids in enumerate(self.ids):
             yield ids, self.load(number)
 
 
 def write_batches(
-    clips: Iterable[tuple[str, np.ndarray]],
+    samples: Iterable[tuple[str, Arrays | np.ndarray]],
     folder: Path | str,
     *,
     batch_size: int,
-    clip_shape: tuple[int, ...],
+    spec: Spec | Shape,
     progress: bool = True,
 ) -> BatchSet:
-    """Write clips, pairs of (video id, float32 (C, T, H, W)), as batches into `folder`.
+    """Write samples, pairs of (id, inputs by name), as batches into `folder`; an array alone is the only input.
 
     Every file appears whole or not at all; ``batches.json`` comes last, so an interrupted folder is recognised.
-    Batches already in the folder are replaced. Raises InferenceError for a clip of another shape or dtype, an id with
-    white space (the info file separates by it), no clip at all, or foreign ``.bin`` files in the folder.
+    Batches already in the folder are replaced. Raises InferenceError for an input of another shape or dtype, an id with
+    white space (the info file separates by it), no sample at all, or foreign files in the folder.
     """
-    folder = Path(folder)
+    folder, spec = Path(folder), Spec.of(spec)
     if batch_size < 1:
         raise InferenceError(f"batch size {batch_size}: expected 1 or more")
-    _clear(folder)
+    _clear(folder, spec)
+    digest = hashlib.sha256()
     ids: list[tuple[str, ...]] = []
     names: list[str] = []
-    batch = np.zeros((batch_size, *clip_shape), DTYPE)
-    for name, clip in tracked(clips, "clips to batches", "clips", progress=progress):
+    batch = {name: np.zeros((batch_size, *shape), DTYPE) for name, shape in spec.inputs.items()}
+
+    def flush() -> None:
+        for name, array in batch.items():
+            array[len(names) :] = 0
+            with atomic_path(folder / name / f"{len(ids)}.bin") as temporary:
+                array.tofile(temporary)
+            digest.update(array.tobytes())
+        ids.append(tuple(names))
+        names.clear()
+
+    for name, arrays in tracked(samples, "clips to batches", "clips", progress=progress):
         if not name or name != "".join(name.split()):
-            raise InferenceError(f"clip id {name!r}: expected text without white space")
-        if clip.shape != tuple(clip_shape) or clip.dtype != np.float32:
-            raise InferenceError(f"clip {name!r}: {clip.dtype} {clip.shape}, expected float32 {tuple(clip_shape)}")
-        batch[len(names)] = clip
+            raise InferenceError(f"sample id {name!r}: expected text without white space")
+        given = {key: array[np.newaxis] for key, array in spec.named(arrays).items()}
+        for key, array in spec.check(given, f"sample {name!r}").items():
+            batch[key][len(names)] = array[0]
         names.append(name)
         if len(names) == batch_size:
-            _write_bin(folder / f"{len(ids)}.bin", batch)
-            ids.append(tuple(names))
-            names = []
+            flush()
     if names:
-        batch[len(names) :] = 0
-        _write_bin(folder / f"{len(ids)}.bin", batch)
-        ids.append(tuple(names))
+        flush()
     if not ids:
         raise InferenceError(f"{folder}: no clips to write")
     write_text_atomic(folder / INFO_NAME, "".join("".join(f"{name} " for name in line) + "\n" for line in ids))
-    digest = sha256_file(folder / INFO_NAME)
-    result = BatchSet(folder, tuple(ids), batch_size, tuple(clip_shape), digest)
+    digest.update((folder / INFO_NAME).read_bytes())
+    result = BatchSet(folder, tuple(ids), batch_size, spec, digest.hexdigest())
     write_json_atomic(folder / MANIFEST_NAME, asdict(_Manifest.of(result)))
     return result
 
@@ -121,7 +142,7 @@ def read_batches(folder: Path | str) -> BatchSet:
         state = "has been changed" if info.is_file() else "is missing"
         raise InferenceError(f"{info} {state}: it must list the clips of this folder. Write the batches again")
     ids = parse_info(info.read_text(encoding="utf-8"))
-    result = BatchSet(folder, ids, manifest.batch_size, tuple(manifest.clip_shape), manifest.info_sha256)
+    result = BatchSet(folder, ids, manifest.batch_size, manifest.spec, manifest.sha256)
     if len(result) != manifest.batches or result.clips != manifest.clips:
         raise InferenceError(
             f"{info}: {len(result)} batches, {result.clips} clips; {MANIFEST_NAME} says {manifest.batches}, "
@@ -140,14 +161,16 @@ def check_files(batches: BatchSet, info: Path) -> None:
         last = number == len(batches) - 1
         if len(names) != batches.batch_size and not (last and 0 < len(names) < batches.batch_size):
             raise InferenceError(f"{info}, line {number + 1}: {len(names)} ids, expected {batches.batch_size}")
-        _check_size(batches.path(number), batches.batch_size, batches.clip_shape)
+        for name in batches.spec.inputs:
+            _check_size(batches, number, name)
     expected = {f"{number}.bin" for number in range(len(batches))}
-    found = {path.name for path in batches.folder.glob("*.bin") if not path.name.startswith(TEMPORARY)}
-    extra = sorted(found - expected)
-    if extra:
-        raise InferenceError(
-            f"{batches.folder / extra[0]}: not one of the {len(batches)} batches of this folder. Remove it"
-        )
+    for folder in map(batches.folder_of, batches.spec.inputs):
+        found = {path.name for path in folder.glob("*.bin") if not path.name.startswith(TEMPORARY)}
+        extra = sorted(found - expected)
+        if extra:
+            raise InferenceError(
+                f"{folder / extra[0]}: not one of the {len(batches)} batches of this folder. Remove it"
+            )
 
 
 def link(source: Path, target: Path) -> None:
@@ -171,13 +194,23 @@ class _Manifest:
     batches: int
     clips: int
     batch_size: int
-    clip_shape: tuple[int, ...]
+    inputs: dict[str, list[int]]
+    output: list[int] | None
     dtype: str
     info_sha256: str
+    sha256: str
 
     @classmethod
     def of(cls, batches: BatchSet) -> _Manifest:
-        return cls(len(batches), batches.clips, batches.batch_size, batches.clip_shape, "float32", batches.info_sha256)
+        inputs = {name: list(shape) for name, shape in batches.spec.inputs.items()}
+        output = None if batches.spec.output is None else list(batches.spec.output)
+        info = sha256_file(batches.folder / INFO_NAME)
+        return cls(len(batches), batches.clips, batches.batch_size, inputs, output, "float32", info, batches.sha256)
+
+    @property
+    def spec(self) -> Spec:
+        inputs = {name: tuple(shape) for name, shape in self.inputs.items()}
+        return Spec(inputs, None if self.output is None else tuple(self.output))
 
     @classmethod
     def read(cls, path: Path) -> _Manifest:
@@ -185,39 +218,43 @@ class _Manifest:
             raise InferenceError(
                 f"{path} is missing: the batches were not written completely, or not by this library. Write them again"
             )
-        with contextlib.suppress(ValueError, TypeError, AttributeError):
+        with contextlib.suppress(ValueError, TypeError, AttributeError, SpecError):
             data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             manifest = cls(**data)
-            sizes = [manifest.batches, manifest.clips, manifest.batch_size, *manifest.clip_shape]
-            if all(isinstance(size, int) and size > 0 for size in sizes) and isinstance(manifest.info_sha256, str):
+            sizes = [manifest.batches, manifest.clips, manifest.batch_size]
+            digests = [manifest.info_sha256, manifest.sha256]
+            whole = all(isinstance(size, int) and size > 0 for size in sizes) and all(
+                isinstance(d, str) for d in digests
+            )
+            if whole and manifest.spec.inputs:
                 if manifest.dtype != "float32":
                     raise InferenceError(f"{path}: dtype {manifest.dtype!r}, expected 'float32'")
                 return manifest
         raise InferenceError(f"{path}: not readable as a description of batches. Write the batches again")
 
 
-def _write_bin(path: Path, batch: np.ndarray) -> None:
-    with atomic_path(path) as temporary:
-        batch.tofile(temporary)
-
-
-def _check_size(path: Path, batch_size: int, clip_shape: tuple[int, ...]) -> None:
-    expected = batch_size * int(np.prod(clip_shape)) * DTYPE.itemsize
+def _check_size(batches: BatchSet, number: int, name: str) -> None:
+    path, expected = batches.path(number, name), batches.batch_size * batches.spec.bytes(name)
     if not path.is_file():
         raise InferenceError(f"{path} is missing. Write the batches again")
     if path.stat().st_size != expected:
+        shape = (batches.batch_size, *batches.spec.inputs[name])
         raise InferenceError(
-            f"{path}: {path.stat().st_size} bytes, expected {expected} for float32 {(batch_size, *clip_shape)}. "
-            "Write the batches again"
+            f"{path}: {path.stat().st_size} bytes, expected {expected} for float32 {shape}. Write the batches again"
         )
 
 
-def _clear(folder: Path) -> None:
+def _clear(folder: Path, spec: Spec) -> None:
     """Remove an earlier set of batches; the description first, so that what is left never looks complete."""
     folder.mkdir(parents=True, exist_ok=True)
+    earlier = {*spec.inputs}
+    with contextlib.suppress(InferenceError):
+        earlier |= set(_Manifest.read(folder / MANIFEST_NAME).inputs)
+    for path in sorted(folder.rglob("*.bin")):
+        ours = path.parent.name in earlier and path.parent.parent == folder and path.stem.isdecimal()
+        if not ours and not path.name.startswith(TEMPORARY):
+            raise InferenceError(f"{path}: a file that no batch writer made; choose an empty folder")
     (folder / MANIFEST_NAME).unlink(missing_ok=True)
     (folder / INFO_NAME).unlink(missing_ok=True)
-    for path in folder.glob("*.bin"):
-        if not path.stem.isdecimal() and not path.name.startswith(TEMPORARY):
-            raise InferenceError(f"{path}: a file that no batch writer made; choose an empty folder")
-        path.unlink()
+    for name in earlier:
+        shutil.rmtree(folder / name, ignore_errors=True)

@@ -8,15 +8,16 @@ from pathlib import Path
 import mindspore as ms
 import numpy as np
 import onnxruntime
-from google.protobuf.message import DecodeError
 from mindspore import Tensor, nn
-from mindspore.train.mind_ir_pb2 import ModelProto
 
-from actionbook.conversion.forward import ForwardCell, graph_mode
-from actionbook.conversion.msexport import INPUT_NAME, OUTPUT_NAME
+from actionbook.conversion import mindir
+from actionbook.conversion.graph import batch_spec
+from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_file
+from actionbook.core.spec import Arrays, Shape, Spec, samples
 from actionbook.inference.errors import InferenceError
-from actionbook.inference.interface import existing, fitting
+from actionbook.inference.interface import existing
+from actionbook.models.forward import ForwardCell, graph_mode
 
 
 class OnnxEngine:
@@ -37,18 +38,21 @@ class OnnxEngine:
             raise
         except Exception as error:
             raise InferenceError(f"{path}: not a model that ONNX Runtime can load: {_first_line(error)}") from error
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        if [value.name for value in inputs] != [INPUT_NAME] or [value.name for value in outputs] != [OUTPUT_NAME]:
-            raise InferenceError(f"{path}: expected one input {INPUT_NAME!r} and one output {OUTPUT_NAME!r}")
-        shape = inputs[0].shape
-        self.batch_size: int | None = shape[0] if isinstance(shape[0], int) else None
-        self.clip_shape = tuple(shape[1:])
+        sizes = {
+            value.name: tuple(n if isinstance(n, int) else None for n in value.shape)
+            for value in self._session.get_inputs()
+        }
+        outputs = [value.name for value in self._session.get_outputs()]
+        if len(outputs) != 1:
+            raise InferenceError(f"{path}: has the outputs {', '.join(outputs)}, expected one")
+        self._output = outputs[0]
+        self.batch_size, self.spec = batch_spec(sizes)
         self.sha256 = sha256_file(self.path)
 
-    def run(self, batch: np.ndarray) -> np.ndarray:
+    def run(self, batch: Arrays | np.ndarray) -> np.ndarray:
         """See `Engine.run`."""
-        full = fitting(batch, self.batch_size, self.clip_shape, self.path)
-        return self._session.run([OUTPUT_NAME], {INPUT_NAME: full})[0][: len(batch)]
+        full = self.spec.padded(batch, str(self.path), self.batch_size)
+        return self._session.run([self._output], full)[0][: samples(self.spec.named(batch))]
 
 
 class MindirEngine:
@@ -58,28 +62,30 @@ class MindirEngine:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        shape = _mindir_input(existing(self.path))
-        self.batch_size: int | None = shape[0] if shape[0] > 0 else None
-        self.clip_shape = tuple(shape[1:])
+        self.batch_size, self.spec = _mindir_spec(existing(self.path))
         try:
             self._graph = nn.GraphCell(ms.load(str(self.path)))
         except Exception as error:
             raise InferenceError(f"{path}: not a model that MindSpore can load: {_first_line(error)}") from error
         self.sha256 = sha256_file(self.path)
 
-    def run(self, batch: np.ndarray) -> np.ndarray:
+    def run(self, batch: Arrays | np.ndarray) -> np.ndarray:
         """See `Engine.run`."""
-        full = fitting(batch, self.batch_size, self.clip_shape, self.path)
-        return self._graph(Tensor(full)).asnumpy()[: len(batch)]
+        full = self.spec.padded(batch, str(self.path), self.batch_size)
+        return self._graph(*map(Tensor, full.values())).asnumpy()[: samples(self.spec.named(batch))]
 
 
 class NetworkEngine:
-    """The network itself, in GRAPH and evaluation mode. `batch_size` None takes any, and compiles for each."""
+    """The network itself, in GRAPH and evaluation mode. `batch_size` None takes any, and compiles for each.
+
+    With a `spec` inputs are checked and given in its order; without one the network takes one input of any shape.
+    """
 
     name = "network"
 
-    def __init__(self, network: nn.Cell, batch_size: int | None = None) -> None:
+    def __init__(self, network: nn.Cell, batch_size: int | None = None, spec: Spec | Shape | None = None) -> None:
         self.batch_size = batch_size
+        self.spec = None if spec is None else Spec.of(spec)
         self._forward = ForwardCell(network).set_train(False)
         self._network = network
 
@@ -92,26 +98,33 @@ class NetworkEngine:
             digest.update(parameter.asnumpy().tobytes())
         return digest.hexdigest()
 
-    def run(self, batch: np.ndarray) -> np.ndarray:
+    def run(self, batch: Arrays | np.ndarray) -> np.ndarray:
         """See `Engine.run`. Leaves the network in evaluation mode."""
-        full = fitting(batch, self.batch_size, None, "network")
+        spec = self.spec or Spec.of(_only(batch).shape[1:])
+        full = spec.padded(batch if self.spec else _only(batch), "network", self.batch_size)
         with graph_mode():
             self._forward.set_train(False)
-            return self._forward(Tensor(full)).asnumpy()[: len(batch)]
+            output = self._forward(*map(Tensor, full.values()))
+        if not isinstance(output, Tensor):
+            raise InferenceError(f"network: returns {len(output)} outputs, expected one")
+        return output.asnumpy()[: samples(spec.named(batch if self.spec else _only(batch)))]
 
 
-def _mindir_input(path: Path) -> list[int]:
-    """Sizes of the one input of a MINDIR file; -1 for an open one."""
-    model = ModelProto()
+def _only(batch: Arrays | np.ndarray) -> np.ndarray:
+    """The one array of a batch. Raises InferenceError where there are several."""
+    if isinstance(batch, np.ndarray):
+        return batch
+    if len(batch) != 1:
+        raise InferenceError(f"network: inputs {', '.join(batch)}; give the engine a spec, which says their order")
+    return next(iter(batch.values()))
+
+
+def _mindir_spec(path: Path) -> tuple[int | None, Spec]:
+    """Batch size and inputs of a MINDIR file."""
     try:
-        model.ParseFromString(path.read_bytes())
-        (value,) = model.graph.input
-        shape = list(value.tensor[0].dims)
-    except (DecodeError, ValueError, IndexError) as error:
-        raise InferenceError(f"{path}: not a MINDIR file with one input: {_first_line(error)}") from error
-    if len(shape) < 2 or min(shape[1:]) < 1:
-        raise InferenceError(f"{path}: input {shape}, expected static sizes for all axes but the batch")
-    return shape
+        return batch_spec(mindir.inputs(mindir.read_mindir(path)))
+    except BookError as error:
+        raise InferenceError(f"{path}: not a MINDIR file with static inputs: {_first_line(error)}") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
+from actionbook.core.spec import Arrays, Spec
 from actionbook.inference.errors import InferenceError
 
 if TYPE_CHECKING:
@@ -19,14 +19,19 @@ IN_NAME = "in"
 
 @runtime_checkable
 class Engine(Protocol):
-    """Runs batches: float32 (b, C, T, H, W), 1 <= b <= batch_size -> float32 logits (b, num_classes).
+    """Runs batches: inputs by name, float32 (b, ...), 1 <= b <= batch_size -> float32 output (b, ...).
 
-    A smaller batch is filled up with zeros where the engine needs its full size, and the result is cut.
+    An array alone is the only input. A smaller batch is filled up with zeros where the engine needs its full size, and
+    the result is cut.
     """
 
     @property
     def name(self) -> str:
         """What runs, for tables: "network", "MINDIR", "ONNX Runtime", "OM, ais_bench"."""
+
+    @property
+    def spec(self) -> Spec | None:
+        """What the model takes; None: it is not known before it runs."""
 
     @property
     def batch_size(self) -> int | None:
@@ -36,8 +41,8 @@ class Engine(Protocol):
     def sha256(self) -> str:
         """Digest of the model, by which results are told apart."""
 
-    def run(self, batch: np.ndarray) -> np.ndarray:
-        """Logits of a batch. Raises InferenceError for another shape or dtype than the model takes."""
+    def run(self, batch: Arrays | np.ndarray) -> np.ndarray:
+        """The output of a batch. Raises SpecError for other inputs, shapes or dtypes than the model takes."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class FolderRun:
     """What one call of a tool left behind."""
 
     results: dict[int, Path]
-    """Number k of each input ``<k>.bin`` -> its logits, raw float32 (clips of the file, num_classes)."""
+    """Number k of each batch ``<k>.bin`` -> its output, raw float32 (samples of the file, ...)."""
     console: str
     """All that the tool printed."""
     summary: Path | None
@@ -60,7 +65,7 @@ class FolderEngine(Protocol):
         """Raise InferenceError where the tool cannot take files of so many clips."""
 
     def run_folder(self, work: Path, *, progress: bool = True) -> FolderRun:
-        """Run every ``in/<k>.bin`` of `work`; what the tool writes stays below `work`.
+        """Run every ``in/<input>/<k>.bin`` of `work`; what the tool writes stays below `work`.
 
         Every result of the answer is there and has the right size, else InferenceError.
         """
@@ -80,23 +85,3 @@ def existing(path: Path) -> Path:
     if not path.is_file():
         raise InferenceError(f"{path} does not exist. Export the network first")
     return path
-
-
-def fitting(
-    batch: np.ndarray, batch_size: int | None, clip_shape: Sequence[int] | None, model: Path | str
-) -> np.ndarray:
-    """The batch as the model takes it: checked, contiguous, filled up with zeros to `batch_size`.
-
-    Raises InferenceError, naming `model`, for another dtype than float32, another `clip_shape` or too many clips.
-    """
-    if batch.dtype != np.float32:
-        raise InferenceError(f"{model}: batch of {batch.dtype}, expected float32")
-    if batch.ndim < 2 or len(batch) < 1 or (clip_shape is not None and batch.shape[1:] != tuple(clip_shape)):
-        raise InferenceError(f"{model}: batch {batch.shape}, expected (b, C, T, H, W) with clips {clip_shape}")
-    if batch_size is None or len(batch) == batch_size:
-        return np.ascontiguousarray(batch)
-    if len(batch) > batch_size:
-        raise InferenceError(f"{model}: batch of {len(batch)} clips, expected at most {batch_size}")
-    full = np.zeros((batch_size, *batch.shape[1:]), np.float32)
-    full[: len(batch)] = batch
-    return full

@@ -8,8 +8,8 @@ Their habits, from their sources (Ascend/tools, folders ais-bench_workload/tool/
 takes from the folder     ``.bin`` and ``.npy``, 2.bin before 10.bin   every file not hidden, 10.bin before 2.bin
 files in an inference     as many as fill the OM's batch               one
 last inference            filled up with its first file, not saved     the same as any
-logits of ``12.bin``      ``<output>/<dirname>/12_0.bin``              ``<output>/<time>/12_output_0.bin``
-a comma in a path         separates model inputs                       separates model inputs
+output of ``12.bin``      ``<output>/<dirname>/12_0.bin``              ``<output>/<time>/12_output_0.bin``
+several inputs            a folder each, commas between                a folder each, commas between
 failure                   exit status 1                                often exit status 0
 ========================  ===========================================  ==========================================
 
@@ -24,19 +24,22 @@ import shutil
 import subprocess
 import tempfile
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
 from actionbook.core.files import sha256_file
+from actionbook.core.process import run_logged
 from actionbook.core.progress import progress_bar
+from actionbook.core.spec import Arrays, Shape, Spec, samples
 from actionbook.inference.batches import DTYPE
 from actionbook.inference.errors import InferenceError
-from actionbook.inference.interface import IN_NAME, FolderRun, existing, fitting
+from actionbook.inference.interface import IN_NAME, FolderRun, existing
 from actionbook.inference.summaries import Summary, parse_ais_bench_summary, parse_msame_console
 from actionbook.inference.throughput import Throughput
-from actionbook.inference.tools import explained, run_tool
+from actionbook.inference.tools import explained
 
 OUT_NAME, DIR_NAME, LOG_NAME = "out", "logits", "tool.log"
 # Output 0 of <k>.bin: <k>_0.bin of ais_bench, <k>_output_0.bin of msame.
@@ -46,33 +49,34 @@ RESULT_NAME = re.compile(r"(0|[1-9]\d*)(?:_output)?_0\.bin")
 class OmEngine(ABC):
     """What both tools have in common.
 
-    `batch_size` and `clip_shape` (C, T, H, W) are what the OM was compiled for (atc's --input_shape); they cannot be
-    read from the file here. `device` is the number of the card. The outputs must be float32: compile with
+    `batch_size` and `spec` (a shape alone: one input) are what the OM was compiled for (atc's --input_shape); they
+    cannot be read from the file here. `device` is the number of the card. The outputs must be float32: compile with
     --output_type=FP32 if the network does not end so.
     """
 
     name = "OM"
 
-    def __init__(self, path: Path | str, *, batch_size: int, clip_shape: tuple[int, ...], device: int = 0) -> None:
+    def __init__(self, path: Path | str, *, batch_size: int, spec: Spec | Shape, device: int = 0) -> None:
         self.path = existing(Path(path)).absolute()  # the tool runs in another folder
-        if batch_size < 1 or len(clip_shape) < 1 or min(clip_shape) < 1:
-            raise InferenceError(f"{path}: batch size {batch_size}, clips {clip_shape}: expected 1 or more")
+        if batch_size < 1:
+            raise InferenceError(f"{path}: batch size {batch_size}: expected 1 or more")
         self.batch_size: int | None = batch_size
-        self.clip_shape = tuple(clip_shape)
+        self.spec = Spec.of(spec)
         self.device = device
         self.sha256 = sha256_file(self.path)
         self._batch = batch_size
         self._summary: Summary | None = None
 
-    def run(self, batch: np.ndarray) -> np.ndarray:
+    def run(self, batch: Arrays | np.ndarray) -> np.ndarray:
         """See `Engine.run`. Starts the tool and loads the model for this one batch: slow; see `run_batches`."""
-        full = fitting(batch, self._batch, self.clip_shape, self.path)
+        full = self.spec.padded(batch, str(self.path), self._batch)
+        shape = self.spec.output or (-1,)
         with tempfile.TemporaryDirectory(prefix="actionbook-om-") as name:
-            inputs = Path(name) / IN_NAME
-            inputs.mkdir()
-            full.tofile(inputs / "0.bin")
+            for key, array in full.items():
+                (Path(name) / IN_NAME / key).mkdir(parents=True)
+                array.tofile(Path(name) / IN_NAME / key / "0.bin")
             done = self.run_folder(Path(name), progress=False)
-            return np.fromfile(done.results[0], DTYPE).reshape(self._batch, -1)[: len(batch)]
+            return np.fromfile(done.results[0], DTYPE).reshape(self._batch, *shape)[: samples(self.spec.named(batch))]
 
     def throughput(self, clips: int | None = None) -> Throughput:
         """Of the last call of the tool: NPU compute time only, for `clips` real ones in each batch (None: all).
@@ -87,7 +91,7 @@ class OmEngine(ABC):
                 f"{self.path}: {self.name} counts {stated} clips in an inference, the engine was told {self._batch}. "
                 "Open it with the batch size of atc's --input_shape"
             )
-        return self._summary.throughput(self.name, clips or self._batch, self.clip_shape)
+        return self._summary.throughput(self.name, clips or self._batch, self.spec)
 
     @abstractmethod
     def check_files(self, clips: int) -> None:
@@ -95,8 +99,8 @@ class OmEngine(ABC):
 
     def run_folder(self, work: Path, *, progress: bool = True) -> FolderRun:
         """See `FolderEngine.run_folder`."""
-        inputs = _inputs(work)
-        clips = self._clips_per_file(inputs)
+        inputs = self._numbers(work)
+        clips = self._clips_per_file(work)
         self.check_files(clips)
         (work / OUT_NAME).mkdir()
         command, log = self._command(), work / LOG_NAME
@@ -107,16 +111,16 @@ class OmEngine(ABC):
                 if bar is not None:
                     bar.update(len(self._found(work)) - bar.n)
 
-            status = run_tool(command, work, log, tick)
+            status = run_logged(command, work, log, tick=tick)
             tick()
         console = log.read_text(encoding="utf-8", errors="replace")
         found = self._found(work)
-        missing = sorted(set(inputs) - set(found))
+        missing = sorted(inputs - set(found))
         if status or missing:
             raise InferenceError(
                 f"{self.path}: {len(inputs) - len(missing)} of {len(inputs)} batches have results"
                 f"{f', {missing[0]}.bin has none' if missing else ''}; "
-                + explained(command, status, console, self._batch * self._clip_bytes)
+                + explained(command, status, console, {k: self._batch * self.spec.bytes(k) for k in self.spec.inputs})
             )
         self._check_results(work, found, clips)
         self._summary, path = self._read_times(work, console)
@@ -128,23 +132,39 @@ class OmEngine(ABC):
         if found:
             del found[max(found, key=lambda number: found[number].stat().st_mtime_ns)]
         try:
-            self._check_results(work, found, self._clips_per_file(_inputs(work)))
+            self._check_results(work, found, self._clips_per_file(work))
         except (InferenceError, OSError):  # wrong for the model, not only for this call; or half removed already
             return {}
         return found
 
-    @property
-    def _clip_bytes(self) -> int:
-        return int(np.prod(self.clip_shape)) * DTYPE.itemsize
+    def _numbers(self, work: Path) -> set[int]:
+        """Numbers of the batches that a call is to run."""
+        folders = [work / IN_NAME / name for name in self.spec.inputs]
+        found = [{int(path.stem) for path in folder.glob("*.bin")} for folder in folders]
+        if any(numbers != found[0] for numbers in found):
+            names = ", ".join(self.spec.inputs)
+            raise InferenceError(f"{self.path}: {work / IN_NAME}: inputs {names} have files of other batches")
+        return found[0]
 
-    def _clips_per_file(self, inputs: dict[int, Path]) -> int:
-        sizes = {path.stat().st_size for path in inputs.values()}
-        if len(sizes) != 1 or sizes == {0} or min(sizes) % self._clip_bytes:
-            raise InferenceError(
-                f"{self.path}: batches of {sorted(sizes)} bytes, expected one size, a multiple of {self._clip_bytes} "
-                f"(a float32 clip {self.clip_shape}). Write the batches for the OM's clip shape"
-            )
-        return min(sizes) // self._clip_bytes
+    def _clips_per_file(self, work: Path) -> int:
+        counts = set()
+        for name in self.spec.inputs:
+            size = self.spec.bytes(name)
+            sizes = {path.stat().st_size for path in (work / IN_NAME / name).glob("*.bin")}
+            if len(sizes) != 1 or sizes == {0} or min(sizes) % size:
+                raise InferenceError(
+                    f"{self.path}: batches of {sorted(sizes)} bytes of {name!r}, expected one size, a multiple of {size} "
+                    f"(float32 {tuple(self.spec.inputs[name])}). Write the batches for the OM's shapes"
+                )
+            counts.add(min(sizes) // size)
+        if len(counts) > 1:
+            raise InferenceError(f"{self.path}: inputs have files of {sorted(counts)} samples; expected one number")
+        return counts.pop()
+
+    @property
+    def _folders(self) -> list[str]:
+        """The folders of the inputs, seen from where the tool runs."""
+        return [f"{IN_NAME}/{name}" for name in self.spec.inputs]
 
     def _check_results(self, work: Path, found: dict[int, Path], clips: int) -> None:
         others = sorted(path.name for path in self._outputs(work) if not RESULT_NAME.fullmatch(path.name))
@@ -192,11 +212,11 @@ class AisBenchEngine(OmEngine):
         path: Path | str,
         *,
         batch_size: int,
-        clip_shape: tuple[int, ...],
+        spec: Spec | Shape,
         device: int = 0,
         python: str = "python3",
     ) -> None:
-        super().__init__(path, batch_size=batch_size, clip_shape=clip_shape, device=device)
+        super().__init__(path, batch_size=batch_size, spec=spec, device=device)
         self._python = python
 
     def check_files(self, clips: int) -> None:
@@ -208,7 +228,7 @@ class AisBenchEngine(OmEngine):
             )
 
     def _command(self) -> list[str]:
-        return ais_bench_command(self.path, IN_NAME, OUT_NAME, device=self.device, python=self._python)
+        return ais_bench_command(self.path, self._folders, OUT_NAME, device=self.device, python=self._python)
 
     def _read_times(self, work: Path, console: str) -> tuple[Summary, Path | None]:
         for name in (f"{DIR_NAME}_summary.json", f"{DIR_NAME}/sumary.json"):  # the second in old versions
@@ -231,27 +251,30 @@ class MsameEngine(OmEngine):
             )
 
     def _command(self) -> list[str]:
-        return msame_command(self.path, IN_NAME, OUT_NAME, device=self.device)
+        return msame_command(self.path, self._folders, OUT_NAME, device=self.device)
 
     def _read_times(self, work: Path, console: str) -> tuple[Summary, Path | None]:
         return parse_msame_console(console, f"{self.path}, console of msame"), None
 
 
-def _inputs(work: Path) -> dict[int, Path]:
-    """Number -> batch, of those that a call is to run."""
-    return {int(path.stem): path for path in (work / IN_NAME).iterdir()}
-
-
 def ais_bench_command(
-    model: Path | str, batches: Path | str, results: Path | str, *, device: int | None = None, python: str = "python3"
+    model: Path | str,
+    inputs: Path | str | Sequence[Path | str],
+    results: Path | str,
+    *,
+    device: int | None = None,
+    python: str = "python3",
 ) -> list[str]:
-    """The `ais_bench` call that runs an OM over a folder of batches, into ``<results>/logits/<k>_0.bin``."""
+    """The `ais_bench` call that runs an OM over batches, into ``<results>/logits/<k>_0.bin``.
+
+    `inputs` are the folders of the inputs in the OM's order; neither they nor `model` may have a comma in their paths.
+    """
     return [
         python,
         "-m",
         "ais_bench",
         f"--model={model}",
-        f"--input={batches}",
+        f"--input={_joined(inputs)}",
         f"--output={results}",
         f"--output_dirname={DIR_NAME}",
         "--outfmt=BIN",
@@ -260,24 +283,28 @@ def ais_bench_command(
 
 
 def msit_command(
-    model: Path | str, batches: Path | str, results: Path | str, *, device: int | None = None
+    model: Path | str, inputs: Path | str | Sequence[Path | str], results: Path | str, *, device: int | None = None
 ) -> list[str]:
     """The same call through msit, ais_bench's newer front end; the results are laid out alike."""
-    command = ais_bench_command(model, batches, results, device=device)[3:]
+    command = ais_bench_command(model, inputs, results, device=device)[3:]
     names = {"--model": "--om-model", "--output_dirname": "--output-dirname"}
     parts = (part.split("=", 1) for part in command)
     return ["msit", "benchmark", *(word for name, value in parts for word in (names.get(name, name), value))]
 
 
 def msame_command(
-    model: Path | str, batches: Path | str, results: Path | str, *, device: int | None = None
+    model: Path | str, inputs: Path | str | Sequence[Path | str], results: Path | str, *, device: int | None = None
 ) -> list[str]:
     """The `msame` call that runs an OM over a folder of batches, into ``<results>/<time>/<k>_output_0.bin``.
 
     The folder must hold the batches only: msame runs every file that is not hidden, ``batches.info`` too.
     """
-    options = ["--model", f"{model}", "--input", f"{batches}", "--output", f"{results}", "--outfmt", "BIN"]
+    options = ["--model", f"{model}", "--input", _joined(inputs), "--output", f"{results}", "--outfmt", "BIN"]
     return ["msame", *options, *([] if device is None else ["--device", f"{device}"])]
+
+
+def _joined(inputs: Path | str | Sequence[Path | str]) -> str:
+    return str(inputs) if isinstance(inputs, str | Path) else ",".join(map(str, inputs))
 
 
 def has_ais_bench(python: str = "python3") -> bool:

@@ -6,6 +6,7 @@ import shlex
 import shutil
 from pathlib import Path
 
+from actionbook.core.spec import Shape, Spec
 from actionbook.inference.engines import MindirEngine, OnnxEngine
 from actionbook.inference.errors import InferenceError
 from actionbook.inference.interface import Engine
@@ -17,14 +18,14 @@ def open_engine(
     *,
     threads: int | None = None,
     batch_size: int | None = None,
-    clip_shape: tuple[int, ...] | None = None,
+    spec: Spec | Shape | None = None,
     device: int = 0,
     python: str = "python3",
 ) -> Engine:
     """The engine for a model file, by its suffix: ``.onnx``, ``.mindir`` or ``.om``.
 
-    `threads` is for ONNX Runtime. The rest is for ``.om``, which runs on Ascend only: the batch and clip shape
-    (C, T, H, W) it was compiled for, which this library cannot read from the file, the number of the card, and the
+    `threads` is for ONNX Runtime. The rest is for ``.om``, which runs on Ascend only: the batch size and the spec (or
+    clip shape (C, T, H, W)) it was compiled for, which this library cannot read from the file, the number of the card, and the
     Python that ais_bench is installed in. ais_bench is taken where it is installed, else msame. Raises InferenceError
     for a missing file, another suffix, or an OM file where there is no tool; the message then gives the command.
     """
@@ -42,11 +43,11 @@ def open_engine(
             f"tool. There: {shlex.join(ais_bench_command(path, 'BATCHES', 'RESULTS'))} ; then read RESULTS/logits with "
             "read_results"
         )
-    if batch_size is None or clip_shape is None:
+    if batch_size is None or spec is None:
         raise InferenceError(
             f"{path}: say what it was compiled for, the shape in atc's --input_shape: "
-            "open_engine(path, batch_size=..., clip_shape=(C, T, H, W))"
+            "open_engine(path, batch_size=..., spec=(C, T, H, W))"
         )
     if ais_bench:
-        return AisBenchEngine(path, batch_size=batch_size, clip_shape=clip_shape, device=device, python=python)
-    return MsameEngine(path, batch_size=batch_size, clip_shape=clip_shape, device=device)
+        return AisBenchEngine(path, batch_size=batch_size, spec=spec, device=device, python=python)
+    return MsameEngine(path, batch_size=batch_size, spec=spec, device=device)

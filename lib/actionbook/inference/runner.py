@@ -22,11 +22,11 @@ _WORK = f"{TEMPORARY}run-"
 
 
 def run_batches(engine: Engine, batches: BatchSet, folder: Path | str, *, progress: bool = True) -> Path:
-    """Run every batch and write its logits, float32 (B, num_classes), as ``<k>_0.bin`` into `folder`; returns it.
+    """Run every batch and write its output, float32 (B, ...), as ``<k>_0.bin`` into `folder`; returns it.
 
     The files are laid out as ais_bench's: whole batches, padding rows included (`read_results` leaves them out). A
     folder that holds results of the same model on the same batches is carried on: files of the right size stay. Results
-    of another model or other batches are removed first; results that no run here has written are left alone, with an
+    of another model or of batches with other content are removed first; results that no run here has written are left alone, with an
     error. An OM engine's tool is called once for all batches; what it prints is kept as ``console.log``, and
     ais_bench's times as ``summary.json``. One run at a time may write to a folder. Raises InferenceError where the
     engine takes another batch size than the batches have, and where a tool fails.
@@ -45,32 +45,29 @@ def run_batches(engine: Engine, batches: BatchSet, folder: Path | str, *, progre
         if todo:
             _run_at_once(engine, batches, todo, folder, progress)
         return folder
-    classes: int | None = None
+    shape = batches.spec.output
     for number in tracked(todo, engine.name, "batches", progress=progress):
-        logits = engine.run(batches.load(number))
-        if (
-            logits.ndim != 2
-            or len(logits) != batches.batch_size
-            or (classes is not None and logits.shape[1] != classes)
-        ):
+        output = engine.run(batches.load(number))
+        shape = shape or output.shape[1:]
+        if output.shape != (batches.batch_size, *shape):
             raise InferenceError(
-                f"{engine.name}, batch {number}: logits {logits.shape}, expected ({batches.batch_size}, num_classes)"
+                f"{engine.name}, batch {number}: output {output.shape}, expected {(batches.batch_size, *shape)}"
             )
-        classes = logits.shape[1]
         with atomic_path(folder / f"{number}_0.bin") as temporary:
-            np.ascontiguousarray(logits, DTYPE).tofile(temporary)
+            np.ascontiguousarray(output, DTYPE).tofile(temporary)
     return folder
 
 
-def read_results(
-    folder: Path | str, batches: BatchSet, *, num_classes: int | None = None
-) -> tuple[list[str], np.ndarray]:
-    """The video id of every clip and its logits, float32 (N, num_classes), N = `batches.clips`, in the batches' order.
+def read_results(folder: Path | str, batches: BatchSet) -> tuple[list[str], np.ndarray]:
+    """The id of every sample and its output, float32 (N, ...), N = `batches.clips`, in the batches' order.
+
+    The shape of an output is that of the batches' spec; where that does not say it, (classes,).
 
     Takes results of `run_batches`, ais_bench (``<k>_0.bin``) and msame (``<k>_output_0.bin``); batch and result belong
     together by the number k, never by the order of the folder. Rows that belong to padding are left out. Raises
-    InferenceError, naming the file, where one is missing, superfluous, double, not of the size that `num_classes` asks
-    for (None: that of the largest), or holds something that is not a finite number.
+    InferenceError, naming the file, where one is missing, superfluous, double, not of the size that the output must have
+    (not known: that of the largest), holds something that is not a finite number, or was made by `run_batches` from
+    batches of other content.
     """
     folder = Path(folder)
     found = _result_files(folder)
@@ -85,13 +82,17 @@ def read_results(
     extra = sorted(set(found) - set(range(len(batches))))
     if extra:
         raise InferenceError(f"{found[extra[0]]}: there are only {len(batches)} batches in {batches.folder}")
-    _check_sizes(found, batches.batch_size, num_classes)
+    record = _read_record(folder)
+    if record is not None and record.get("batches_sha256") != batches.sha256:
+        raise InferenceError(f"{folder}: results of other batches than those of {batches.folder}. Run again")
+    shape = batches.spec.output
+    _check_sizes(found, batches.batch_size, None if shape is None else int(np.prod(shape)))
     rows = []
     for number, ids in enumerate(batches.ids):
-        logits = np.fromfile(found[number], DTYPE).reshape(batches.batch_size, -1)[: len(ids)]
-        if not np.isfinite(logits).all():
-            raise InferenceError(f"{found[number]}: logits that are not finite numbers")
-        rows.append(logits)
+        output = np.fromfile(found[number], DTYPE).reshape(batches.batch_size, *(shape or (-1,)))[: len(ids)]
+        if not np.isfinite(output).all():
+            raise InferenceError(f"{found[number]}: values that are not finite numbers")
+        rows.append(output)
     return batches.flat_ids, np.concatenate(rows).astype(np.float32, copy=False)
 
 
@@ -131,21 +132,27 @@ def _result_files(folder: Path) -> dict[int, Path]:
     return found
 
 
+def _read_record(folder: Path) -> dict[str, object] | None:
+    """What `run_batches` has noted of the results in `folder`; None where it has not."""
+    try:
+        record = json.loads((folder / RECORD_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
 def _completed(engine: Engine, batches: BatchSet, folder: Path) -> set[int]:
     """Numbers of batches whose results in `folder` can stay; everything else there that a run made is removed."""
     folder.mkdir(parents=True, exist_ok=True)
     record = {
         "engine": engine.name,
         "model_sha256": engine.sha256,
-        "info_sha256": batches.info_sha256,
+        "batches_sha256": batches.sha256,
         "batch_size": batches.batch_size,
         "batches": len(batches),
     }
     path = folder / RECORD_NAME
-    try:
-        same = json.loads(path.read_text(encoding="utf-8")) == record
-    except (OSError, ValueError):
-        same = False
+    same = _read_record(folder) == record
     if found := _result_files(folder):
         if not path.is_file():
             raise InferenceError(
@@ -172,10 +179,11 @@ def _completed(engine: Engine, batches: BatchSet, folder: Path) -> set[int]:
 def _run_at_once(engine: FolderEngine, batches: BatchSet, todo: list[int], folder: Path, progress: bool) -> None:
     with tempfile.TemporaryDirectory(prefix=_WORK, dir=folder) as name:
         work = Path(name)
-        (work / IN_NAME).mkdir()
         for number in todo:
             batches.load(number)  # checks its size
-            link(batches.path(number), work / IN_NAME / f"{number}.bin")
+            for name in batches.spec.inputs:
+                (work / IN_NAME / name).mkdir(parents=True, exist_ok=True)
+                link(batches.path(number, name), work / IN_NAME / name / f"{number}.bin")
         try:
             done = engine.run_folder(work, progress=progress)
         except BaseException:

@@ -7,7 +7,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 
 from actionbook.core.progress import tracked
+from actionbook.core.spec import Arrays, Shape, Spec
 from actionbook.inference.batches import link
 from actionbook.inference.errors import InferenceError
-from actionbook.inference.interface import IN_NAME, Engine, FolderEngine, fitting
+from actionbook.inference.interface import IN_NAME, Engine, FolderEngine
 
 INSIDE = "copying the batch in, the network, copying the logits out; no decoding, no reading from disk"
 logger = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ class Throughput:
 
     engine: str
     batch: int
-    clip_shape: tuple[int, ...]
+    inputs: Mapping[str, tuple[int, ...]]  # of one sample
     runs: int
     clips_per_second: float  # median; of the Ascend tools from their mean time
     lower_quartile: float
@@ -47,7 +48,7 @@ class Throughput:
 def measure(
     engine: Engine,
     batch: int,
-    clip_shape: tuple[int, ...],
+    spec: Spec | Shape | None = None,
     *,
     warmup: int = 3,
     repeats: int = 20,
@@ -55,7 +56,7 @@ def measure(
     seed: int = 0,
     progress: bool = True,
 ) -> Throughput:
-    """Time `engine` on one batch of random clips (standard normal, from `seed`).
+    """Time `engine` on one batch of random inputs (standard normal, from `seed`) of its spec, or of `spec`.
 
     After `warmup` runs (at least one), up to `repeats` timed ones, stopped after `seconds`, but not before 3. An engine
     for a fixed batch that is given fewer clips works on a full batch, and only the real clips count. An OM engine's
@@ -66,9 +67,10 @@ def measure(
         raise InferenceError(f"batch {batch}, repeats {repeats}: expected 1 or more")
     if engine.batch_size is not None and batch > engine.batch_size:
         raise InferenceError(f"{engine.name} takes at most {engine.batch_size} clips at once, not {batch}")
-    clips = np.random.default_rng(seed).standard_normal((batch, *clip_shape), dtype=np.float32)
+    wanted = _spec(engine, spec)
+    clips = wanted.random(batch, seed)
     if isinstance(engine, FolderEngine):
-        return _measure_at_once(engine, fitting(clips, engine.batch_size, clip_shape, engine.name), batch, repeats)
+        return _measure_at_once(engine, wanted.padded(clips, engine.name, engine.batch_size), batch, repeats)
     before, peak_before = resident_mib(), peak_rss_mib()
     first = _run(engine, clips)
     for _ in range(warmup - 1):
@@ -89,7 +91,7 @@ def measure(
     return Throughput(
         engine=engine.name,
         batch=batch,
-        clip_shape=tuple(clip_shape),
+        inputs=dict(wanted.inputs),
         runs=len(times),
         clips_per_second=float(median),
         lower_quartile=float(lower),
@@ -104,7 +106,7 @@ def measure(
 def measure_sizes(
     engine: Engine,
     batch_sizes: Iterable[int],
-    clip_shape: tuple[int, ...],
+    spec: Spec | Shape | None = None,
     *,
     warmup: int = 3,
     repeats: int = 20,
@@ -127,9 +129,7 @@ def measure_sizes(
     before, measured = resident_mib(), []
     for size in tracked(fitting_sizes, f"{engine.name}, batch sizes", "sizes", progress=progress):
         kept = max(0.0, resident_mib() - before)
-        one = measure(
-            engine, size, clip_shape, warmup=warmup, repeats=repeats, seconds=seconds, seed=seed, progress=False
-        )
+        one = measure(engine, size, spec, warmup=warmup, repeats=repeats, seconds=seconds, seed=seed, progress=False)
         growth = None if one.growth_rss_mib is None else one.growth_rss_mib + kept
         measured.append(replace(one, growth_rss_mib=growth))
     return measured
@@ -160,19 +160,27 @@ def resident_mib() -> float:
     return pages * resource.getpagesize() / 2**20
 
 
-def _measure_at_once(engine: FolderEngine, full: np.ndarray, clips: int, repeats: int) -> Throughput:
+def _spec(engine: Engine, spec: Spec | Shape | None) -> Spec:
+    found = engine.spec if spec is None else Spec.of(spec)
+    if found is None:
+        raise InferenceError(f"{engine.name}: does not know its inputs; say their shapes with `spec`")
+    return found
+
+
+def _measure_at_once(engine: FolderEngine, full: Arrays, clips: int, repeats: int) -> Throughput:
     """One call of the tool over `repeats` times the same full batch, of which the first `clips` are real."""
     with tempfile.TemporaryDirectory(prefix="actionbook-measure-") as name:
-        inputs = Path(name) / IN_NAME
-        inputs.mkdir()
-        full.tofile(inputs / "0.bin")
-        for number in range(1, repeats):
-            link(inputs / "0.bin", inputs / f"{number}.bin")
+        for key, array in full.items():
+            inputs = Path(name) / IN_NAME / key
+            inputs.mkdir(parents=True)
+            array.tofile(inputs / "0.bin")
+            for number in range(1, repeats):
+                link(inputs / "0.bin", inputs / f"{number}.bin")
         engine.run_folder(Path(name), progress=False)
     return engine.throughput(clips)
 
 
-def _run(engine: Engine, clips: np.ndarray) -> float:
+def _run(engine: Engine, clips: Arrays) -> float:
     start = time.perf_counter()
     engine.run(clips)
     return time.perf_counter() - start

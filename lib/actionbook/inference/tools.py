@@ -1,14 +1,12 @@
-"""Running an Ascend tool, and what its failures mean."""
+"""What the failures of an Ascend tool mean."""
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
-from actionbook.core.process import run_logged
-from actionbook.inference.errors import InferenceError
+from actionbook.core.process import was_killed
 
 TAIL = 15  # lines of the console that an error message quotes
 
@@ -42,33 +40,22 @@ _REMEDIES = (
 _SIZES = re.compile(r"tensorsize:\s*(\d+)\s+filesize:\s*(\d+)\s+not match")
 
 
-def run_tool(command: Sequence[str], folder: Path, log: Path, tick: Callable[[], None]) -> int:
-    """`run_logged`, with InferenceError where there is no such program or it cannot be started."""
-    try:
-        return run_logged(command, folder, log, tick=tick)
-    except FileNotFoundError as error:
-        raise InferenceError(
-            f"{command[0]}: no such program. On a machine with an Ascend card, put it on the PATH"
-        ) from error
-    except OSError as error:
-        raise InferenceError(f"{command[0]}: cannot be started: {error}") from error
-
-
-def explained(command: Sequence[str], status: int, console: str, expected_bytes: int) -> str:
-    """Why a tool failed, in words, from its exit status and console; `expected_bytes` is what a full batch must have.
+def explained(command: Sequence[str], status: int, console: str, expected: Mapping[str, int]) -> str:
+    """Why a tool failed, in words, from its exit status and console; `expected` says what a full batch of each input must have.
 
     A message of several lines: the cause and its remedy where it is known, the command, the end of the console.
     """
     causes = [remedy for pattern, remedy in _REMEDIES if re.search(pattern, console, re.IGNORECASE)]
     sizes = _SIZES.search(console)
+    made = ", ".join(map(str, expected.values()))
     if sizes:
         causes.insert(
             0,
             f"the OM's input takes {sizes[1]} bytes, a file of batches has {sizes[2]}, and the first must be a whole "
-            f"multiple of the second; the batch size and clip shape stated here make {expected_bytes}. State those of "
+            f"multiple of the second; the batch size and shapes stated here make {made}. State those of "
             "atc's --input_shape, or write the batches for them",
         )
-    if status in (-9, 137):
+    if was_killed(status):
         causes.append("it was killed, often for want of memory")
     ending = f"exit status {status}" if status else "exit status 0, but results are missing"
     tail = "\n".join(console.strip().splitlines()[-TAIL:]) or "(nothing)"

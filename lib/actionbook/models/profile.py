@@ -10,15 +10,16 @@ import numpy as np
 import pandas as pd
 from mindspore import Tensor, nn
 
+from actionbook.core.spec import Arrays, Shape, Spec
 from actionbook.models.layers import GroupedConv3d
 
 
-def layer_table(network: nn.Cell, clip_shape: tuple[int, int, int, int] = (3, 16, 112, 112)) -> pd.DataFrame:
+def layer_table(network: nn.Cell, spec: Spec | Shape = (3, 16, 112, 112)) -> pd.DataFrame:
     """One row per layer that has parameters, in order of execution.
 
     Columns: name; kind; output shape (C, T, H, W) or (classes,); parameters; macs, the multiply-accumulates of
-    convolutions and dense layers for one clip of `clip_shape` (C, T, H, W). Normalisation and activations count
-    none: that is how the literature counts, up to a few per cent.
+    convolutions and dense layers for one sample of `spec`, or one clip (C, T, H, W). Normalisation and activations
+    count none: that is how the literature counts, up to a few per cent.
     """
     rows: list[dict[str, Any]] = []
 
@@ -34,17 +35,18 @@ def layer_table(network: nn.Cell, clip_shape: tuple[int, int, int, int] = (3, 16
             }
         )
 
-    watch_outputs(network, np.zeros((1, *clip_shape), np.float32), _is_layer, note)
+    zeros = {name: np.zeros((1, *shape), np.float32) for name, shape in Spec.of(spec).inputs.items()}
+    watch_outputs(network, zeros, _is_layer, note)
     return pd.DataFrame(rows)
 
 
 def watch_outputs(
     network: nn.Cell,
-    clips: np.ndarray,
+    batch: Arrays | np.ndarray,
     wanted: Callable[[nn.Cell], bool],
     note: Callable[[str, nn.Cell, Tensor], None],
 ) -> None:
-    """Run `clips` (N, C, T, H, W) through `network` and call `note` with the outputs of its `wanted` cells.
+    """Run a batch, inputs in the network's order, through `network` and call `note` with outputs of `wanted` cells.
 
     `note` gets a cell's name, the cell and its output, each time that the cell has run, in order of execution.
     """
@@ -56,7 +58,7 @@ def watch_outputs(
     hooks = [watch(name, cell) for name, cell in network.cells_and_names() if wanted(cell)]
     try:
         ms.set_context(mode=ms.PYNATIVE_MODE)  # hooks see nothing in GRAPH mode
-        network(Tensor(clips)).asnumpy()
+        network(*map(Tensor, [batch] if isinstance(batch, np.ndarray) else batch.values())).asnumpy()
     finally:
         ms.set_context(mode=mode)
         for hook in hooks:

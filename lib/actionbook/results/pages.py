@@ -7,17 +7,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from actionbook.core.chapters import chapters
 from actionbook.core.errors import BookError
 from actionbook.core.files import write_text_atomic
 from actionbook.core.paths import ROOT
+from actionbook.core.record import Record, StageRun
 from actionbook.results import ascend_tables
-from actionbook.results.ladder import ladder
 from actionbook.results.markdown import escape, file_link, table
-from actionbook.results.records import Record, StageEntry, of_chapter, read_records
+from actionbook.results.proof import ladder_of
+from actionbook.results.records import of_chapter, read_records
 from actionbook.results.scoreboard import scoreboard
 
-CHAPTERS = {"efficient3d": "Efficient-3DCNNs", "i3d": "I3D"}
 PLANNED = ("ECO", "StNet", "SlowFast")
+"""Titles of chapters that are announced; one that stands in the table of contents is announced no more."""
 
 _VERSIONS = (
     ("Python", "python"),
@@ -33,15 +35,18 @@ _VERSIONS = (
 
 def scoreboard_page(records: Sequence[Record]) -> str:
     """Markdown of the scoreboard: one section for each chapter."""
-    parts = [f"## {_title(name)}\n\n{scoreboard(name, of_chapter(records, name))}" for name in _chapters(records)]
-    return "\n".join(parts)
+    titles = _titles(records)
+    return "\n".join(f"## {titles[name]}\n\n{scoreboard(name, of_chapter(records, name))}" for name in titles)
 
 
 def status_page(records: Sequence[Record]) -> str:
     """Markdown of the status page: each chapter's ladder and stages, then the chapters that are planned."""
-    parts = [_status(name, of_chapter(records, name)) for name in _chapters(records)]
-    planned = table(["Chapter", "State"], [[name, "not written yet"] for name in PLANNED])
-    return "\n".join([*parts, f"## Planned chapters\n\n{planned}"])
+    titles = _titles(records)
+    parts = [f"## {title}\n\n{_status(name, of_chapter(records, name))}" for name, title in titles.items()]
+    planned = [[name, "not written yet"] for name in PLANNED if name not in titles.values()]
+    if planned:
+        parts.append(f"## Planned chapters\n\n{table(['Chapter', 'State'], planned)}")
+    return "\n".join(parts)
 
 
 def write(out: Path, records: Sequence[Record]) -> None:
@@ -63,13 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(str(error))
 
 
-def _chapters(records: Sequence[Record]) -> list[str]:
-    """Chapters of the book, then any others that records name."""
-    return list(dict.fromkeys([*CHAPTERS, *(record.chapter for record in records)]))
-
-
-def _title(chapter: str) -> str:
-    return CHAPTERS.get(chapter, escape(chapter))
+def _titles(records: Sequence[Record]) -> dict[str, str]:
+    """Headings by name: of the chapters of the book, then of any others that records name."""
+    book = {chapter.name: chapter.title for chapter in chapters()}
+    others = [record.head.chapter for record in records if record.head.chapter not in book]
+    return book | {name: escape(name) for name in others}
 
 
 def _status(chapter: str, records: Sequence[Record]) -> str:
@@ -81,9 +84,9 @@ def _status(chapter: str, records: Sequence[Record]) -> str:
             ", ".join(file_link(path) for path in rung.where.split(", ")),
             rung.date,
         ]
-        for rung in ladder(chapter, records)
+        for rung in ladder_of(chapter, records)
     ]
-    parts = [f"## {_title(chapter)}\n", table(["Rung", "State", "Evidence", "Look at", "Date"], rows)]
+    parts = [table(["Rung", "State", "Evidence", "Look at", "Date"], rows)]
     parts += [_stages(record) for record in records]
     if not records:
         parts.append("No record was found; `make notebooks` runs the stages and makes one.\n")
@@ -101,16 +104,17 @@ def _stages(record: Record) -> str:
     for name, entry in record.stages.items():
         groups.setdefault(_environment(entry), []).append(name[:2])
     environments = "".join(f"- Stages {', '.join(names)}: {text}\n" for text, names in groups.items())
-    recipe = f"### Recipe {escape(record.recipe)}\n\n{escape(record.title)} (recipe `{record.recipe_sha256[:12]}`).\n"
+    head = record.head
+    recipe = f"### Recipe {escape(head.recipe)}\n\n{escape(head.title)} (recipe `{head.recipe_sha256[:12]}`).\n"
     return "\n".join([recipe, stages, environments])
 
 
-def _short_library(entry: StageEntry) -> str | None:
+def _short_library(entry: StageRun) -> str | None:
     digest = entry.environment.get("library_sha256")
     return f"`{str(digest)[:12]}`" if digest else None
 
 
-def _environment(entry: StageEntry) -> str:
+def _environment(entry: StageRun) -> str:
     found = entry.environment
     versions = [f"{title} {escape(str(found.get(key) or 'none'))}" for title, key in _VERSIONS]
     return f"{escape(str(found.get('cpu') or found.get('machine') or 'unknown machine'))}; {', '.join(versions)}."

@@ -222,7 +222,7 @@ def throughput_plot(table: pd.DataFrame) -> Figure:
 def ladder_picture(table: pd.DataFrame) -> Figure:
     """The five rungs, the first at the bottom, coloured and labelled by state, with their evidence.
 
-    `table` has the columns ``rung`` (1..5), ``name``, ``state`` and ``evidence``, as `actionbook.results.ladder` makes.
+    `table` has the columns ``rung`` (1..5), ``name``, ``state`` and ``evidence``, as `results.proof.rung_table` makes.
     """
     rows = table.sort_values("rung")
     with style():
@@ -255,14 +255,14 @@ def ladder_picture(table: pd.DataFrame) -> Figure:
 def differences_plot(rows: Iterable[Mapping[str, object]] | pd.DataFrame) -> Figure:
     """Relative difference of each format's logits from the network's, on a logarithmic axis, with its tolerance.
 
-    `rows` have ``format``, ``relative_difference`` (None: not run, left out), ``tolerance`` (None where the format is
-    judged by its accuracy) and ``passed``, as the record of the conversion stage does. A difference of zero is drawn at
-    the left edge and called exact; one that is not finite, at the right.
+    `rows` have ``format``, ``relative_difference`` (None: not finite), ``tolerance`` (None where the format is judged
+    by its score) and ``passed``, as `actionbook.core.stage_results.FormatRow` has. A difference of zero is drawn at the
+    left edge and called exact; one that is not finite, at the right.
     """
     table = pd.DataFrame(rows if isinstance(rows, pd.DataFrame) else list(rows))
-    table = table[table["relative_difference"].notna()].iloc[::-1]
-    found = table["relative_difference"].to_numpy(dtype=float)
-    limits = table["tolerance"].to_numpy(dtype=float)  # None becomes NaN
+    table = table.iloc[::-1]
+    found = table["relative_difference"].to_numpy(dtype=float)  # None becomes NaN
+    limits = table["tolerance"].to_numpy(dtype=float)
     edge = 10.0 * max([1e-3, *found[np.isfinite(found)], *limits[np.isfinite(limits)]])
     with style():
         fig, ax = figure(0.42 * len(table) + 1.1)

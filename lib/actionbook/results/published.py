@@ -13,7 +13,7 @@ import pandas as pd
 from actionbook.core.errors import BookError
 from actionbook.core.paths import ROOT, shown
 from actionbook.core.recipe import Recipe
-from actionbook.core.schema import load
+from actionbook.core.schema import load, twice
 from actionbook.results.published_schema import LAST_DIGIT, Entry, Published, Table
 
 FOLDER = ROOT / "book" / "published"
@@ -65,9 +65,8 @@ def read_published(path: Path | str) -> tuple[Figure, ...]:
     for name, table in file.tables.items():
         found += [_figure(file, entry, table.title) for entry in _unroll(name, table)]
     ids = [figure.id for figure in found]
-    twice = sorted({i for i in ids if ids.count(i) > 1})
-    if twice:
-        raise BookError(f"{shown(path)}: ids stand twice: {', '.join(twice)}; give each figure its own")
+    if double := twice(ids):
+        raise BookError(f"{shown(path)}: ids stand twice: {double}; give each figure its own")
     return tuple(found)
 
 
@@ -119,10 +118,15 @@ def figure(figure_id: str) -> Figure:
         raise BookError(f"no published figure {figure_id!r}; {hint}") from None
 
 
-def check_ids(recipe: Recipe) -> None:
-    """Raise BookError if the recipe aims at a published figure that does not exist."""
-    for figure_id in recipe.published:
+def aims_of(recipe: Recipe) -> tuple[str, ...]:
+    """Ids of the published figures that the recipe aims at, with all its streams together and with each alone.
+
+    Raises BookError for one that does not exist.
+    """
+    alone = [key for name in recipe.stream_names for key in recipe.for_stream(name).published]
+    for figure_id in (*recipe.published, *alone):
         try:
             figure(figure_id)
         except BookError as error:
             raise BookError(f"recipe {recipe.chapter}/{recipe.name}, key 'published': {error}") from None
+    return tuple(dict.fromkeys([*recipe.published, *alone]))

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from actionbook.core.paths import NOTEBOOKS
-from actionbook.core.recipe import Recipe
+from actionbook.core.recipe import JOINT, Recipe
+from actionbook.core.record import Record, StageRun
+from actionbook.core.score import QUIRK, WITHIN_GROUPS, Score, metric_title
+from actionbook.core.stage_results import AccuracyResults, ConversionResults, TrainingResults, TrainingRow
 from actionbook.results.compare import Comparison, comparisons
 from actionbook.results.markdown import ABSENT, escape, table
-from actionbook.results.published import Figure, check_ids, figures
-from actionbook.results.records import Record, StageEntry
-
-_METRICS = {"top1": "top-1", "top5": "top-5"}
+from actionbook.results.published import Figure, aims_of, figures
+from actionbook.results.published_schema import LAST_DIGIT
 
 
 def scoreboard(chapter: str, records: Sequence[Record]) -> str:
@@ -31,11 +32,9 @@ def aims(chapter: str, records: Sequence[Record]) -> tuple[str, ...]:
     known = figures()
     wanted = [key for key, figure in known.items() if figure.chapter == chapter and figure.table is None]
     for path in sorted((NOTEBOOKS / chapter / "recipes").glob("*.yaml")):
-        recipe = Recipe.load(path)
-        check_ids(recipe)
-        wanted += recipe.published
+        wanted += aims_of(Recipe.load(path))
     wanted += [item.figure_id for record in records for item in comparisons(record)]
-    return tuple(key for key in dict.fromkeys(wanted) if known[key].metric in _METRICS)
+    return tuple(key for key in dict.fromkeys(wanted) if known[key].unit in LAST_DIGIT)
 
 
 def _beside(chapter: str, records: Sequence[Record]) -> str:
@@ -48,7 +47,7 @@ def _beside(chapter: str, records: Sequence[Record]) -> str:
     for key in aims(chapter, records):
         figure = figures()[key]
         split = f" split {figure.split}" if figure.split else ""
-        what = f"{figure.what}, {figure.dataset}{split}, {_METRICS[figure.metric]}"
+        what = f"{figure.what}, {figure.dataset}{split}, {metric_title(figure.metric)}"
         published = [escape(what), f"{figure} ({figure.system}, {notes.number(_measured(figure), figure.note)})"]
         for item in found.get(key, []):
             rows.append([*published, *_ours(item, notes)])
@@ -84,14 +83,14 @@ def _measured(figure: Figure) -> str:
 
 
 def _ours(item: Comparison, notes: _Notes) -> list[Any]:
-    accuracy = item.accuracy
-    where = versions(item.record.stages["05_accuracy"])
-    mark = notes.number(f"This book, recipe {item.record.recipe}: {item.protocol}. {where}.")
-    value = f"{accuracy['value']:.5f} = {accuracy['correct']}/{accuracy['expected']} ({escape(item.engine)}, {mark})"
-    return [value, f"{item.evaluated} / {accuracy['expected']}", item.status]
+    head, stream = item.record.head, item.row.stream
+    where = versions(item.record.stages[AccuracyResults.stage])
+    mark = notes.number(f"This book, recipe {head.label(stream)}: {item.protocol}. {where}.")
+    value = f"{item.score.figures(5)} ({escape(item.row.format)}, {mark})"
+    return [value, f"{item.evaluated} / {item.score.expected}", item.status]
 
 
-def versions(entry: StageEntry) -> str:
+def versions(entry: StageRun) -> str:
     """Hardware and the versions that an accuracy hangs on most, in one line."""
     found = entry.environment
     hardware = found.get("cpu") or found.get("machine") if entry.device in ("auto", "CPU") else entry.device
@@ -114,82 +113,75 @@ def _miniature(records: Sequence[Record]) -> str:
 
 
 def _mini_accuracy(records: Sequence[Record]) -> str:
-    rows = []
-    for record in records:
-        results = record.results("05_accuracy")
-        for entry in results.get("accuracy") or ():
-            top1 = entry["top1"]
-            videos = f"{top1['evaluated']} / {top1['expected']}"
-            where = escape(versions(record.stages["05_accuracy"]))
-            shares = [_share(entry.get(key)) for key in ("top1", "top5")]
-            rows.append(
-                [
-                    escape(record.recipe),
-                    escape(entry["engine"]),
-                    *shares,
-                    videos,
-                    escape(results.get("protocol") or ""),
-                    where,
-                ]
-            )
-    header = ["Recipe", "Engine", "Top-1", "Top-5", "N evaluated / expected", "Protocol", "Hardware, versions"]
+    found = [(record, results) for record in records if (results := record.results(AccuracyResults))]
+    scores = [score for _, results in found for row in results.scores for score in row.scores]
+    metrics = [metric for metric in dict.fromkeys(score.metric for score in scores) if not metric.endswith(QUIRK)]
+    rows: list[list[Any]] = []
+    for record, results in found:
+        where = escape(versions(record.stages[AccuracyResults.stage]))
+        for row in results.scores:
+            shares = [score.figures() if (score := row.score(metric)) else None for metric in metrics]
+            videos, protocol = _videos(row.main), escape(results.protocols[row.stream])
+            rows.append([escape(record.head.label(row.stream)), escape(row.format), *shares, videos, protocol, where])
+    titles = [_titled(metric) for metric in metrics]
+    header = ["Recipe", "Engine", *titles, "N evaluated / expected", "Protocol", "Hardware, versions"]
     return table(header, rows) if rows else ""
 
 
 def _mini_training(records: Sequence[Record]) -> str:
-    rows = []
+    rows: list[list[Any]] = []
+    main = "top1"
     for record in records:
-        groups: dict[str, list[dict[str, Any]]] = {}
-        for run in record.results("03_training").get("runs") or ():
-            groups.setdefault(run["run"], []).append(run)
-        for name, runs in groups.items():
-            accuracy = runs[0]["accuracy"]
-            videos = f"{accuracy['evaluated']} / {accuracy['expected']}"
-            spread = _spread([run["accuracy"]["value"] for run in runs])
-            pairs = [run["pair_accuracy"] for run in runs if run.get("pair_accuracy") is not None]
-            rows.append(
-                [escape(record.recipe), escape(name), len(runs), spread, videos, _spread(pairs) if pairs else None]
-            )
-    header = [
-        "Recipe",
-        "Training",
-        "Seeds",
-        "Top-1, mean ± spread",
-        "N evaluated / expected",
-        "Top-1 on reversed pairs",
-    ]
+        results = record.results(TrainingResults)
+        groups: dict[tuple[str, str], list[TrainingRow]] = {}
+        for run in results.runs if results else ():
+            groups.setdefault((record.head.label(run.stream), run.run), []).append(run)
+        for (label, name), runs in groups.items():
+            main, pairs = runs[0].score.metric, [pair.value for run in runs if (pair := run.other(WITHIN_GROUPS))]
+            rows.append([escape(label), escape(name), *_seeds([run.score for run in runs]), _spread(pairs)])
+        if results and results.fused:
+            rows.append([escape(record.head.recipe), JOINT, *_seeds([row.score for row in results.fused]), None])
+    spread = f"{_titled(main)}, mean ± spread"
+    header = ["Recipe", "Training", "Seeds", spread, "N evaluated / expected", "Top-1 on reversed pairs"]
     return table(header, rows, right=(2,)) if rows else ""
 
 
 def _throughput(records: Sequence[Record]) -> str:
-    rows = []
+    rows: list[list[Any]] = []
     for record in records:
-        for row in record.results("04_conversion").get("throughput") or ():
-            span = f"{_rate(row['low'])} to {_rate(row['high'])}"
-            where = escape(versions(record.stages["04_conversion"]))
-            rows.append(
-                [
-                    escape(record.recipe),
-                    escape(row["engine"]),
-                    row["batch"],
-                    _rate(row["clips_per_second"]),
-                    span,
-                    where,
-                ]
-            )
+        results = record.results(ConversionResults)
+        for stream, one in results.streams.items() if results else ():
+            where = escape(versions(record.stages[ConversionResults.stage]))
+            label = escape(record.head.label(stream))
+            for row in one.throughput:
+                span, rate = f"{_rate(row.low)} to {_rate(row.high)}", _rate(row.clips_per_second)
+                rows.append([label, escape(row.engine), row.batch, rate, span, where])
     header = ["Recipe", "Engine", "Batch", "Clips per second", "Quartiles", "Hardware, versions"]
     return table(header, rows, right=(2, 3)) if rows else ""
+
+
+def _seeds(scores: Sequence[Score]) -> list[Any]:
+    """How many seeds, the mean and spread of their scores, over how many videos."""
+    return [len(scores), _spread([score.value for score in scores]), _videos(scores[0])]
+
+
+def _videos(score: Score) -> str:
+    return f"{score.evaluated} / {score.expected}"
+
+
+def _titled(metric: str) -> str:
+    """A metric at the head of a column: "Top-1"."""
+    title = metric_title(metric)
+    return title if title == metric else title.capitalize()
 
 
 def _rate(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
 
 
-def _share(accuracy: dict[str, Any] | None) -> str | None:
-    return f"{accuracy['value']:.4f} = {accuracy['correct']}/{accuracy['expected']}" if accuracy else None
-
-
-def _spread(values: Sequence[float]) -> str:
+def _spread(values: Sequence[float]) -> str | None:
+    if not values:
+        return None
     text = f"{np.mean(values):.1%}"
     return f"{text} ± {100 * np.std(values, ddof=1):.1f}" if len(values) > 1 else text
 
@@ -227,8 +219,8 @@ def _printed(figure: Figure) -> str:
 
 
 def _column(figure: Figure) -> str:
-    if figure.metric in _METRICS:
-        return f"{figure.dataset} {_METRICS[figure.metric]}, {'%' if figure.unit == 'percent' else 'share'}"
+    if figure.unit in LAST_DIGIT:
+        return f"{figure.dataset} {metric_title(figure.metric)}, {'%' if figure.unit == 'percent' else 'share'}"
     if figure.metric == "clips_per_second":
         batch = f" at batch {figure.batch}" if figure.system == "paper" else ""
         return f"{figure.hardware}, clips/s{batch}"

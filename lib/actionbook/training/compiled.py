@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from mindspore import Tensor, nn
 
-from actionbook.core.recipe import Training
+from actionbook.core.training import Training
 from actionbook.training.optimiser import train_step
 
 
@@ -20,7 +20,9 @@ class CompiledStep:
     step: nn.Cell | None = None
     _optimiser: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def take(self, kind: str, network: nn.Cell, training: Training, steps_per_epoch: int) -> tuple[nn.Cell, nn.Cell]:
+    def take(
+        self, kind: str, network: nn.Cell, loss: nn.Cell, training: Training, steps_per_epoch: int, inputs: int
+    ) -> tuple[nn.Cell, nn.Cell]:
         """(network, step) that hold the weights of `network` and an optimiser that has seen nothing.
 
         `kind` names everything that is compiled in: structure, number of classes, optimisation, steps. Where it is that
@@ -28,7 +30,7 @@ class CompiledStep:
         """
         if kind != self.kind or self.network is None or self.step is None:
             self.kind, self.network = kind, network
-            self.step = train_step(network, training, steps_per_epoch)
+            self.step = train_step(network, loss, training, steps_per_epoch, inputs)
             own = {id(parameter) for parameter in network.get_parameters()}
             state = (parameter for parameter in self.step.get_parameters() if id(parameter) not in own)
             self._optimiser = {parameter.name: parameter.asnumpy().copy() for parameter in state}

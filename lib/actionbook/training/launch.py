@@ -36,12 +36,13 @@ def train_on_devices(stage: Stage) -> None:
     for old in folder.glob("*.*"):
         old.unlink()
     recipe, mirror = folder / "recipe.yaml", Mirror(folder / "progress.json")
-    write_json_atomic(recipe, stage.recipe.as_dict())  # JSON is YAML, too
+    write_json_atomic(recipe, stage.whole.as_dict())  # JSON is YAML, too
     command = [sys.executable, "-m", "mindspore.parallel.cluster.run"]
     command += [f"--worker_num={stage.devices}", f"--local_worker_num={stage.devices}", "--master_addr=127.0.0.1"]
     command += [f"--master_port={_free_port()}", f"--log_dir={folder}", "--join=True", "python", "-m", PROGRAM]
     command += [stage.recipe.chapter, str(recipe), "--data-root", str(stage.data_root), "--device", stage.device]
     command += ["--work-root", str(stage.work_root), "--workers", str(max(1, stage.workers // stage.devices))]
+    command += ["--stream", stage.stream]
     hang = stage.recipe.training.hang_minutes * 60
 
     def follow() -> None:

@@ -19,9 +19,8 @@ from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_file, sweep_temporary, write_json_atomic, write_text_atomic
 from actionbook.core.paths import shown
 from actionbook.core.progress import progress_bar
-from actionbook.core.recipe import Training
+from actionbook.core.training import Training
 from actionbook.training.checkpoint import load_checkpoint, save_checkpoint
-from actionbook.training.optimiser import train_step
 from actionbook.training.ranks import ALONE, Ranks
 from actionbook.training.schedule import step_rates
 
@@ -37,7 +36,7 @@ class Epoch:
     lr: float
     """Learning rate of the epoch's last step."""
     loss: float
-    """Mean cross-entropy of the epoch's training clips, in nats."""
+    """Mean loss of the epoch's training samples (cross-entropy in nats)."""
     seconds: float
     data_wait: float
     """Share of the time in which the network waited for clips, 0..1."""
@@ -81,23 +80,23 @@ class _Training:
 
 def train(
     network: nn.Cell,
+    step: nn.Cell | None,
     source: TrainingSource | None,
     training: Training,
     folder: Path,
     validate: Validate | None = None,
     *,
-    step: nn.Cell | None = None,
     ranks: Ranks = ALONE,
 ) -> pd.DataFrame:
-    """Train `network` in place and return the log, one row per epoch.
+    """Train `network` in place by its optimiser step (`training.optimiser.train_step`) and return the log, a row an epoch.
 
     `folder` receives ``log.jsonl``, ``state.ckpt`` (weights, optimiser, masks of dropout, epoch, step and log; resumed
     from if present), the ``epoch-<n>.ckpt`` of the last ``keep_epochs`` epochs and, at the end, ``network.ckpt`` and
     ``done.json``. A training that was killed and goes on ends with the same weights, bit for bit. A finished folder is
     loaded, not trained again. `validate` is called after every epoch with the network in evaluation mode; what it
-    returns is logged. Without a `source` nothing is trained and the network is stored as it is (a recipe of 0 epochs).
-    `step` is the network's optimiser step where one is compiled already (`training.compiled`). Of several `ranks`, all
-    must call this with the same arguments, `source` apart; the leading one validates and writes.
+    returns is logged. Without `step` and `source` nothing is trained and the network is stored as it is (a recipe of 0
+    epochs). Of several `ranks`, all must call this with the same arguments, `source` apart; the leading one validates and
+    writes.
     Raises BookError if the loss or the weights stop being finite numbers, or a checkpoint cannot be written.
     """
     if ranks.leads:
@@ -108,8 +107,7 @@ def train(
         load_checkpoint(network, folder / "network.ckpt")
         return read_log(folder)
     log: list[Epoch] = []
-    if source is not None:
-        step = step or train_step(network, training, len(source))
+    if step is not None and source is not None:
         log = _train_epochs(_Training(network, step, source, training, folder, ranks), validate)
     network.set_train(False)
     ranks.check_equal(network)
@@ -150,14 +148,14 @@ def _train_epochs(this: _Training, validate: Validate | None) -> list[Epoch]:
     return log
 
 
-def _one_epoch(this: _Training, progress: _Progress, batches: Iterator[tuple[ms.Tensor, ms.Tensor]], bar: tqdm) -> None:
+def _one_epoch(this: _Training, progress: _Progress, batches: Iterator[tuple[ms.Tensor, ...]], bar: tqdm) -> None:
     """Do the steps that the epoch still lacks, noting losses and times in `progress`."""
     start, before, steps = time.perf_counter(), progress.seconds, len(this.source)
     while len(progress.losses) < steps:
         asked = time.perf_counter()
-        clips, targets = next(batches)
+        batch = next(batches)
         progress.waited += time.perf_counter() - asked
-        loss = float(this.step(clips, targets).asnumpy())
+        loss = float(this.step(*batch).asnumpy())
         if not np.isfinite(loss):
             raise _not_finite(this, progress, f"the loss became {loss}")
         progress.losses.append(loss)
@@ -200,7 +198,7 @@ def _flat(epoch: Epoch) -> dict[str, float]:
     return {**row.pop("validation"), **row}
 
 
-def _forever(source: TrainingSource, epochs: int) -> Iterator[tuple[ms.Tensor, ms.Tensor]]:
+def _forever(source: TrainingSource, epochs: int) -> Iterator[tuple[ms.Tensor, ...]]:
     """Batches of all remaining epochs as one stream, so that the next epoch is being read while this one ends."""
     if epochs > 0:
         iterator = training_dataset(source).create_tuple_iterator(num_epochs=epochs)

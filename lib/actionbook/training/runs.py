@@ -1,4 +1,4 @@
-"""All trainings of a recipe: each run with each of its seeds, in folders named by what decides the result."""
+"""All trainings of a recipe: each run with each of its seeds, in folders named by the content that decides them."""
 
 from __future__ import annotations
 
@@ -6,28 +6,38 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from mindspore import nn
 
 from actionbook.clips.pipeline import TrainingSource
+from actionbook.clips.samples import Samples
 from actionbook.core import manifest, runtime
-from actionbook.core.files import sha256_json
-from actionbook.core.recipe import Recipe, Weights
+from actionbook.core.errors import BookError
+from actionbook.core.files import sha256_json, write_json_atomic
+from actionbook.core.paths import shown
+from actionbook.core.recipe import Recipe
+from actionbook.core.sources import verify
+from actionbook.core.weight_files import WeightFile
 from actionbook.core.workspace import Stage
-from actionbook.datasets.index import index_sha256, read_index, subset
+from actionbook.datasets.dataset import dataset_of
+from actionbook.datasets.index import Index
 from actionbook.models import create_model
+from actionbook.tasks import task_of
 from actionbook.training.checkpoint import load_checkpoint
 from actionbook.training.compiled import CompiledStep
 from actionbook.training.launch import train_on_devices
 from actionbook.training.loop import Validate, train
 from actionbook.training.ranks import ALONE, Ranks
-from actionbook.weights import export_state, load, read_torch
+from actionbook.weights import export_state, load
+from actionbook.weights.pretrained import load_file
 
 logger = logging.getLogger(__name__)
 
-Validation = Callable[[Stage, pd.DataFrame], Validate]
-DECIDING = ("data", "clips", "model", "weights")  # sections of the recipe that decide a training, beside its own
+Validation = Callable[[Stage, Index], Validate]
+FLOORS = ("video", "clips", "models", "weights", "tasks", "training")
+"""Of the library: those whose code takes part in a training."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +45,8 @@ class TrainedRun:
     """One finished training."""
 
     stage: Stage
-    """The stage as this run changes it, with its recipe, data set and frame store."""
-    index: pd.DataFrame
+    """The stage as this run changes it, with its recipe and data set."""
+    index: Index
     """Of the run's data set."""
     run: str
     seed: int
@@ -45,10 +55,12 @@ class TrainedRun:
     """In evaluation mode. The next training of the same kind goes on in this very cell: use it before asking for that
     one, or get a copy of your own from `trained_network`."""
     log: pd.DataFrame
+    rests_on: dict[str, Any]
+    """Digests of all that decides the training, see `rests_on`."""
 
 
 def train_runs(stage: Stage, validation: Validation | None = None, ranks: Ranks = ALONE) -> Iterator[TrainedRun]:
-    """Train every run with every seed, one after the other, and yield each as it is finished.
+    """Train every run of a stream with every seed, one after the other, and yield each as it is finished.
 
     Finished trainings are loaded, interrupted ones go on. `validation`, given a run's stage and index, returns what is
     called with the network after every epoch (see `training.loop.train`). Where the stage asks for several devices,
@@ -60,28 +72,33 @@ def train_runs(stage: Stage, validation: Validation | None = None, ranks: Ranks 
     compiled = CompiledStep()
     for run in stage.recipe.training.runs:
         own = stage.for_run(run)
-        index = read_index(own.index_file)
+        recipe, index = own.recipe, dataset_of(own).index()
+        classes, loss = len(own.manifest.classes), task_of(recipe.task).loss()
+        inputs, same = len(recipe.spec(classes).inputs), rests_on(own, index, run.seeds[0])
         for seed in run.seeds:
-            folder = run_folder(own, index, seed)
+            basis = same | {"seed": seed}
+            folder = _folder(own, basis)
             runtime.seed_everything(seed)
             network = initial_network(own, seed)
             ranks.mark(network)
-            training = own.recipe.training
             source = step = None
-            if training.epochs:
+            if recipe.training.epochs:
                 source = _source(own, index, seed, ranks)
-                network, step = compiled.take(_kind(own, len(source)), network, training, len(source))
+                kind = _kind(own, len(source))
+                network, step = compiled.take(kind, network, loss, recipe.training, len(source), inputs)
+            if ranks.leads:
+                write_json_atomic(folder / "rests_on.json", basis)
             validate = validation(own, index) if validation else None
-            log = train(network, source, training, folder, validate, step=step, ranks=ranks)
-            yield TrainedRun(own, index, run.name, seed, folder, network, log)
+            log = train(network, step, source, recipe.training, folder, validate, ranks=ranks)
+            yield TrainedRun(own, index, run.name, seed, folder, network, log, basis)
 
 
 def _kind(stage: Stage, steps: int) -> str:
     """Digest of all that is compiled into a training step: equal for the seeds of a run, and for runs that differ in
     data or initial weights alone."""
-    recipe = stage.recipe
-    model = [recipe.model.name, recipe.model_options, len(stage.manifest.classes)]
-    return sha256_json([model, list(recipe.clips.shape), _optimisation(recipe), steps])
+    recipe, classes = stage.recipe, len(stage.manifest.classes)
+    model = [recipe.model.name, recipe.model_options, recipe.spec(classes, tested=False).as_dict()]
+    return sha256_json([model, recipe.task.name, _optimisation(recipe), steps])
 
 
 def _optimisation(recipe: Recipe) -> dict[str, object]:
@@ -93,23 +110,20 @@ def _optimisation(recipe: Recipe) -> dict[str, object]:
 
 def _unfinished(stage: Stage) -> bool:
     """Whether some run has still to be trained."""
-    stages = [(own, read_index(own.index_file)) for own in map(stage.for_run, stage.recipe.training.runs)]
-    folders = [run_folder(own, index, seed) for own, index in stages for seed in own.recipe.main_run.seeds]
-    return any(not (folder / "done.json").exists() for folder in folders)
+    return any(
+        not (run_folder(own, seed) / "done.json").exists()
+        for own in map(stage.for_run, stage.recipe.training.runs)
+        for seed in own.recipe.main_run.seeds
+    )
 
 
-def _source(stage: Stage, index: pd.DataFrame, seed: int, ranks: Ranks) -> TrainingSource:
-    training = stage.recipe.training
+def _source(stage: Stage, index: Index, seed: int, ranks: Ranks) -> TrainingSource:
+    recipe = stage.recipe
+    store = dataset_of(stage).store(recipe.transforms.modality)
+    samples = Samples(index.subset("train"), store, recipe, len(stage.manifest.classes))
+    training = recipe.training
     return TrainingSource(
-        subset(index, "train"),
-        stage.frame_store,
-        stage.recipe.clips,
-        training.batch_size,
-        seed,
-        training.clips_per_video,
-        stage.workers,
-        ranks.rank,
-        ranks.count,
+        samples, training.batch_size, seed, training.clips_per_video, stage.workers, ranks.rank, ranks.count
     )
 
 
@@ -119,49 +133,89 @@ def initial_network(stage: Stage, seed: int) -> nn.Cell:
     A file is looked for in ``<data_root>/weights/`` and checked against its manifest before it is read. What an earlier
     run has learned is taken from that run's first seed, with its own number of classes.
     """
-    network = _network(stage, seed=seed)
-    weights = stage.recipe.weights
-    if weights is not None:
-        (_load_run if weights.run else _load_file)(stage, network, weights)
+    network, weights = new_network(stage, seed=seed), stage.recipe.weights
+    if weights is not None and weights.run:
+        earlier, first = _origin(stage)
+        trained, folder = new_network(earlier), run_folder(earlier, first)
+        load_checkpoint(trained, folder / "network.ckpt")
+        report = load(network, export_state(trained, "mindspore"), "mindspore", skip=weights.skip)
+        logger.info("%s: %s", folder.name, report)
+    elif weights is not None:
+        path, entry = _weights_file(stage)
+        logger.info("%s: %s", weights.file, load_file(network, entry, path, skip=weights.skip))
     return network
 
 
-def _network(stage: Stage, **options: int) -> nn.Cell:
+def new_network(stage: Stage, **options: int) -> nn.Cell:
+    """The network of the stage's recipe for its data set, freshly initialised."""
     recipe = stage.recipe
     classes = len(stage.manifest.classes)
     return create_model(recipe.model.name, num_classes=classes, **{**options, **recipe.model_options})
 
 
-def _load_file(stage: Stage, network: nn.Cell, weights: Weights) -> None:
-    path = stage.data_root / "weights" / str(weights.file)
-    digest = manifest.verify(path, manifest.load_weights(str(weights.manifest)).file(str(weights.file)))
-    report = load(network, read_torch(path), str(weights.layout), skip=weights.skip)
-    logger.info("%s (sha256 %s): %s", weights.file, digest, report)
+def _origin(stage: Stage) -> tuple[Stage, int]:
+    """Stage and first seed of the run that the weights come from."""
+    whole, weights = stage.parent or stage, stage.recipe.weights
+    earlier = whole.for_run(next(run for run in whole.recipe.training.runs if weights and run.name == weights.run))
+    return earlier, earlier.recipe.main_run.seeds[0]
 
 
-def _load_run(stage: Stage, network: nn.Cell, weights: Weights) -> None:
-    earlier, index, seed = _origin(stage, weights)
-    trained, folder = _network(earlier), run_folder(earlier, index, seed)
-    load_checkpoint(trained, folder / "network.ckpt")
-    report = load(network, export_state(trained, "mindspore"), "mindspore", skip=weights.skip)
-    logger.info("%s: %s", folder.name, report)
+def _weights_file(stage: Stage) -> tuple[Path, WeightFile]:
+    """The file that the recipe names, and its entry in the manifest."""
+    weights = stage.recipe.weights
+    assert weights is not None
+    entry = manifest.load_weights(str(weights.manifest)).file(str(weights.file))
+    return stage.data_root / "weights" / str(weights.file), entry
 
 
-def _origin(stage: Stage, weights: Weights) -> tuple[Stage, pd.DataFrame, int]:
-    """Stage, index and first seed of the run that the weights come from."""
-    whole = stage.parent or stage
-    earlier = whole.for_run(next(run for run in whole.recipe.training.runs if run.name == weights.run))
-    return earlier, read_index(earlier.index_file), earlier.recipe.main_run.seeds[0]
+def _weights_content(stage: Stage) -> Any:
+    """What the initial weights are, None for fresh ones: digest of the file, or what the earlier run rests on."""
+    weights = stage.recipe.weights
+    if weights is None:
+        return None
+    if not weights.run:
+        return [verify(*_weights_file(stage)), weights.skip]
+    earlier, seed = _origin(stage)
+    return [rests_on(earlier, dataset_of(earlier).index(), seed), weights.skip]
 
 
-def run_folder(stage: Stage, index: pd.DataFrame, seed: int) -> Path:
-    """``training/<run>-seed<n>-<digest>``: another recipe, data set or library gets another folder; nothing is lost.
+def rests_on(stage: Stage, index: Index, seed: int) -> dict[str, Any]:
+    """All that decides the result of a run, by content: two runs that differ in it never share a training.
 
-    `stage` is the run's own (`Stage.for_run`). What a run starts from counts too. With ``training.any_library`` the
-    newest folder that differs by the library alone is taken instead.
+    `stage` is the run's own (`Stage.for_run`). Frames are named by their bytes, labels and numbers of frames by the
+    index, initial weights by the file's digest or by what their run rests on, code by the floors that take part.
+    Where things lie, and what they are called, makes no difference.
     """
-    stem = _stem(stage, index, seed)
-    folder = stage.folder / "training" / f"{stem}-{runtime.library_sha256()[:8]}"
+    recipe = stage.recipe
+    basis: dict[str, Any] = {
+        "sampling": sha256_json(recipe.sampling.model_dump(mode="json", exclude={"test_frames"})),
+        "recipe": recipe.sha256("task", "transforms", "model"),
+        "training": sha256_json(_optimisation(recipe)),
+        "classes": sha256_json(stage.manifest.classes),
+        "index": index.sha256,
+        "frames": dataset_of(stage).frames_sha256(index, recipe.transforms.modality),
+        "weights": sha256_json(_weights_content(stage)),
+        "seed": seed,
+        "code": runtime.code_sha256(*FLOORS),
+    }
+    if stage.devices > 1:  # each normalises by its own part of a batch
+        basis["devices"] = stage.devices
+    return basis
+
+
+def run_folder(stage: Stage, seed: int) -> Path:
+    """``training/<run>-seed<n>-<digest>-<code>`` of a run's own stage, see `rests_on`."""
+    return _folder(stage, rests_on(stage, dataset_of(stage).index(), seed))
+
+
+def _folder(stage: Stage, basis: dict[str, Any]) -> Path:
+    """Where a run lies that rests on `basis`; nothing is lost when that changes.
+
+    With ``training.any_library`` the newest folder that differs by the library's code alone is taken instead.
+    """
+    inputs = sha256_json({key: value for key, value in basis.items() if key != "code"})
+    stem = f"{stage.recipe.main_run.name}-seed{basis['seed']}-{inputs[:12]}"
+    folder = stage.folder / "training" / f"{stem}-{basis['code'][:8]}"
     others = sorted(folder.parent.glob(f"{stem}-*"), key=lambda path: path.stat().st_mtime)
     if folder.exists() or not others:
         return folder
@@ -175,30 +229,31 @@ def run_folder(stage: Stage, index: pd.DataFrame, seed: int) -> Path:
     return folder
 
 
-def _stem(stage: Stage, index: pd.DataFrame, seed: int) -> str:
-    """``<run>-seed<n>-<digest>`` of all that decides the result but the library."""
-    recipe = stage.recipe
-    what = [recipe.sha256(*DECIDING), _optimisation(recipe), index_sha256(index), seed]
-    if stage.devices > 1:  # each normalises by its own part of a batch
-        what.append({"devices": stage.devices})
-    if recipe.weights is not None and recipe.weights.run is not None:
-        what.append(_stem(*_origin(stage, recipe.weights)))
-    return f"{recipe.main_run.name}-seed{seed}-{sha256_json(what)[:8]}"
+def finished_run(stage: Stage, run: str | None = None) -> Path:
+    """The folder of a run's first seed, of the main run where none is named, by what decides it *now*.
 
-
-def trained_network(stage: Stage, folder: str, run: str | None = None) -> nn.Cell:
-    """The network of a run, by default of the recipe's main one, from its training folder (relative to the workspace).
-
-    Raises BookError if its checkpoint is missing or belongs to another network.
+    Raises BookError where that training is not there: data, weights, recipe or library have changed since.
     """
-    recipe = stage.recipe
-    chosen = next(r for r in recipe.training.runs if r.name == (run or recipe.main_run.name))
-    network = _network(stage.for_run(chosen))
-    load_checkpoint(network, stage.folder / folder / "network.ckpt")
+    chosen = next(r for r in stage.recipe.training.runs if r.name == (run or stage.recipe.main_run.name))
+    folder = run_folder(stage.for_run(chosen), chosen.seeds[0])
+    if not (folder / "done.json").exists():
+        raise BookError(
+            f"{shown(folder)}: this training does not exist. Data, weights, recipe or library have changed since stage "
+            f"03 ran, or it did not: run notebooks/{stage.recipe.chapter}/03_training.ipynb"
+        )
+    return folder
+
+
+def trained_network(stage: Stage, run: str | None = None) -> nn.Cell:
+    """The network of a run's first seed, by default of the main run. Raises BookError as `finished_run`."""
+    folder = finished_run(stage, run)
+    chosen = next(r for r in stage.recipe.training.runs if r.name == (run or stage.recipe.main_run.name))
+    network = new_network(stage.for_run(chosen))
+    load_checkpoint(network, folder / "network.ckpt")
     return network
 
 
 def runs_of_same_clips(recipe: Recipe) -> list[str]:
     """Names of the runs whose data, clips and protocol are the recipe's: one set of test batches serves all of them."""
-    what = ("data", "clips", "evaluation")
+    what = ("task", "data", "sampling", "transforms", "evaluation")
     return [run.name for run in recipe.training.runs if recipe.for_run(run).sha256(*what) == recipe.sha256(*what)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actionbook.core.recipe import Training
+from actionbook.core.training import Training
 
 
 def step_rate(training: Training, epoch: int) -> float:

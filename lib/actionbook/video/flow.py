@@ -9,7 +9,7 @@ import cv2
 import numba
 import numpy as np
 
-from actionbook.core.recipe import Flow
+from actionbook.core.sections import Flow
 from actionbook.video.tvl1 import DEFAULT, opencv_tvl1, tvl1
 
 ALGORITHMS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {"tvl1": tvl1, "opencv": opencv_tvl1}

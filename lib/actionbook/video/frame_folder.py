@@ -53,6 +53,10 @@ class FrameFolder(FrameReader):
     def __exit__(self, *_: object) -> None:
         pass
 
+    def names(self) -> list[str]:
+        """Names of all files in the order of a store: frame by frame, of flow x before y."""
+        return [name for frame in zip(*self._names.values(), strict=True) for name in frame]
+
     def sizes(self) -> dict[str, int]:
         """Bytes of every frame's file, by its name. Raises OSError if one cannot be looked at."""
         return {name: os.stat(f"{self.path}/{name}").st_size for names in self._names.values() for name in names}  # noqa: PTH116 (as above)

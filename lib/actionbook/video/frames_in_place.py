@@ -16,8 +16,8 @@ from actionbook.video.reader import COLOUR, FLOW, StoreError
 _KIND = {COLOUR: "frames in colour", FLOW: "optical flow"}
 
 
-def find_folders(index: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    """Where the frames of each video of `index` (columns video and label) lie: one row per video, in order.
+def find_folders(items: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """Where the frames of each of some items (columns video, store and frames) lie: one row each, in order.
 
     Columns: video; path, ``<class>/<video>`` below `folder` and empty if there is none; error, why there is none;
     note, if the folder's capitals are other ones. A missing class folder is one and the same error for all its videos.
@@ -26,13 +26,13 @@ def find_folders(index: pd.DataFrame, folder: Path) -> pd.DataFrame:
     if not folder.is_dir():
         raise StoreError(f"{folder} does not exist; it is named as a folder of prepared frames, see the recipe's data")
     names = cache(names_by_case)
-    expected = index.groupby("label").size()
-    exact = set(index.label + "/" + index.video)
+    labels = items.store.str.rpartition("/")[0]
+    expected, exact = labels.groupby(labels).size(), set(items.store)
     rows = []
-    for label, video in zip(index.label, index.video, strict=True):
-        own = f"{label}/{video}"
+    for own, video in zip(items.store, items.video, strict=True):
+        label, _, name = own.rpartition("/")
         # A folder that is another video's by its exact name is not this one's.
-        found = [path for path in spellings(folder, label, video, names) if path == own or path not in exact]
+        found = [path for path in spellings(folder, label, name, names) if path == own or path not in exact]
         path = error = note = ""
         if len(found) == 1:
             path = found[0]
@@ -47,13 +47,13 @@ def find_folders(index: pd.DataFrame, folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["video", "path", "error", "note"])
 
 
-def frames_in_place(index: pd.DataFrame, folder: Path, components: tuple[str, ...] = COLOUR) -> pd.DataFrame:
-    """Look at the frames of all videos of `index` in `folder`; one row per video: video, frames, bytes, error, note.
+def frames_in_place(items: pd.DataFrame, folder: Path, components: tuple[str, ...] = COLOUR) -> pd.DataFrame:
+    """Look at the frames of all `items` in `folder`; one row each: video, frames, bytes, error, note.
 
     These are the columns of `video.prepare.prepare`. Looked at, without decoding everything: that the numbers have no
     gap and agree with ``n_frames`` where there is one, that no file is empty, that the first and the last frame are
     whole and of one size, and that they are in colour (`components` ``("",)``) or flow (``("x", "y")``). Where the
-    index knows a number of frames already, as from an annotation file, a different one is noted.
+    items know a number of frames already, as from an annotation file, a different one is noted.
     Raises StoreError if `folder` does not exist; what is wrong with a video is in its row.
     """
 
@@ -66,8 +66,8 @@ def frames_in_place(index: pd.DataFrame, folder: Path, components: tuple[str, ..
             note = "; ".join(filter(None, [note, f"{known} frames expected, {found.frames} found"]))
         return replace(found, note=note)
 
-    places = find_folders(index, folder)
-    rows = zip(places.video, places.path, places.error, places.note, index.frames, strict=True)
+    places = find_folders(items, folder)
+    rows = zip(places.video, places.path, places.error, places.note, items.frames, strict=True)
     return pd.DataFrame(map(asdict, in_threads(look, list(rows), "looking at frames")), columns=COLUMNS)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
-from actionbook.core.recipe import Frames
 from actionbook.core.runtime import ffmpeg_build
+from actionbook.core.sections import Frames
 from actionbook.video.decode import Header, VideoError, header
 from actionbook.video.failures import check_failures
 from actionbook.video.frames import Seen, jpegs
@@ -20,6 +21,7 @@ __all__ = ["Job", "Prepared", "already_prepared", "prepare", "prepare_video"]
 
 # A picture that ends so long before its file is worth a remark: sound often goes on for a moment.
 _SHORTER_SECONDS, _SHORTER_SHARE = 1.0, 0.1
+_END = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ def prepare_video(job: Job, settings: Frames) -> Prepared:
         info = StoreInfo(
             source=job.source.name,
             source_bytes=job.source.stat().st_size,
+            source_ends=ends_sha256(job.source),
             fps=found.fps,
             height=settings.height,
             quality=settings.quality,
@@ -82,12 +85,23 @@ def _remarks(path: Path, found: Header, count: int, min_decoded: float, end: flo
     return remarks
 
 
+def ends_sha256(path: Path) -> str:
+    """Digest of a video's first and last 64 KiB: with its name and size it tells another file of the same name."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        digest.update(file.read(_END))
+        file.seek(max(0, path.stat().st_size - _END))
+        digest.update(file.read(_END))
+    return digest.hexdigest()[:32]
+
+
 def already_prepared(job: Job, settings: Frames) -> Prepared | None:
     """The result of an earlier run, if its store file is whole and made from this video with these settings."""
     try:
         with FrameStore(job.store, glance=True) as store:
             info = store.info
-            same = (info.source, info.source_bytes) == (job.source.name, job.source.stat().st_size)
+            size, ends = job.source.stat().st_size, ends_sha256(job.source)
+            same = (info.source, info.source_bytes, info.source_ends) == (job.source.name, size, ends)
             # A frame tells which side was scaled, if it matters: of upright frames it does, of others both are one.
             width, height = store.frame_size
             scaled = min(width, height) if settings.side == "short" else height

@@ -13,7 +13,8 @@ import pandas as pd
 import simplejpeg
 
 from actionbook.core.errors import BookError
-from actionbook.core.recipe import Flow
+from actionbook.core.sections import Flow
+from actionbook.video.digests import store_sha256
 from actionbook.video.failures import check_failures
 from actionbook.video.flow import algorithm_version, flow_frames, grey
 from actionbook.video.frame_folder import FrameFolder, frames_path, open_frames
@@ -116,6 +117,7 @@ def _info(frames: FrameStore | FrameFolder, settings: Flow) -> StoreInfo:
     return StoreInfo(
         source=frames.path.name,
         source_bytes=frames.stored_bytes,
+        source_ends=store_sha256(frames)[:32],
         fps=made.fps if made else 0.0,
         height=made.height if made else frames.frame_size[1],
         quality=settings.quality,

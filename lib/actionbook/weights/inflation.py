@@ -9,18 +9,12 @@ the clip is long, as a whole I3D does with 64 frames.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import numpy as np
 
 from actionbook.weights.errors import WeightsError
-from actionbook.weights.layouts import Array, Layout, get_layout, to_original
-from actionbook.weights.loading import load
-from actionbook.weights.report import LoadReport
-
-if TYPE_CHECKING:
-    from mindspore import nn
+from actionbook.weights.layouts import Array
 
 
 def inflate(state: Mapping[str, Array], frames: int | Mapping[str, int]) -> dict[str, Array]:
@@ -38,28 +32,6 @@ def inflate(state: Mapping[str, Array], frames: int | Mapping[str, int]) -> dict
             raise WeightsError(f"{name}: no number of frames to inflate it to. There are: {', '.join(_names(frames))}.")
         inflated[name] = np.repeat(kernel[:, :, np.newaxis], depth, axis=2) / np.asarray(depth, kernel.dtype)
     return inflated
-
-
-def inflate_into(
-    network: nn.Cell,
-    state: Mapping[str, Array],
-    layout: str | Layout = "piergiaj",
-    *,
-    skip: Collection[str] = (),
-    allow_unexpected: Collection[str] = (),
-) -> LoadReport:
-    """Load the weights of a 2-D network with the same names, each kernel as deep as the network's own.
-
-    `skip` names what stays as initialised, such as a head for other classes (``logits``) or the first convolution of a
-    network for optical flow, which has 2 channels and not 3. Everything else as `actionbook.weights.load`: the report
-    lists every tensor, and WeightsError is raised, with the network unchanged, where they do not fit.
-    """
-    layout = get_layout(layout)
-    tensors, _ = to_original(state, layout)
-    depths = {layout.original_name(p.name): p.shape[2] for p in network.get_parameters() if len(p.shape) == 5}
-    known = {name: array for name, array in tensors.items() if name in depths}
-    others = {name: array for name, array in tensors.items() if name not in depths}
-    return load(network, inflate(known, depths) | others, layout, skip=skip, allow_unexpected=allow_unexpected)
 
 
 def _names(frames: int | Mapping[str, int]) -> list[str]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import pandas as pd
-
 _SHOWN = 20
 
 
@@ -34,6 +32,7 @@ class LoadReport:
         wrong_shape: in both, with different shapes.
         kept: parameters left at their initial values because the caller asked for it (`skip`, `allow_missing`).
         ignored: tensors of the file left out because the layout or the caller (`skip`, `allow_unexpected`) says so.
+        sha256: digest of the file, where the arrays came from one.
     """
 
     layout: str
@@ -43,6 +42,7 @@ class LoadReport:
     wrong_shape: tuple[WrongShape, ...] = ()
     kept: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    sha256: str = ""
 
     @property
     def ok(self) -> bool:
@@ -73,16 +73,6 @@ class LoadReport:
         if self.ignored:
             lines.append(f"ignored in the file: {len(self.ignored)}")
         return "\n".join(lines)
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row per tensor: columns tensor, outcome, expected and found (shapes as text, empty unless wrong)."""
-        rows = [
-            (name, outcome, "", "")
-            for outcome in ("loaded", "missing", "unexpected", "kept", "ignored")
-            for name in getattr(self, outcome)
-        ]
-        rows += [(item.name, "wrong shape", str(item.expected), str(item.found)) for item in self.wrong_shape]
-        return pd.DataFrame(rows, columns=["tensor", "outcome", "expected", "found"])
 
 
 def _listed(title: str, items: Iterable[object]) -> list[str]:

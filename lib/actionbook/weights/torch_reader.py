@@ -55,15 +55,18 @@ def read_torch(path: Path | str) -> dict[str, Array]:
 def read_torch_metadata(path: Path | str) -> dict[str, str | int | float | bool | None]:
     """The plain values beside the weights: epoch, arch, best_prec1 and the like.
 
-    Strings, numbers, None and tensors of one element (as Python numbers) at the top level of the dictionary. An object
-    that is not a dictionary has none. Raises WeightsError as `read_torch` does.
+    Strings, numbers, None and tensors of one element (as Python numbers) at the top level of the dictionary; the
+    tensors of a bare state dict are weights. An object that is no dictionary has none. Raises WeightsError as
+    `read_torch` does.
     """
     path = Path(path)
     found: dict[str, str | int | float | bool | None] = {}
     with open_checkpoint(path) as checkpoint:
-        for name, value in (checkpoint.root if isinstance(checkpoint.root, dict) else {}).items():
+        whole = checkpoint.root if isinstance(checkpoint.root, dict) else {}
+        bare = not any(isinstance(whole.get(key), dict) for key in STATE_KEYS)
+        for name, value in whole.items():
             plain = value
-            if isinstance(value, TensorRef) and value.size in ((), (1,)):
+            if isinstance(value, TensorRef) and value.size in ((), (1,)) and not bare:
                 plain = materialise(value, checkpoint.read, checkpoint.order, f"{path}: tensor {name!r}").item()
             if isinstance(name, str) and (plain is None or isinstance(plain, str | int | float)):
                 found[name] = plain

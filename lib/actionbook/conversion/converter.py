@@ -19,7 +19,7 @@ from pathlib import Path
 from actionbook.conversion.errors import ConversionError
 from actionbook.core.files import sha256_file
 from actionbook.core.paths import shown
-from actionbook.core.process import run_logged
+from actionbook.core.process import ProgramError, run_logged, was_killed
 
 KEPT_LINES = 5000  # of the console, for the search for error codes; the log file has all
 TAIL_LINES = 40
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Tool:
+class Converter:
     """What is to be known of a converter; options are written ``--name=value``."""
 
     name: str
@@ -48,7 +48,7 @@ class Tool:
 
 
 @dataclass(frozen=True)
-class ToolResult:
+class Converted:
     """What a converter made."""
 
     path: Path
@@ -63,7 +63,7 @@ class ToolResult:
     sha256: str
 
 
-class ToolError(ConversionError):
+class ConverterError(ConversionError):
     """A converter failed; `returncode` is None if it could not be started."""
 
     def __init__(self, message: str, *, returncode: int | None, console: str, log: Path) -> None:
@@ -72,25 +72,25 @@ class ToolError(ConversionError):
 
     @property
     def killed(self) -> bool:
-        """Whether the system stopped it (SIGKILL), seen directly or through the script that wraps it."""
-        return self.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL)
+        """Whether the system stopped it."""
+        return was_killed(self.returncode)
 
 
 class _FailedError(Exception):
     """Why a run is no success."""
 
 
-def run_tool(
-    tool: Tool,
+def run_converter(
+    tool: Converter,
     command: Sequence[str],
     *,
     timeout: float | None = None,
     on_line: Callable[[str], None] | None = None,
-) -> ToolResult:
+) -> Converted:
     """Run a converter in an empty folder beside its output, and move the result into place if all is well.
 
     All is well if the exit status is 0, no failure is on the console, and the file is there and not empty. Else nothing
-    is moved, a file of an earlier run stays as it was, and ToolError is raised. The console goes line by line to
+    is moved, a file of an earlier run stays as it was, and ConverterError is raised. The console goes line by line to
     ``<output>.<tool>.log``, to the logger of this module (level INFO) and to `on_line`. After `timeout` seconds, or
     when interrupted, the tool is stopped with all that it has started.
     """
@@ -117,15 +117,15 @@ def run_tool(
             )
             _check_end(tool, returncode, "\n".join(lines))
             made = _made(tool, folder, stem.name)
-        except (_FailedError, OSError) as error:
-            own = isinstance(error, _FailedError | TimeoutError | FileNotFoundError)
-            why = str(error) if own else f"it cannot be started ({getattr(error, 'strerror', None) or error})"
+        except (_FailedError, ProgramError) as error:
             console = "\n".join(lines)
-            raise ToolError(f"{tool.name} failed: {why}", returncode=returncode, console=console, log=log) from None
+            raise ConverterError(
+                f"{tool.name} failed: {error}", returncode=returncode, console=console, log=log
+            ) from None
         path = _into_place(tool, folder, made, stem)
     seconds = time.perf_counter() - started
     tail = "\n".join(list(lines)[-TAIL_LINES:])
-    return ToolResult(path, tuple(command), seconds, tail, log, path.stat().st_size, sha256_file(path))
+    return Converted(path, tuple(command), seconds, tail, log, path.stat().st_size, sha256_file(path))
 
 
 def _value(command: Sequence[str], option: str) -> str:
@@ -147,7 +147,7 @@ def _scratch(parent: Path) -> Iterator[Path]:
         yield Path(name)
 
 
-def _from_inside(tool: Tool, command: Sequence[str], folder: Path) -> list[str]:
+def _from_inside(tool: Converter, command: Sequence[str], folder: Path) -> list[str]:
     """The command as it must read in `folder`: there the tools may leave what they write beside their results.
 
     Paths are relative, so that the characters that the tools refuse may stand in the folders above.
@@ -165,7 +165,7 @@ def _from_inside(tool: Tool, command: Sequence[str], folder: Path) -> list[str]:
     return inner
 
 
-def _check_end(tool: Tool, returncode: int, console: str) -> None:
+def _check_end(tool: Converter, returncode: int, console: str) -> None:
     if returncode < 0:
         raise _FailedError(f"it was stopped by {signal.Signals(-returncode).name}")
     if returncode != 0:
@@ -176,7 +176,7 @@ def _check_end(tool: Tool, returncode: int, console: str) -> None:
         raise _FailedError(f"exit status 0, but its console does not say {tool.success!r}")
 
 
-def _made(tool: Tool, folder: Path, stem: str) -> Path:
+def _made(tool: Converter, folder: Path, stem: str) -> Path:
     """The result in `folder`: the name asked for, or else the one that the tool made of it."""
     pattern = re.compile(rf"{re.escape(stem)}({tool.other_names})?{re.escape(tool.suffix)}")
     found = [path for path in folder.iterdir() if path.is_file() and pattern.fullmatch(path.name)]
@@ -188,7 +188,7 @@ def _made(tool: Tool, folder: Path, stem: str) -> Path:
     return made
 
 
-def _into_place(tool: Tool, folder: Path, made: Path, stem: Path) -> Path:
+def _into_place(tool: Converter, folder: Path, made: Path, stem: Path) -> Path:
     if tool.companion is not None and (beside := folder / f"{stem.name}{tool.companion}").is_dir():
         target = stem.with_name(beside.name)
         if target.is_dir():

@@ -18,9 +18,9 @@ class ForwardCell(nn.Cell):
         super().__init__(auto_prefix=False)  # parameter names stay those of the network
         self.network = network
 
-    def construct(self, image: Tensor) -> Tensor:
-        """Clips (N, C, T, H, W) -> what the network returns."""
-        return self.network(image)
+    def construct(self, *inputs: Tensor) -> Tensor:
+        """The network's inputs (N, ...), in the order of its own ``construct`` -> what the network returns."""
+        return self.network(*inputs)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,154 @@
+"""Samples: what a network gets to see of an item, and what it should say; read, cut and normalised by a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from actionbook.clips.sampling import Sampler, sampler_of
+from actionbook.clips.targets import Targets
+from actionbook.clips.transforms import decoded_side, draw_crop, tested_boxes, tested_clip, train_boxes, train_clip
+from actionbook.core.errors import BookError
+from actionbook.core.recipe import BOXES, Recipe
+from actionbook.core.sections import Detection
+from actionbook.datasets.dataset import store_path
+from actionbook.datasets.index import Index
+from actionbook.video.frame_folder import FrameFolder, open_frames
+from actionbook.video.store import FrameStore
+
+Frames = FrameStore | FrameFolder
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample of a network's input, without the batch's axis."""
+
+    item: str
+    inputs: Mapping[str, np.ndarray]
+    """float32, by the names of the spec."""
+    target: np.ndarray
+    """Of classification the class number, int32 (); of detection float32 (boxes, classes)."""
+    mask: np.ndarray | None = None
+    """Of detection: 1 for real boxes, 0 for what fills up, float32 (boxes,)."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The samples of an index by a recipe: training samples by number, tested ones in their order."""
+
+    index: Index
+    store: Path
+    """Folder of the frame store."""
+    recipe: Recipe
+    classes: int
+
+    @cached_property
+    def _rows(self) -> list[Any]:
+        return list(self.index.items.itertuples(index=False))
+
+    @cached_property
+    def _targets(self) -> Targets:
+        return Targets(self.index, self.recipe.task, self.classes)
+
+    @cached_property
+    def _sampler(self) -> Sampler:
+        return sampler_of(self.recipe.sampling)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def train(self, number: int, rng: np.random.Generator) -> Sample:
+        """Draw one training sample of item `number`; all draws come from `rng`.
+
+        Raises BookError where the frames are in colour and the clips of flow, or the other way round.
+        """
+        row, transforms = self._rows[number], self.recipe.transforms
+        indices = self._sampler.train(row, rng)
+        with self._open(row) as frames:
+            width, height = frames.frame_size
+            crop = draw_crop(width, height, transforms, rng)
+            wanted = frames.frames(indices.tolist(), min_size=decoded_side(crop, width, height, transforms), fast=True)
+            clip = train_clip(wanted, crop, transforms, len(indices))
+        return self._sample(number, clip, lambda boxes: train_boxes(boxes, crop, height, width, transforms))
+
+    def test(self, number: int, indices: np.ndarray) -> Sample:
+        """The sample of the given frames of item `number`, with the authors' test transform. Raises as `train`."""
+        row, transforms = self._rows[number], self.recipe.transforms
+        different, place = np.unique(indices, return_inverse=True)  # a looped clip repeats frames: decode each once
+        with self._open(row) as opened:
+            frames = opened.read(different.tolist())
+        height, width = frames[0].shape[:2]
+        clip = tested_clip([frames[i] for i in place], transforms)
+        return self._sample(number, clip, lambda boxes: tested_boxes(boxes, height, width, transforms))
+
+    @cached_property
+    def tests(self) -> pd.DataFrame:
+        """All tested clips, item by item, in time order: columns item, number (of the item), start, stop, frames.
+
+        `frames` holds the frame numbers, from 0; start and stop are the first and one past the last of them.
+        Raises BookError naming items too short to be tested (they have one frame or none).
+        """
+        table = self._table([(k, indices) for k, row in enumerate(self._rows) for indices in self._sampler.test(row)])
+        without = sorted({row.item for row in self._rows} - set(table.item))
+        if without:
+            raise BookError(f"{len(without)} items are too short for a clip: {', '.join(without[:10])}")
+        return table
+
+    def middles(self, frames: int) -> pd.DataFrame:
+        """One clip of every item, in its middle: a table as `tests`."""
+        return self._table([(k, self._sampler.middle(row, frames)) for k, row in enumerate(self._rows)])
+
+    def _table(self, clips: list[tuple[int, np.ndarray]]) -> pd.DataFrame:
+        rows = [(self._rows[k].item, k, int(frames.min()), int(frames.max()) + 1, frames) for k, frames in clips]
+        return pd.DataFrame(rows, columns=["item", "number", "start", "stop", "frames"])
+
+    def _open(self, row: Any) -> Frames:
+        frames = open_frames(store_path(self.store, row.store))
+        found = "flow" if len(frames.components) == 2 else "rgb"  # red and green would pass for a displacement
+        if found != self.recipe.transforms.modality:
+            raise BookError(
+                f"{frames.path}: holds frames of {found}, transforms.modality is "
+                f"{self.recipe.transforms.modality!r}; give every kind of frames a folder of its own"
+            )
+        return frames
+
+    def _sample(self, number: int, clip: np.ndarray, place: Any) -> Sample:
+        row = self._rows[number]
+        inputs = {name: clip[:, ::every] for name, every in self.recipe.sampling.pathways.items()}
+        if not isinstance(self.recipe.task, Detection):
+            return Sample(row.item, inputs, self._targets.class_numbers[number])
+        room, found = self.recipe.task.boxes, self._targets.boxes(row.item)
+        count = len(found.places)
+        boxes, target = np.zeros((room, 4), np.float32), np.zeros((room, self.classes), np.float32)
+        boxes[:count], target[:count] = place(found.places), found.targets
+        return Sample(row.item, {**inputs, BOXES: boxes}, target, (np.arange(room) < count).astype(np.float32))
+
+
+def stacked(samples: Sequence[Sample]) -> tuple[np.ndarray, ...]:
+    """A batch as an optimiser step takes it: the inputs in the spec's order, the targets, of detection the mask."""
+    columns = [np.stack([s.inputs[name] for s in samples]) for name in samples[0].inputs]
+    columns.append(np.stack([s.target for s in samples]))
+    masks = [s.mask for s in samples if s.mask is not None]
+    return (*columns, np.stack(masks)) if masks else tuple(columns)
+
+
+def batched(samples: Iterable[Sample], size: int) -> Iterator[tuple[list[str], dict[str, np.ndarray]]]:
+    """Group samples: (items, inputs by name (B, ...)); the last group may be smaller, nothing is dropped."""
+    group: list[Sample] = []
+    for sample in samples:
+        group.append(sample)
+        if len(group) == size:
+            yield _inputs(group)
+            group = []
+    if group:
+        yield _inputs(group)
+
+
+def _inputs(group: Sequence[Sample]) -> tuple[list[str], dict[str, np.ndarray]]:
+    return [s.item for s in group], {name: np.stack([s.inputs[name] for s in group]) for name in group[0].inputs}

@@ -1,0 +1,115 @@
+"""The section `training` of a recipe: optimisation, groups of parameters, and the runs with their seeds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from actionbook.core.schema import Name, Strict
+from actionbook.core.sections import Positive, Rate, Share
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Run(Strict):
+    """One training, repeated for each seed, with its differences from the recipe."""
+
+    name: Name
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (1,)
+    overrides: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Run:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"run {self.name!r}: seeds must differ, found {list(self.seeds)}")
+        inner = self.overrides.get("training")
+        given = [*self.overrides, *(f"training.{key}" for key in inner)] if isinstance(inner, dict) else self.overrides
+        whole = [
+            key
+            for key in ("chapter", "name", "title", "streams", "task", "training.runs", "training.result")
+            if key in given
+        ]
+        if whole:
+            raise ValueError(f"run {self.name!r}: {', '.join(whole)} belong to the whole recipe, not to overrides")
+        return self
+
+
+class Group(Strict):
+    """Parameters that the optimiser treats apart; a parameter belongs to the first group that names it."""
+
+    kind: Literal["norms", "biases", "named"]
+    """Scales and shifts of normalisations; biases of other layers; those whose names begin with one of `prefixes`."""
+    prefixes: tuple[str, ...] = ()
+    weight_decay: Annotated[float, Field(ge=0)] | None = None
+    """None: that of the whole training."""
+    lr_factor: Rate = 1.0
+    """Their rate, as a multiple of the others'."""
+
+    @model_validator(mode="after")
+    def _prefixes_where_named(self) -> Group:
+        if (self.kind == "named") != bool(self.prefixes):
+            raise ValueError(f"kind {self.kind!r} with prefixes {list(self.prefixes)}: prefixes belong to 'named'")
+        return self
+
+
+class Training(Strict):
+    """Optimisation. The defaults are those of the original program (facts: opts.py of okankop/Efficient-3DCNNs)."""
+
+    epochs: Annotated[int, Field(ge=0)]
+    """0 trains nothing: the initial weights are the result."""
+    batch_size: Positive
+    """Clips per step over all devices; the learning rate belongs to this number."""
+    reference_batch: Positive | None = None
+    """Clips per step that the rates were chosen for; with another batch_size all rates change in proportion (Goyal et
+    al., arXiv 1706.02677). None: the rates are taken as they are."""
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    """SGD with momentum and dampening, or Adam with its usual constants (0.9, 0.999, 1e-8)."""
+    lr: Rate
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    dampening: Share = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-3
+    groups: tuple[Group, ...] = ()
+    """Parameters with another decay or rate, such as no decay for norms and biases."""
+    lr_steps: tuple[Positive, ...] = ()
+    """Epochs after which the rate is multiplied by lr_factor."""
+    lr_factor: Rate = 0.1
+    lr_restarts: tuple[tuple[Positive, Rate], ...] = ()
+    """(epoch, rate) pairs: after that epoch the rate is set anew, and later lr_steps go on from there."""
+    warmup_epochs: Annotated[int, Field(ge=0)] = 0
+    """Epochs in which the rate rises in equal steps from near 0 (the original has none; small batches like it)."""
+    clips_per_video: Positive = 1
+    """Training clips drawn from each video in one epoch."""
+    trainable: tuple[str, ...] = ()
+    """Prefixes of the parameters that are trained; the others are frozen, their batch norm as in evaluation.
+    None named: all are trained."""
+    amp_level: Literal["O0", "O1", "O2", "O3"] = "O0"
+    loss_scale: Rate = 1.0
+    checkpoint_epochs: Positive = 1
+    """A checkpoint to resume from is written every so many epochs, and at the end."""
+    checkpoint_steps: Positive | None = None
+    """Within an epoch, one is also written every so many steps; None: at the end of epochs only."""
+    hang_minutes: Rate = 30.0
+    """A training on several devices is stopped when none of its figures has changed for so long."""
+    keep_epochs: Annotated[int, Field(ge=0)] = 0
+    """The networks of this many last epochs are kept, to be compared (the last one always is)."""
+    validate_epochs: Positive = 1
+    """The middle clips of the test videos are classified every so many epochs, and at the end."""
+    any_library: bool = False
+    """Go on with a training that another version of the library began, instead of starting afresh."""
+    runs: tuple[Run, ...] = (Run(name="clip"),)
+    """The trainings of this recipe, in order: a run may start from what an earlier one has learned."""
+    result: Name | None = None
+    """The run whose first seed is converted and evaluated; None: the first."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Training:
+        for name, epochs in (("lr_steps", self.lr_steps), ("lr_restarts", tuple(e for e, _ in self.lr_restarts))):
+            if list(epochs) != sorted(set(epochs)):
+                raise ValueError(f"the epochs of {name} must rise, found {list(epochs)}")
+        names = [run.name for run in self.runs]
+        if len(set(names)) != len(names) or not names:
+            raise ValueError(f"runs need different names and at least one, found {names}")
+        if self.result not in (None, *names):
+            raise ValueError(f"result {self.result!r} is none of the runs {names}")
+        return self

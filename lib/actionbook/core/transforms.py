@@ -1,0 +1,59 @@
+"""What happens to the frames of a clip: of a recipe the section `transforms`, and what published weights need.
+
+The transforms themselves are in `actionbook.clips.transforms`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from actionbook.core.schema import Strict
+from actionbook.core.sections import Rate, Share
+
+Scale = Annotated[float, Field(gt=0, le=1)]
+Side = Annotated[int, Field(ge=16, multiple_of=16)]
+
+
+class Transforms(Strict):
+    """Spatial transforms of a clip, and the scale of its values."""
+
+    modality: Literal["rgb", "flow"] = "rgb"
+    """Frames in colour (3 channels) or optical flow (2: right, down)."""
+    size: Side | tuple[Side, Side] = 112
+    """Height and width of a clip in pixels: one number for both, or the two of them."""
+    short_side: Annotated[int, Field(ge=16)] | None = None
+    """Test frames are scaled to this shorter side before the centre crop; None: to `size`."""
+    mean: tuple[float, ...] = (114.7748, 107.7354, 99.4750)
+    """Of each channel, on the 0..255 scale (the original's "activitynet" mean, RGB)."""
+    std: tuple[Rate, ...] = (1.0, 1.0, 1.0)
+    scales: Annotated[tuple[Scale, ...], Field(min_length=1)] = (1.0, 0.84089641, 0.70710678, 0.59460355, 0.5)
+    """Training crops: side as a share of the frame's shorter side."""
+    crop: Literal["random", "corner", "center"] = "random"
+    flip: Share = 0.5
+    """Probability of a mirrored training clip. Flow to the right then becomes flow to the left."""
+
+    @property
+    def channels(self) -> int:
+        """Channels of a clip (C)."""
+        return {"rgb": 3, "flow": 2}[self.modality]
+
+    @property
+    def height(self) -> int:
+        """Height of a clip in pixels (H)."""
+        return self.size if isinstance(self.size, int) else self.size[0]
+
+    @property
+    def width(self) -> int:
+        """Width of a clip in pixels (W)."""
+        return self.size if isinstance(self.size, int) else self.size[1]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Transforms:
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != self.channels:
+                raise ValueError(f"{name} has {len(values)} values, {self.modality} has {self.channels} channels")
+        if self.short_side is not None and self.short_side < min(self.height, self.width):
+            raise ValueError(f"short_side {self.short_side} is less than size {self.size}")
+        return self

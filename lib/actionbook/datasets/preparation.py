@@ -1,0 +1,195 @@
+"""Frames and flow of a data set: prepared from its videos, or looked at where others have prepared them."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from actionbook.core.files import sha256_json
+from actionbook.core.stage_results import MOST_NAMES, DatasetRow
+from actionbook.datasets.dataset import Dataset, store_path
+from actionbook.datasets.index import Index, missing_sha256, write_index
+from actionbook.video.decode import probe, read_frames
+from actionbook.video.failures import check_failures
+from actionbook.video.frame_folder import FrameFolder
+from actionbook.video.frames_in_place import frames_in_place
+from actionbook.video.prepare import Job
+from actionbook.video.prepare import prepare as prepare_videos
+from actionbook.video.prepare_flow import FlowJob
+from actionbook.video.prepare_flow import prepare_flow as compute_flow
+from actionbook.video.reader import FLOW
+from actionbook.video.store import FrameStore
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set whose frames are ready."""
+
+    dataset: Dataset
+    index: Index
+    """With the numbers of frames."""
+    frames: pd.DataFrame
+    """One row a video: video, frames, bytes, error, note."""
+    flow: pd.DataFrame | None
+    """The same of optical flow; None where none is needed."""
+
+    @property
+    def failed(self) -> int:
+        """Videos that could not be prepared."""
+        return int((self.frames.error != "").sum())
+
+    @property
+    def remarks(self) -> pd.DataFrame:
+        """What failed or was odd: video, error, note."""
+        return self.frames.loc[(self.frames.error != "") | (self.frames.note != ""), ["video", "error", "note"]]
+
+    @property
+    def row(self) -> DatasetRow:
+        """What a record says of it. Of a split that leaves videos out, those of the split are expected."""
+        manifest, missing = self.dataset.manifest, self.index.missing
+        return DatasetRow(
+            manifest=manifest.name,
+            manifest_sha256=sha256_json(manifest.model_dump(mode="json")),
+            generated=manifest.generator is not None,
+            split=self.dataset.data.split,
+            videos_expected=len(self.index),
+            videos_found=len(self.index) - len(missing),
+            missing=tuple(missing[:MOST_NAMES]),
+            missing_sha256=missing_sha256(missing),
+            frames=int(self.index.items.frames.sum()),
+            store_bytes=int(self.frames.bytes.sum()),
+            flow_bytes=0 if self.flow is None else int(self.flow.bytes.sum()),
+            index_sha256=self.index.sha256,
+        )
+
+
+def prepare(
+    dataset: Dataset,
+    index: Index,
+    *,
+    workers: int = 1,
+    scheduler: str | None = None,
+    report_folder: Path | None = None,
+    flow: bool = False,
+) -> Prepared:
+    """Frames of all videos of `index`, with `flow` the optical flow between them, and the index that later stages read.
+
+    What an earlier run has made from the same files is kept. Failures are written to
+    ``<report_folder>/failures-<name>.csv``. Raises BookError if more than ``data.frames.max_failed`` of the videos
+    failed, or any flow.
+    """
+    name = dataset.manifest.name
+    reports = {what: report_folder / f"failures-{name}{what}.csv" if report_folder else None for what in ("", "-flow")}
+    frames = prepare_frames(dataset, index, workers=workers, scheduler=scheduler, report=reports[""])
+    done = complete(index, frames)
+    flows = None
+    if flow:
+        flows = prepare_flow(dataset, done, workers=workers, scheduler=scheduler, report=reports["-flow"])
+    write_index(done, dataset.index_file)
+    return Prepared(dataset, done, frames, flows)
+
+
+def complete(index: Index, frames: pd.DataFrame) -> Index:
+    """`index` with the numbers of frames of a table of preparation; 0 for videos that are not in it."""
+    counts = index.items.video.map(frames.set_index("video").frames).fillna(0).astype("int64")
+    return Index(index.items.assign(frames=counts), index.labels)
+
+
+def _videos(index: Index, chosen: pd.Series) -> pd.DataFrame:
+    """The chosen items, one for each video."""
+    return index.items[chosen].drop_duplicates("video", ignore_index=True)
+
+
+def prepare_frames(
+    dataset: Dataset, index: Index, *, workers: int = 1, scheduler: str | None = None, report: Path | None = None
+) -> pd.DataFrame:
+    """Frames in colour of all videos of `index` that have a path; one row each: video, frames, bytes, error, note.
+
+    Decodes the videos into the frame store with `video.prepare.prepare`, on `scheduler` if one is named; where the
+    recipe names a folder of frames, these are looked at and left alone. Failures are written to `report`.
+    Raises BookError if more than ``data.frames.max_failed`` of them failed.
+    """
+    found = _videos(index, index.items.path != "")
+    settings, folder = dataset.data.frames, dataset.frames_folder
+    if folder:
+        folders = {video: folder / path for video, path in zip(found.video, found.path, strict=True)}
+        table = frames_in_place(found, folder)
+        return _judged(table, folders, settings.max_failed, "the recipe (data.frames.max_failed)", report)
+    jobs = [
+        Job(video, dataset.root / path, store_path(dataset.colour_store, store))
+        for video, path, store in zip(found.video, found.path, found.store, strict=True)
+    ]
+    return prepare_videos(jobs, settings, workers=workers, scheduler=scheduler, report=report)
+
+
+def prepare_flow(
+    dataset: Dataset, index: Index, *, workers: int = 1, scheduler: str | None = None, report: Path | None = None
+) -> pd.DataFrame:
+    """Optical flow between the frames of all videos of `index` that have some, as `prepare_frames` does for colour.
+
+    Where the recipe names a folder of flow, that is looked at; there must be as much flow as there are frames.
+    Raises BookError if the flow of any video failed.
+    """
+    found = _videos(index, index.items.frames > 0)
+    if dataset.flow_folder:
+        folders = {v: dataset.flow_folder / store for v, store in zip(found.video, found.store, strict=True)}
+        table = frames_in_place(found, dataset.flow_folder, FLOW)
+        unequal = (table.error == "") & (table.frames != found.frames.to_numpy())
+        reasons = [f"{folders[video]}: not as much flow as frames" for video in table.video[unequal]]
+        table.loc[unequal, "error"] = reasons
+        return _judged(table, folders, 0.0, "flow", report)
+    jobs = [
+        FlowJob(video, store_path(dataset.colour_store, store), store_path(dataset.flow_store, store))
+        for video, store in zip(found.video, found.store, strict=True)
+    ]
+    return compute_flow(jobs, dataset.data.flow, workers=workers, scheduler=scheduler, report=report)
+
+
+def _judged(
+    table: pd.DataFrame, folders: Mapping[str, Path], max_failed: float, setting: str, report: Path | None
+) -> pd.DataFrame:
+    what = "have frames that cannot be used"
+    check_failures(table, folders, what=what, max_failed=max_failed, setting=setting, report=report)
+    return table
+
+
+def unprepared_frames(dataset: Dataset, path: str, indices: Sequence[int]) -> np.ndarray:
+    """Frames by index (from 0), uint8 RGB (T, H, W, 3), from a path of the index: a video, or a folder of frames."""
+    if dataset.frames_folder:
+        with FrameFolder(dataset.frames_folder / path) as frames:
+            return np.stack(frames.read(indices))
+    return read_frames(dataset.root / path, indices)
+
+
+def source_table(dataset: Dataset, items: pd.DataFrame) -> pd.DataFrame:
+    """What the videos of some items (or the folders of their frames) say of themselves, one row each, by video."""
+    if dataset.frames_folder:
+        rows = []
+        for path in items.path:
+            with FrameFolder(dataset.frames_folder / path) as frames:
+                width, height = frames.frame_size
+                rows.append({"width": width, "height": height, "frames": len(frames)})
+    else:
+        rows = [vars(probe(dataset.root / path)) for path in items.path]
+    return pd.DataFrame(rows, index=items.video)
+
+
+def stored_names(frames: FrameStore | FrameFolder) -> list[str]:
+    """Names of the JPEGs of one video, in order: by the standard library's ZIP reader, or of the folder's files."""
+    if isinstance(frames, FrameStore):
+        with zipfile.ZipFile(frames.path) as archive:
+            return archive.namelist()
+    return frames.names()
+
+
+def made_from(frames: FrameStore | FrameFolder) -> str:
+    """Where the frames of one video came from, as far as it was written down."""
+    if not isinstance(frames, FrameStore):
+        return "a folder of others, made elsewhere"
+    info = frames.info
+    return info.flow.split(";")[0] or f"{info.source}, {info.fps:g} frames a second"

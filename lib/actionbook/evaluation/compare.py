@@ -1,0 +1,78 @@
+"""Every format of a network against the network, on the same samples, judged by the same code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from actionbook.core.difference import difference
+from actionbook.core.stage_results import FormatRow
+from actionbook.evaluation.formats import CRITERIA, Criterion
+from actionbook.inference import BatchSet, Engine, read_results, run_batches
+from actionbook.tasks import Predictions
+from actionbook.tasks.predictions import PredictionsOf
+
+
+def run_formats(
+    engines: Mapping[str, Engine], batches: BatchSet, folder: Path, of: PredictionsOf, *, progress: bool = True
+) -> dict[str, Predictions]:
+    """Run every engine over the batches, results in ``<folder>/<format>``, and read all results as `read_formats`."""
+    for name, engine in engines.items():
+        run_batches(engine, batches, folder / name, progress=progress)
+    return read_formats(folder, batches, of)
+
+
+def read_formats(folder: Path, batches: BatchSet, of: PredictionsOf) -> dict[str, Predictions]:
+    """The predictions of every known format that has results of these batches in ``<folder>/<format>``.
+
+    They may have been left there by another machine, which has a card. Raises InferenceError where results are missing,
+    damaged or of other samples.
+    """
+    names = [name for name in CRITERIA if (folder / name).is_dir()]
+    return {name: of(*read_results(folder / name, batches)) for name in names}
+
+
+def compare_formats(found: Mapping[str, Predictions]) -> tuple[FormatRow, ...]:
+    """Each format's predictions beside those of the first, which is the network. Unknown formats must agree as ONNX."""
+    reference = next(iter(found.values()))
+    return tuple(_row(name, one, reference) for name, one in found.items())
+
+
+def _row(name: str, found: Predictions, reference: Predictions) -> FormatRow:
+    criterion = CRITERIA.get(name, CRITERIA["ONNX"])
+    greatest, relative = difference(found.outputs, reference.outputs)
+    score = found.score
+    reason = _reason(criterion, relative, 100 * (reference.score.value - score.value))
+    finite = bool(np.isfinite(relative))
+    return FormatRow(
+        format=name,
+        samples=len(found.outputs),
+        max_abs_difference=greatest if finite else None,
+        relative_difference=relative if finite else None,
+        cosine=_lowest_cosine(found.outputs, reference.outputs),
+        agreement=float((found.task.winners(found.outputs) == reference.task.winners(reference.outputs)).mean()),
+        score=score,
+        criterion=str(criterion),
+        tolerance=criterion.tolerance,
+        required=criterion.required,
+        passed=not reason,
+        reason=reason,
+    )
+
+
+def _reason(criterion: Criterion, relative: float, lost: float) -> str:
+    if criterion.tolerance is not None and not relative <= criterion.tolerance:
+        return f"relative difference {relative:.1e} is above {criterion.tolerance:g}"
+    if criterion.points is not None and lost > criterion.points:
+        return f"loses {lost:.2f} percentage points of the main score, more than {criterion.points:g}"
+    return ""
+
+
+def _lowest_cosine(outputs: np.ndarray, reference: np.ndarray) -> float:
+    """Lowest cosine between a sample's outputs and the network's, -1..1."""
+    one, two = (a.reshape(len(a), -1).astype(np.float64) for a in (outputs, reference))
+    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(two, axis=1)
+    products = (one * two).sum(axis=1)
+    return float(np.min(np.divide(products, lengths, out=np.ones_like(products), where=lengths > 0)))

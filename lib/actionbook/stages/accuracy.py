@@ -1,0 +1,197 @@
+"""Stage 05: every format of every stream scored, the streams together, and what was right and wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from actionbook.core.manifest import load_dataset
+from actionbook.core.recipe import JOINT, Recipe
+from actionbook.core.score import QUIRK, Score
+from actionbook.core.stage_results import AccuracyResults, AccuracyRow
+from actionbook.core.workspace import Stage
+from actionbook.datasets.dataset import dataset_of, store_path
+from actionbook.datasets.index import Index
+from actionbook.evaluation.checkpoints import evaluate_checkpoints
+from actionbook.evaluation.compare import read_formats
+from actionbook.evaluation.fusion import fuse
+from actionbook.evaluation.predict import expected, predict_test, predictions
+from actionbook.inference import read_batches
+from actionbook.stages.conversion import fuse_formats
+from actionbook.tasks import Predictions
+from actionbook.tasks.classification import pooled, topk
+from actionbook.training.runs import finished_run, trained_network
+from actionbook.video.frame_folder import open_frames
+
+LAST_VIDEO = f"top1, {QUIRK}"
+"""The metric of the original's quirk, see `topk`."""
+_BEST = ("OM", "ONNX", "network")
+"""Whose predictions are looked at: the first of these that there is."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Predictions and scores of a stage."""
+
+    stage: Stage
+    index: Index
+    found: Mapping[tuple[str, str], Predictions]
+    """By stream ("joint" among them) and format."""
+
+    @property
+    def streams(self) -> list[str]:
+        """Names of the streams, "joint" last where there is one."""
+        return list(dict.fromkeys(stream for stream, _ in self.found))
+
+    @property
+    def missing(self) -> int:
+        """Test items that were not prepared: they count as misses."""
+        return int((expected(self.index).items.frames == 0).sum())
+
+    @property
+    def rows(self) -> tuple[AccuracyRow, ...]:
+        """All scores, with the original's way of counting the last video beside them."""
+        return tuple(
+            AccuracyRow(stream=stream, format=kind, scores=(*found.scores, _without_last(found)))
+            for (stream, kind), found in self.found.items()
+        )
+
+    def table(self, *formats: str) -> pd.DataFrame:
+        """One row a stream and format (None named: all): the scores, N evaluated and N expected."""
+        return pd.DataFrame(
+            {
+                "stream": row.stream,
+                "format": row.format,
+                **{score.metric: score.value for score in row.scores if score.metric != LAST_VIDEO},
+                "correct": row.scores[0].correct,
+                "N evaluated": row.scores[0].evaluated,
+                "N expected": row.scores[0].expected,
+            }
+            for row in self.rows
+            if not formats or row.format in formats
+        )
+
+    def best(self, stream: str | None = None) -> Predictions:
+        """The predictions to look at, of a stream or of the last one: those of OM, else ONNX, else the network."""
+        own = {kind: found for (name, kind), found in self.found.items() if name == (stream or self.streams[-1])}
+        return next(own[kind] for kind in (*_BEST, *own) if kind in own)
+
+    def finish(self) -> AccuracyResults:
+        """Write the record: scores, protocols, what is missing, and the published figures that are aimed at."""
+        stage = self.stage
+        recipes = {name: stream.recipe for name, stream in stage.streams.items()}
+        protocols = {name: protocol(recipe) for name, recipe in recipes.items()}
+        published = {name: recipe.published for name, recipe in recipes.items()}
+        if JOINT in self.streams:
+            protocols[JOINT] = f"{protocol(stage.recipe)}, {_FUSED[stage.recipe.evaluation.fuse]}"
+            published[JOINT] = stage.recipe.published
+        results = AccuracyResults(scores=self.rows, protocols=protocols, missing=self.missing, published=published)
+        stage.finish(results, {"index": self.index.sha256})
+        return results
+
+
+_FUSED = {"logit_sum": "sum of the streams' logits", "softmax_mean": "mean of the streams' softmax"}
+
+
+def score(stage: Stage) -> Scored:
+    """Score every format of every chosen stream from the results that stage 04 has stored, and the streams together.
+
+    Raises BookError where stage 04 has not run on the training, batches and recipe that are there now.
+    """
+    stage.require("04_conversion", "data", "sampling", "transforms", "model", "export")
+    stage.set_device()
+    by_stream: dict[str, dict[str, Predictions]] = {}
+    for name, stream in stage.streams.items():
+        finished_run(stream)
+        index, batches = dataset_of(stream).index(), read_batches(stream.folder / "batches")
+        by_stream[name] = read_formats(stream.folder / "results", batches, partial(predictions, stream, index))
+    index = dataset_of(stage.first).index()
+    found = {(name, kind): one for name, its in by_stream.items() for kind, one in its.items()}
+    if len(by_stream) > 1:
+        partial_copy = bool((expected(index).items.frames == 0).any())
+        both = fuse_formats(by_stream, stage.recipe.evaluation.fuse, missing="miss" if partial_copy else "error")
+        found |= {(JOINT, kind): one for kind, one in both.items()}
+    return Scored(stage, index, found)
+
+
+def _without_last(found: Predictions) -> Score:
+    score = topk(pooled(found), found.index.truth, 1, skip_last_video=True)
+    return score.model_copy(update={"metric": LAST_VIDEO})
+
+
+def lengths(stage: Stage) -> pd.DataFrame:
+    """The main score with tested clips of other numbers of frames (``evaluation.compare_frames``): rows frames, a column
+    for each stream, and "joint" where there are several."""
+    found: dict[tuple[int, str], Predictions] = {}
+    for name, stream in stage.streams.items():
+        network, index = trained_network(stream), dataset_of(stream).index()
+        for frames in (stream.recipe.sampling.tested, *stream.recipe.evaluation.compare_frames):
+            other = replace(stream, recipe=stream.recipe.with_test_frames(frames))
+            found[frames, name] = predict_test(network, other, index)
+    table = pd.Series({key: one.score.value for key, one in found.items()}).unstack()
+    if len(stage.streams) > 1:
+        table[JOINT] = [
+            fuse({name: found[frames, name] for name in stage.streams}, stage.recipe.evaluation.fuse).score.value
+            for frames in table.index
+        ]
+    return table.rename_axis(index="frames", columns="stream")
+
+
+def kept_checkpoints(stage: Stage) -> pd.DataFrame:
+    """The main score of every checkpoint that the main run of each stream has kept, see `evaluate_checkpoints`."""
+    tables = {}
+    for name, stream in stage.streams.items():
+        index = dataset_of(stream).index()
+        predict = partial(predict_test, stage=stream, index=index)
+        tables[name] = evaluate_checkpoints(trained_network(stream), finished_run(stream), predict)
+    return pd.concat(tables, names=["stream"]).reset_index(level=0)
+
+
+def right_and_wrong(scored: Scored, count: int = 3, frames: int = 16) -> list[tuple[str, np.ndarray]]:
+    """(what was said, frames uint8 (T, H, W, 3)) of a few videos that were right, then of a few that were wrong.
+
+    For `results.film.film_strip`. Of the first stream's frames.
+    """
+    best, stage = scored.best(), scored.stage.first
+    guess, truth = pooled(best).idxmax(axis=1), best.index.truth
+    test = scored.index.subset("test").table.set_index("item")
+    one_each = test.loc[guess.index].groupby("label", sort=False).head(3).index  # a few of every class, in list order
+    right = [item for item in one_each[::3] if guess[item] == truth[item]][:count]
+    wrong = [item for item in guess.index if guess[item] != truth[item]]
+    wrong = wrong[:: max(1, len(wrong) // count)][:count]
+    classes = stage.manifest.classes
+    rows = []
+    for item in right + wrong:
+        said = "right" if item in right else f"taken for {classes[guess[item]]}"
+        rows.append((f"{test.label[item]}: {said}", first_frames(stage, test.store[item], frames)))
+    return rows
+
+
+def first_frames(stage: Stage, store: str, frames: int = 16) -> np.ndarray:
+    """Every second one of a video's first frames in colour, uint8 (T, H, W, 3)."""
+    with open_frames(store_path(dataset_of(stage).colour_store, store)) as opened:
+        return np.stack(opened.read(range(0, min(frames, len(opened)), 2)))
+
+
+def protocol(recipe: Recipe, split: int | None = None) -> str:
+    """One line that says how an accuracy was measured; stands beside every number."""
+    sampling, transforms, evaluation = recipe.sampling, recipe.transforms, recipe.evaluation
+    clips = f"of {sampling.tested} frames (stride {sampling.stride})"
+    middle = f"1 clip of the middle {sampling.tested} frames (stride {sampling.stride})"
+    size = {transforms.height, transforms.width}
+    parts = [
+        f"{load_dataset(recipe.data.manifest).name} split {split or recipe.data.split}",
+        "video level",
+        *(["optical flow"] if transforms.modality == "flow" else []),
+        f"clips {clips} at every {sampling.window}-frame window" if sampling.name == "windows" else middle,
+        "1 centre crop",
+        f"short side {transforms.short_side or min(size)}",
+        f"crop {transforms.height if len(size) == 1 else f'{transforms.height} x {transforms.width}'}",
+        {"softmax_mean": "mean of softmax", "logit_mean": "mean of logits"}[evaluation.pool],
+        *(["last video not scored"] if evaluation.skip_last_video else []),
+    ]
+    return ", ".join(parts)

@@ -1,0 +1,281 @@
+"""Stage 04: every stream's network in every format, on the same samples; what a compiler will say; how fast it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+from mindspore import nn
+
+from actionbook.clips.pipeline import tested
+from actionbook.clips.samples import Samples, batched
+from actionbook.conversion import Preflight, preflight
+from actionbook.core.progress import tracked
+from actionbook.core.recipe import JOINT
+from actionbook.core.sections import Export
+from actionbook.core.spec import Arrays, Spec
+from actionbook.core.stage_results import (
+    ConversionResults,
+    FamilyRow,
+    FormatRow,
+    PreflightRow,
+    StreamConversion,
+    ThroughputRow,
+)
+from actionbook.core.workspace import Stage
+from actionbook.datasets.dataset import dataset_of
+from actionbook.datasets.index import Index
+from actionbook.evaluation.compare import compare_formats, run_formats
+from actionbook.evaluation.formats import Made, make_formats
+from actionbook.evaluation.fusion import fuse
+from actionbook.evaluation.predict import predictions, samples_of, tested_samples
+from actionbook.inference import (
+    BatchSet,
+    Engine,
+    NetworkEngine,
+    Throughput,
+    measure,
+    measure_sizes,
+    throughput_table,
+    write_batches,
+)
+from actionbook.models.profile import layer_table
+from actionbook.tasks import Predictions
+from actionbook.training.runs import runs_of_same_clips, trained_network
+
+
+@dataclass
+class Converted:
+    """One network in every format."""
+
+    stage: Stage
+    """Of its stream."""
+    network: nn.Cell
+    spec: Spec
+    index: Index
+    batches: BatchSet
+    calibration: Arrays
+    """Training samples (N, ...) by input, from which 8-bit ranges are taken."""
+    made: Made
+    found: dict[str, Predictions] = field(default_factory=dict)
+    """By format, the network first."""
+    formats: tuple[FormatRow, ...] = ()
+    """Each format compared with the network."""
+    throughput: list[ThroughputRow] = field(default_factory=list)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the exported files."""
+        return self.stage.folder / "export"
+
+    @property
+    def export(self) -> Export:
+        """The recipe's section."""
+        return self.stage.recipe.export
+
+    def check(self) -> Preflight:
+        """What Ascend's compiler can be expected to say of the ONNX file."""
+        return preflight(self.folder / "network.onnx", cann=self.export.cann, soc_version=self.export.soc_version)
+
+
+@dataclass
+class Conversions:
+    """All streams' networks."""
+
+    stage: Stage
+    streams: dict[str, Converted]
+    fused: tuple[FormatRow, ...] = ()
+    """The streams together, in every format that all of them have; none for a single stream."""
+    family: tuple[FamilyRow, ...] = ()
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row a stream and format: the fields of `FormatRow`, "joint" for the streams together."""
+        rows = [(name, row) for name, one in self.streams.items() for row in one.formats]
+        rows += [(JOINT, row) for row in self.fused]
+        return pd.DataFrame({"stream": name, **row.model_dump(), "score": row.score.figures(3)} for name, row in rows)
+
+    def failed(self) -> list[str]:
+        """What did not pass, and why: one line a stream and format."""
+        table = self.table
+        wrong = table[~table.passed]
+        return [f"{stream}, {name}: {why}" for stream, name, why in zip(wrong.stream, wrong.format, wrong.reason)]
+
+    def finish(self) -> ConversionResults:
+        """Write the record. Raises AssertionError naming required formats that did not pass."""
+        results = ConversionResults(
+            streams={name: _conversion(one) for name, one in self.streams.items()},
+            fused=self.fused,
+            family=self.family,
+        )
+        rests_on = {
+            f"{name}.{what}": digest
+            for name, one in self.streams.items()
+            for what, digest in (("network", one.made.engines["network"].sha256), ("samples", one.batches.sha256))
+        }
+        self.stage.finish(results, rests_on)
+        rows = [row for one in results.streams.values() for row in one.formats]
+        failed = [row.format for row in (*rows, *self.fused) if row.required and not row.passed]
+        assert not failed, failed
+        return results
+
+
+def _conversion(one: Converted) -> StreamConversion:
+    return StreamConversion(
+        formats=one.formats,
+        exports=one.made.exports,
+        preflight=_preflight(one),
+        throughput=tuple(one.throughput),
+        not_run=one.made.not_made,
+    )
+
+
+def _preflight(one: Converted) -> PreflightRow | None:
+    """None where there is no ONNX file."""
+    if one.made.onnx is None:
+        return None
+    found = preflight(one.made.onnx.path, cann=one.export.cann, soc_version=one.export.soc_version)
+    return PreflightRow(cann=found.cann, soc_version=found.soc, verdict=found.verdict, counts=dict(found.counts))
+
+
+def convert(stage: Stage) -> Conversions:
+    """Write the test samples as batches and make every format of every chosen stream's trained network.
+
+    What cannot be made here is recorded with its reason (`Made.not_made`). Raises BookError where stage 03 has not
+    trained these networks on what is there now.
+    """
+    stage.require("03_training", "data", "sampling", "transforms", "model")
+    stage.set_device()
+    return Conversions(stage, {name: _convert(stream, stage) for name, stream in stage.streams.items()})
+
+
+def _convert(stream: Stage, whole: Stage) -> Converted:
+    recipe, index = stream.recipe, dataset_of(stream).index()
+    network = trained_network(stream)
+    samples = tested_samples(stream, index)
+    spec = recipe.spec(samples.classes)
+    with whole.timed("write_batches"):
+        ready = ((s.item, s.inputs) for s in tested(samples, samples.tests, stream.workers))
+        size = recipe.export.inference_batch
+        batches = write_batches(ready, stream.folder / "batches", batch_size=size, spec=spec)
+    calibration = calibration_samples(stream, index)
+    with whole.timed("export"):
+        made = make_formats(network, spec, stream.folder / "export", recipe.export, calibration)
+    return Converted(stream, network, spec, index, batches, calibration, made)
+
+
+def calibration_samples(stream: Stage, index: Index) -> Arrays:
+    """A few samples of the training set, never of the test set: (N, ...) by input, tested as test samples are."""
+    train = index.subset("train")
+    count = min(stream.recipe.export.calibration_clips, len(train))
+    chosen = train.with_items(train.items.sample(count, random_state=0).reset_index(drop=True))
+    samples: Samples = samples_of(stream, chosen)
+    table = samples.middles(stream.recipe.sampling.tested)
+    _, inputs = next(batched(tested(samples, table, stream.workers), count))
+    return inputs
+
+
+def compare(conversions: Conversions) -> Conversions:
+    """Run every format on the same samples and compare each with its network; then the streams together."""
+    with conversions.stage.timed("formats"):
+        for one in conversions.streams.values():
+            of = partial(predictions, one.stage, one.index)
+            one.found = run_formats(one.made.engines, one.batches, one.stage.folder / "results", of)
+            one.formats = compare_formats(one.found)
+    streams = {name: one.found for name, one in conversions.streams.items()}
+    if len(streams) > 1:
+        conversions.fused = compare_formats(fuse_formats(streams, conversions.stage.recipe.evaluation.fuse))
+    return conversions
+
+
+def fuse_formats(streams: Mapping[str, Mapping[str, Predictions]], how: str, **options: str) -> dict[str, Predictions]:
+    """The streams together in every format that all of them have, from their stored results, paired by item."""
+    first, *others = streams.values()
+    common = [kind for kind in first if all(kind in other for other in others)]
+    return {kind: fuse({name: its[kind] for name, its in streams.items()}, how, **options) for kind in common}  # type: ignore[arg-type]
+
+
+def time_formats(
+    conversions: Conversions, formats: Sequence[str] = ("ONNX",), *, network: bool = False
+) -> pd.DataFrame:
+    """Samples per second of some formats at the recipe's batch sizes, and with `network` of MindSpore itself.
+
+    One row a stream, engine and batch size, for `results.pictures.throughput_plot`; kept for the record, too.
+    """
+    with conversions.stage.timed("throughput"):
+        for one in conversions.streams.values():
+            engines: dict[str, Engine] = {"MindSpore": NetworkEngine(one.network, None, one.spec)} if network else {}
+            engines |= {_TITLES.get(name, name): one.made.engines[name] for name in formats if name in one.made.engines}
+            one.throughput = [
+                _speed(name, figure)
+                for name, engine in engines.items()
+                for figure in measure_sizes(engine, one.export.batch_sizes, repeats=10, seconds=0.5)
+            ]
+    several = len(conversions.streams) > 1
+    return pd.DataFrame(
+        {**row.model_dump(), "stream": name, "engine": f"{name}, {row.engine}" if several else row.engine}
+        for name, one in conversions.streams.items()
+        for row in one.throughput
+    )
+
+
+_TITLES = {"ONNX": "ONNX Runtime", "ONNX-int8": "8 bits"}
+
+
+def _speed(engine: str, figure: Throughput) -> ThroughputRow:
+    (row,) = throughput_table([figure]).to_dict("records")
+    return ThroughputRow(**{**row, "engine": engine, "inputs": dict(figure.inputs)})
+
+
+def convert_family(conversions: Conversions) -> pd.DataFrame:
+    """Every network that was trained on the same clips as the main one, in every format: one row each.
+
+    For networks that differ in nothing but themselves one set of batches serves all. For recipes of one stream.
+    """
+    ((_, main),) = conversions.streams.items()
+    mine = main.stage.recipe.main_run.name
+    rows = [_member(main, main.stage.recipe.model.name)]
+    speeds = [_quick(main.made)]
+    with conversions.stage.timed("family"):
+        for name in tracked(
+            [one for one in runs_of_same_clips(main.stage.recipe) if one != mine], "family", "networks"
+        ):
+            network, folder = trained_network(main.stage, name), main.stage.folder / "family" / name
+            made = make_formats(network, main.spec, folder, main.export, main.calibration, only=IN_PROCESS)
+            of = partial(predictions, main.stage, main.index)
+            found = run_formats(made.engines, main.batches, folder / "results", of, progress=False)
+            rows.append(_member(replace(main, network=network, made=made, formats=compare_formats(found)), name))
+            speeds.append(_quick(made))
+    conversions.family = tuple(rows)
+    return pd.DataFrame(
+        {
+            "network": row.network,
+            "macs": row.macs,
+            "nodes": f"{export.raw_nodes} → {export.nodes}",
+            "preflight": row.preflight.verdict if row.preflight else "",
+            **{f"{one.format}, right": one.score.correct for one in row.formats},
+            **{f"{one.format} differs": one.relative_difference for one in row.formats},
+            **{f"{one.format}, bytes": one.bytes for one in row.exports},
+            "clips/s": speed,
+            "failed": ", ".join(one.format for one in row.formats if not one.passed) or "none",
+        }
+        for row, speed in zip(rows, speeds, strict=True)
+        for export in row.exports
+        if export.format == "ONNX"
+    )
+
+
+IN_PROCESS = ("network", "MINDIR", "ONNX", "ONNX-fp16", "ONNX-int8")
+"""Formats that need no tool of a card."""
+
+
+def _member(one: Converted, name: str) -> FamilyRow:
+    macs = int(layer_table(one.network, one.spec).macs.sum())
+    return FamilyRow(network=name, macs=macs, **dict(_conversion(replace(one, throughput=[]))))
+
+
+def _quick(made: Made) -> float:
+    return measure(made.engines["ONNX"], 8, repeats=10, seconds=0.5, progress=False).clips_per_second

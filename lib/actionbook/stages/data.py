@@ -1,0 +1,82 @@
+"""Stage 01: the data sets of a recipe, obtained, read, prepared and indexed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from actionbook.core.stage_results import DataResults
+from actionbook.core.workspace import Stage
+from actionbook.datasets import obtain as obtaining
+from actionbook.datasets.dataset import Dataset, dataset_of
+from actionbook.datasets.index import Index
+from actionbook.datasets.preparation import Prepared, prepare
+
+
+@dataclass(frozen=True)
+class StageData:
+    """The data sets of a stage: the recipe's own first, then those that only some run needs."""
+
+    stage: Stage
+    sets: Mapping[str, Dataset]
+    indexes: Mapping[str, Index]
+
+    @property
+    def own(self) -> Dataset:
+        """The recipe's own data set."""
+        return next(iter(self.sets.values()))
+
+    @property
+    def index(self) -> Index:
+        """The recipe's own items, as the lists name them."""
+        return next(iter(self.indexes.values()))
+
+
+def data_sets(stage: Stage) -> dict[str, Dataset]:
+    """The data sets that the chosen streams and their runs need, by name, the recipe's own first."""
+    found: dict[str, Dataset] = {}
+    for stream in stage.streams.values():
+        for own in (stream, *map(stream.for_run, stream.recipe.training.runs)):
+            found.setdefault(own.manifest.name, dataset_of(own))
+    return found
+
+
+def obtain(stage: Stage) -> list[str]:
+    """Make sure that all data sets are there: drawn, or where the user says. One sentence each."""
+    with stage.timed("obtain"):
+        return [obtaining.obtain(one, stage.workers) for one in data_sets(stage).values()]
+
+
+def read(stage: Stage) -> StageData:
+    """The items and labels of all data sets from their lists. Raises BookError as the readers do."""
+    sets = data_sets(stage)
+    return StageData(stage, sets, {name: obtaining.read(one) for name, one in sets.items()})
+
+
+def prepare_data(data: StageData) -> dict[str, Prepared]:
+    """Frames of all data sets, and flow where a stream needs it, by name; what is there already is left alone.
+
+    Writes the indexes that the later stages read. Raises BookError where too much fails.
+    """
+    stage = data.stage
+    flow = any(stream.recipe.transforms.modality == "flow" for stream in stage.streams.values())
+    with stage.timed("prepare"):
+        return {
+            name: prepare(
+                one,
+                data.indexes[name],
+                workers=stage.workers,
+                scheduler=stage.scheduler,
+                report_folder=stage.workspace,
+                flow=flow,
+            )
+            for name, one in data.sets.items()
+        }
+
+
+def finish(data: StageData, prepared: Mapping[str, Prepared]) -> DataResults:
+    """Write the record: what was expected, found and missing of each data set."""
+    own = data.own.manifest.name
+    results = DataResults(sets={name: one.row for name, one in prepared.items()}, own=own)
+    data.stage.finish(results, {f"{name}.index": one.row.index_sha256 for name, one in prepared.items()})
+    return results

@@ -1,0 +1,147 @@
+"""A chapter is a folder and its lines in the table of contents: everything else reads it from there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from actionbook.core.chapters import CONTENTS, Chapter, chapters
+from actionbook.core.errors import BookError
+from actionbook.core.paths import NOTEBOOKS, ROOT
+from actionbook.core.record import STAGES
+
+LINES = """      - file: notebooks/eco/index
+        sections:
+          - file: notebooks/eco/01_data
+          - file: notebooks/eco/02_architecture
+          - file: notebooks/eco/03_training
+          - file: notebooks/eco/04_conversion
+          - file: notebooks/eco/05_accuracy
+          - file: notebooks/eco/online  # beside the stages
+"""
+
+
+def test_the_books_chapters_have_the_five_stages_and_the_title_of_their_first_page() -> None:
+    found = chapters()
+    assert [(one.name, one.title) for one in found] == [("efficient3d", "Efficient-3DCNNs"), ("i3d", "I3D")]
+    assert {one.stages for one in found} == {STAGES}
+    assert [one.beside for one in found] == [(), ("published_numbers",)]
+    assert sorted(one.name for one in found) == sorted(path.parent.name for path in NOTEBOOKS.glob("*/index.md"))
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """What `make` and the pages read of a checkout, with one more chapter."""
+    for name in ("lib", "notebooks", "data_manifests", "book/published"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.ipynb"))
+    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    contents = (ROOT / CONTENTS).read_text()
+    assert contents.count("  - caption: Results\n") == 1
+    (tmp_path / CONTENTS).write_text(contents.replace("  - caption: Results\n", f"{LINES}  - caption: Results\n"))
+    eco = tmp_path / "notebooks" / "eco"
+    eco.mkdir()
+    (eco / "index.md").write_text("A remark.\n\n# ECO\n\nText.\n\n# Another heading\n")
+    for name in (*STAGES, "online"):
+        (eco / f"{name}.md").write_text("")
+    return tmp_path
+
+
+def test_a_new_chapter_is_read_in_the_order_of_the_contents(checkout: Path) -> None:
+    assert chapters(checkout) == (*chapters(), Chapter("eco", "ECO", STAGES, ("online",)))
+
+
+def test_a_new_chapter_stands_on_the_pages(checkout: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(checkout / "lib"), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "actionbook.results.pages", "--work", str(checkout / "none")]
+    subprocess.run(command, check=True, cwd=checkout, env=environment, timeout=120)
+    pages = {name: (checkout / "book" / "_generated" / f"{name}.md").read_text() for name in ("status", "scoreboard")}
+    for text in pages.values():
+        assert [line for line in text.splitlines() if line in ("## Efficient-3DCNNs", "## I3D", "## ECO")] == [
+            "## Efficient-3DCNNs",
+            "## I3D",
+            "## ECO",
+        ]
+    assert "| ECO | not written yet |" not in pages["status"]
+    assert "| StNet | not written yet |" in pages["status"]
+
+
+def dry_run(checkout: Path, *arguments: str) -> list[str]:
+    """The lines that `make` would run, one after the other."""
+    outside = {key: value for key, value in os.environ.items() if not key.startswith("MAKE") and key != "MFLAGS"}
+    command = ["make", "--dry-run", "--no-print-directory", "JOBS=1", *arguments]
+    run = subprocess.run(command, check=True, cwd=checkout, env=outside, capture_output=True, text=True, timeout=120)
+    assert run.stderr == ""
+    return run.stdout.splitlines()
+
+
+def executed(checkout: Path, target: str) -> list[str]:
+    """Notebooks that `make` would run, in its order."""
+    lines = [line.split() for line in dry_run(checkout, target) if "actionbook.notebooks execute" in line]
+    return [line[-1].removeprefix("notebooks/").removesuffix(".md") for line in lines]
+
+
+def test_make_runs_a_new_chapter_with_the_others(checkout: Path) -> None:
+    order = executed(checkout, "book")
+    every = [f"{one.name}/{stage}" for one in chapters(checkout) for stage in (*one.stages, *one.beside)]
+    assert sorted(order) == sorted([*every, "your_own_video"])
+    for one in chapters(checkout):
+        assert [name for name in order if name.startswith(f"{one.name}/0")] == [f"{one.name}/{s}" for s in one.stages]
+    # Conversion measures throughput: nothing else may run beside it.
+    conversions = [order.index(f"{one.name}/04_conversion") for one in chapters(checkout)]
+    assert conversions == sorted(conversions)
+    assert all(order.index(f"{one.name}/03_training") < conversions[0] for one in chapters(checkout))
+    assert order.index("your_own_video") > order.index("efficient3d/05_accuracy")
+
+
+def test_make_runs_what_a_change_makes_stale(checkout: Path) -> None:
+    stamps = checkout / "_build" / "stamps"
+    for name in executed(checkout, "notebooks"):
+        (stamps / name).parent.mkdir(parents=True, exist_ok=True)
+        (stamps / f"{name}.done").touch()
+    (checkout / ".venv").mkdir()
+    (checkout / ".venv" / ".installed").touch()
+    past = 1_000_000_000
+    for path in checkout.rglob("*"):
+        if path.suffix != ".done":
+            os.utime(path, (past, past))
+    assert executed(checkout, "notebooks") == []
+    (checkout / "notebooks" / "eco" / "04_conversion.md").touch()
+    assert executed(checkout, "notebooks") == ["eco/04_conversion", "eco/05_accuracy"]
+    next((checkout / "book" / "published").glob("*.yaml")).touch()
+    assert set(executed(checkout, "notebooks")) >= {"eco/online", "i3d/published_numbers"}
+
+
+def test_make_tests_a_new_chapters_notebooks(checkout: Path) -> None:
+    lines = [line for line in dry_run(checkout, "test") if "--nbval " in line]
+    tested = [line.split("--nbval-cell-timeout")[1].split()[1:] for line in lines]
+    assert sorted(tested) == [
+        ["notebooks/eco"],
+        ["notebooks/efficient3d", "notebooks/your_own_video.ipynb"],
+        ["notebooks/i3d"],
+    ]
+
+
+Damage = Callable[[Path], object]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda root: (root / CONTENTS).unlink(), "cannot be read"),
+        (lambda root: (root / CONTENTS).write_text("parts: [\n"), "not valid YAML"),
+        (lambda root: (root / "notebooks/eco/index.md").unlink(), "cannot be read"),
+        (lambda root: (root / "notebooks/eco/index.md").write_text("## Low\n"), "heading"),
+    ],
+)
+def test_damaged_contents_are_named(checkout: Path, damage: Damage, message: str) -> None:
+    damage(checkout)
+    with pytest.raises(BookError, match=message) as caught:
+        chapters(checkout)
+    assert "_toc.yml" in str(caught.value) or "eco/index.md" in str(caught.value)

@@ -1,0 +1,43 @@
+"""The section of spatial transforms: squares and rectangles, and values that contradict each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from actionbook.core.errors import BookError
+from actionbook.core.schema import validate
+from actionbook.core.transforms import Transforms
+
+
+def made(**values: Any) -> Transforms:
+    return validate(Transforms, values, "own.yaml")
+
+
+def test_a_clip_is_a_square_or_a_rectangle() -> None:
+    square, wide = made(size=224), made(size=[224, 320], short_side=256)
+    assert (square.height, square.width, square.channels) == (224, 224, 3)
+    assert (wide.height, wide.width) == (224, 320)
+    assert made(modality="flow", mean=[0.0, 0.0], std=[1.0, 1.0]).channels == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "parts"),
+    [
+        ({"size": 100}, ["'size'", "multiple of 16", "100"]),
+        ({"size": [112, 120]}, ["'size.1'", "multiple of 16", "120"]),
+        ({"size": [112]}, ["'size'", "[112]"]),
+        ({"size": [224, 320], "short_side": 208}, ["short_side 208", "224, 320"]),
+        ({"modality": "flow"}, ["mean has 3", "flow has 2"]),
+        ({"std": [1.0]}, ["std has 1", "rgb has 3"]),
+        ({"std": [1.0, 0.0, 1.0]}, ["'std.1'", "above 0"]),
+        ({"scales": []}, ["'scales'", "at least 1"]),
+    ],
+)
+def test_mistakes_name_the_key(values: dict[str, Any], parts: list[str]) -> None:
+    with pytest.raises(BookError) as caught:
+        made(**values)
+    assert str(caught.value).startswith("own.yaml: ")
+    for part in parts:
+        assert part in str(caught.value)

@@ -1,0 +1,120 @@
+"""One table over `list_models`: exact counts at full size, and what a narrow network of each makes of one clip.
+
+The golden runs of the authors' programs, and multiply-accumulates at full size, are the notebooks' 02: they run there
+once, and `make test` holds the notebooks to it. `narrow_golden.json` was written by this library when all of them
+agreed, so that a network that changes is noticed here, within the second.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mindspore import Tensor, nn
+
+from actionbook.core.errors import BookError
+from actionbook.core.spec import Spec
+from actionbook.models import create_model, list_models
+from actionbook.models import specified as table
+from actionbook.models.profile import count_parameters
+from actionbook.models.specified import Specified, of_chapter, specified
+from actionbook.weights import WeightsError, export_state, load
+from actionbook.weights.golden import Golden, agreement, golden_runs, rule_made
+
+NARROW = json.loads((Path(__file__).parent / "data" / "narrow_golden.json").read_text())
+ALL = [one for chapter in table.TABLE for one in of_chapter(chapter)]
+NEVER_RUN = {"resnet101_3d"}  # the authors' program gives its counts alone
+COMPILED = ["resnet18_3d", "shufflenetv2_3d", "squeezenet_3d"]
+
+
+def narrow(model: str, **changes: Any) -> tuple[Golden, nn.Cell]:
+    """What the narrow network of this name should give, and that network, or with `changes` another one."""
+    case = NARROW["networks"][model]
+    options, classes, spec = case["options"] | changes, NARROW["num_classes"], Spec(NARROW["inputs"])
+    network = create_model(model, num_classes=classes, **options)
+    tensors = tuple((name, array.shape) for name, array in export_state(network).items())
+    load(network, rule_made(tensors))
+    logits = np.array(case["logits"])
+    return Golden(model, model, options, classes, spec, "okankop", tensors, case["stages"], logits), network
+
+
+def test_every_network_stands_in_the_table() -> None:
+    assert {one.model for one in ALL} == set(list_models()) == set(NARROW["networks"])
+    assert len({one.name for one in ALL}) == len(ALL)
+    assert {one.model for one in ALL if one.golden} == set(list_models()) - NEVER_RUN
+    assert all(one.macs and one.parameters for one in ALL)
+
+
+@pytest.mark.parametrize("one", ALL, ids=lambda one: one.name)
+def test_parameters_are_the_originals(one: Specified, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actionbook.models.layers._initialise", lambda *_: None)  # shapes alone count
+    rows = one.counts(macs=False)
+    assert len(rows) == len(one.parameters)
+    assert [row["found"] for row in rows] == [row["expected"] for row in rows]
+
+
+@pytest.mark.parametrize("model", list_models())
+def test_narrow_networks_give_what_they_gave(model: str) -> None:
+    golden, network = narrow(model)
+    row = agreement(golden, network).row
+    assert row["relative_difference"] < row["tolerance"]
+    if model in COMPILED:
+        compiled = network(*map(Tensor, golden.batch.values())).asnumpy()[0]
+        assert np.abs(compiled - golden.logits).max() < row["tolerance"] * golden.logits.std()
+
+
+@pytest.mark.parametrize(
+    ("model", "changes"), [("i3d", {"head": "max"}), ("i3d", {"eps": 1e-1}), ("shufflenet_3d", {"groups": 1})]
+)
+def test_another_network_does_not_agree(model: str, changes: dict[str, Any]) -> None:
+    row = agreement(*narrow(model, **changes)).row
+    assert row["relative_difference"] > 10 * row["tolerance"]
+
+
+def test_tensors_without_a_place_are_an_error() -> None:
+    golden, _ = narrow("resnet18_3d")
+    with pytest.raises(WeightsError, match="downsample"):
+        replace(golden, options=golden.options | {"shortcut": "B"}).network()
+
+
+@pytest.mark.parametrize("name", ["mobilenet_3d width 0.5", "squeezenet_3d version 1.1", "i3d in_channels 2"])
+def test_only_the_head_knows_the_classes(name: str) -> None:
+    one = next(one for one in ALL if one.name == name)
+    classes, expected = list(one.parameters.items())[-1]
+    assert count_parameters(create_model(one.model, num_classes=classes, **one.options)) == expected
+
+
+def test_counts_are_rows_of_found_and_expected(monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = (3, 16, 112, 112)
+    right = Specified("mobilenet_3d", {"width": 0.5}, {600: 1_171_896, 101: 915_909}, {clip: "94.02 M"})
+    wrong = Specified("mobilenet_3d", {"width": 0.5}, {600: 1_171_897}, {clip: "0.10 G"})
+    monkeypatch.setattr(table, "TABLE", {"made": (right, wrong)})
+    rows = specified("made")
+    assert [(row["what"], row["found"]) for row in rows[:3]] == [
+        ("parameters, mobilenet_3d width 0.5, 600 classes", 1_171_896),
+        ("parameters, mobilenet_3d width 0.5, 101 classes", 915_909),
+        ("million MACs at 16 frames, mobilenet_3d width 0.5, 600 classes", 94.02),
+    ]
+    assert [row["found"] == row["expected"] for row in rows] == [True] * 3 + [False] * 2
+    assert (rows[-1]["what"].split()[0], rows[-1]["found"]) == ("GMACs", 0.09)
+
+
+def test_a_chapter_without_networks() -> None:
+    with pytest.raises(BookError, match=r"'eco'.*efficient3d, i3d"):
+        specified("eco")
+
+
+@pytest.mark.parametrize("chapter", list(table.TABLE))
+def test_golden_runs_are_those_of_the_table(chapter: str) -> None:
+    runs = golden_runs(chapter)
+    assert [run.name for run in runs] == [name for one in of_chapter(chapter) for name in one.golden]
+    for run in runs:
+        assert run.logits.shape == (run.num_classes,)
+        assert run.stages
+        clip = run.spec.inputs["image"]
+        assert clip[0] == run.options.get("in_channels", 3)
+        assert clip[2:] in {shape[2:] for one in of_chapter(chapter) for shape in one.macs}
