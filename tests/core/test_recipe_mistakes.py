@@ -137,9 +137,6 @@ ALLOWED: dict[str, dict[str, Any]] = {
         "sampling": {"test_frames": 250},
         "evaluation": {"compare_frames": [16, 250]},
     },
-    "a group of parameters twice, of which the first counts": {
-        "training": {"groups": [{"kind": "norms", "weight_decay": 0.0}, {"kind": "norms"}]}
-    },
     "the same run twice under two names": runs({}, {}),
     "nothing trained": {"training": {"epochs": 0}},
 }

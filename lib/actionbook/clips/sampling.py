@@ -32,7 +32,7 @@ class Sampler(Protocol):
         """Frame numbers of every tested clip; none for an item that is too short to be tested."""
 
     def middle(self, item: Item, frames: int) -> np.ndarray:
-        """Frame numbers of the one clip of `frames` frames that stands for an item: in its middle, or at its keyframe."""
+        """Frame numbers of the one clip of so many frames that stands for an item: its middle, or its keyframe."""
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def train_clip(frames: Iterable[np.ndarray], crop: Crop, transforms: Transforms,
     shape = (transforms.height, transforms.width)
     out = np.empty((transforms.channels, length, *shape), np.float32)
     for t, frame in enumerate(frames):
-        top, left, rows, columns = crop.place(*frame.shape[:2], transforms)
+        top, left, rows, columns = crop.place(frame.shape[0], frame.shape[1], transforms)
         part = frame[top : top + rows, left : left + columns]
         # Averaging only where at least two pixels become one; bilinear is faster and as good below that.
         method = cv2.INTER_AREA if rows >= 2 * shape[0] else cv2.INTER_LINEAR
@@ -124,7 +124,7 @@ def tested_clip(frames: Sequence[np.ndarray], transforms: Transforms) -> np.ndar
     shape = (transforms.height, transforms.width)
     out = np.empty((transforms.channels, len(frames), *shape), np.float32)
     for t, frame in enumerate(frames):
-        height, width = scaled_size(*frame.shape[:2], transforms)
+        height, width = scaled_size(frame.shape[0], frame.shape[1], transforms)
         scaled = frame if (height, width) == frame.shape[:2] else _resized(frame, (width, height))
         top, left = _centre(height, width, transforms)
         _normalise_into(out[:, t], scaled[top : top + shape[0], left : left + shape[1]], transforms)

@@ -68,8 +68,8 @@ class DatasetManifest(Strict):
     videos: Count
     splits: dict[Annotated[str, Field(pattern=r"^[1-9][0-9]*$")], Split]
     """By number, as text: ``"1"``."""
-    classes: Annotated[tuple[Annotated[str, Field(pattern=r"^[^/.][^/]*$")], ...], Field(min_length=1)]
-    """In the order of their numbers. They are names of folders, too."""
+    classes: Annotated[tuple[Annotated[str, Field(pattern=r"^\S(.*\S)?$")], ...], Field(min_length=1)]
+    """In the order of their numbers. Whether they are names of folders, too, is a matter of the layout."""
     class_groups: dict[str, tuple[tuple[str, ...], ...]] = {}
     """Named sets of classes that the book looks at together, such as pairs that are reversals of each other."""
     generator: Generator | None = None

@@ -56,6 +56,13 @@ def folder(name: str, value: Any, default: Path) -> Path:
     return Path(value).expanduser().resolve()
 
 
+def address(name: str, value: Any) -> str | None:
+    """The address that a parameter names, if any. Raises BookError for what cannot be one."""
+    if value is not None and not (isinstance(value, str) and value.strip()):
+        raise BookError(f"{name}: expected an address such as tcp://host:8786, or None, found {value!r}")
+    return value
+
+
 def choice(name: str, value: Any, allowed: Iterable[str]) -> str:
     """`value`, if it is one of `allowed`. Raises BookError."""
     if value not in (names := list(allowed)):

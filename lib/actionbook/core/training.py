@@ -25,11 +25,8 @@ class Run(Strict):
             raise ValueError(f"run {self.name!r}: seeds must differ, found {list(self.seeds)}")
         inner = self.overrides.get("training")
         given = [*self.overrides, *(f"training.{key}" for key in inner)] if isinstance(inner, dict) else self.overrides
-        whole = [
-            key
-            for key in ("chapter", "name", "title", "streams", "task", "training.runs", "training.result")
-            if key in given
-        ]
+        fixed = ("chapter", "name", "title", "streams", "task", "training.runs", "training.result")
+        whole = [key for key in fixed if key in given]
         if whole:
             raise ValueError(f"run {self.name!r}: {', '.join(whole)} belong to the whole recipe, not to overrides")
         return self

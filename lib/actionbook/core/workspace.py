@@ -13,7 +13,7 @@ from typing import Any
 from actionbook.core import runtime
 from actionbook.core.errors import BookError
 from actionbook.core.manifest import DatasetManifest, load_dataset
-from actionbook.core.parameters import choice, folder, refuse_unknown, whole_number
+from actionbook.core.parameters import address, choice, folder, refuse_unknown, whole_number
 from actionbook.core.paths import NOTEBOOKS, ROOT, default_work_root, shown
 from actionbook.core.recipe import Recipe, Run
 from actionbook.core.record import Head, StageEntry, read_record, write_stage
@@ -96,7 +96,7 @@ class Stage:
             device=choice("device", device, runtime.DEVICES),
             workers=whole_number("workers", workers, runtime.default_workers()),
             devices=whole_number("devices", devices, 1),
-            scheduler=scheduler,
+            scheduler=address("scheduler", scheduler),
             chosen=(choice("stream", stream, loaded.stream_names),) if stream is not None else loaded.stream_names,
         )
 

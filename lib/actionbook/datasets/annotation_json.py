@@ -81,7 +81,7 @@ def read_annotation_json(path: Path, manifest: DatasetManifest | None = None) ->
     if len(numbers) != len(labels):
         raise BookError(f"{shown(path)}: a label is listed twice, so that its number is not known")
     clips = _flat(path, database)
-    return make_index([{"video": clip, **_row(path, clip, entry, numbers)} for clip, entry in clips.items()])
+    return make_index([_row(path, clip, entry, numbers) for clip, entry in clips.items()])
 
 
 def _flat(path: Path, database: dict[str, Any]) -> dict[str, Any]:
@@ -145,4 +145,5 @@ def _row(path: Path, clip: str, entry: Any, numbers: dict[str, tuple[str, int]])
             f"{shown(path)}: clip {clip!r} ({error}): expected subset training or validation, annotations.label out of "
             "the labels and segment [1, number of frames + 1]"
         ) from error
-    return {"label": label, "target": target, "subset": subset, "path": "", "frames": end - 1}
+    row = {"label": label, "target": target, "subset": subset, "path": "", "frames": end - 1}
+    return {"video": clip, "store": f"{label}/{clip}", **row}

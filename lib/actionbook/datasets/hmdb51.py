@@ -15,7 +15,7 @@ from actionbook.core.errors import BookError
 from actionbook.core.manifest import DatasetManifest, Split
 from actionbook.core.paths import shown
 from actionbook.datasets.index import Index
-from actionbook.datasets.lists import finish_index, read_lines, split_of
+from actionbook.datasets.lists import check_class_folders, finish_index, read_lines, split_of
 
 _SUBSETS = {"1": "train", "2": "test"}
 
@@ -30,6 +30,7 @@ def hmdb51_index(root: Path, manifest: DatasetManifest, split: int, allow_missin
     Raises BookError saying what is wrong; with `allow_missing` videos that do not exist have an empty path.
     """
     expected = split_of(manifest, split)
+    check_class_folders(manifest)
     lists = root / manifest.layout.annotations
     _check_classes(lists, manifest, split)
     per_class = {kind: getattr(expected, kind) // len(manifest.classes) for kind in _SUBSETS.values()}

@@ -17,11 +17,12 @@ ITEMS = {
     "item": "str",  # the id that results are listed under, unique, without white space
     "video": "str",  # id of its video; several items may be of one
     "frame": "int64",  # number of its keyframe, from 0; -1: the whole video is meant
-    "subset": "str",  # train, test or validation
+    "subset": "str",  # one of SUBSETS
     "path": "str",  # video file (or folder of frames) below the data root, empty if it is missing
     "store": "str",  # its frames below the folder of the frame store, without .zip
     "frames": "int64",  # decoded frames; 0 before preparation, and for a video that is missing or cannot be decoded
 }
+SUBSETS = ("train", "test", "validation")
 BOX = ("x1", "y1", "x2", "y2")
 LABELS = {
     "item": "str",
@@ -31,7 +32,7 @@ LABELS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Index:
     """Items and their labels, in the order of the data set's lists."""
 
@@ -56,15 +57,20 @@ class Index:
         """These items, and of the labels those that belong to them."""
         return Index(items, self.labels[self.labels["item"].isin(set(items["item"]))].reset_index(drop=True))
 
+    @property
+    def videos(self) -> pd.DataFrame:
+        """The items, one for each video: the first of those that share it."""
+        return self.items.drop_duplicates("video", ignore_index=True)
+
     @cached_property
     def table(self) -> pd.DataFrame:
         """Items with their one label each: the columns of `ITEMS`, label and target. For classification.
 
         Raises BookError naming items that have no label or several.
         """
-        counts = self.labels["item"].value_counts()
-        wrong = [item for item in self.items["item"] if counts.get(item, 0) != 1]
-        if wrong:
+        ids = self.items["item"]
+        counts = self.labels["item"].value_counts().reindex(ids, fill_value=0)
+        if wrong := ids[counts.to_numpy() != 1].tolist():
             raise BookError(
                 f"{len(wrong)} items have no class or several, expected one each: {', '.join(wrong[:10])}; "
                 "with several classes the task is detection"
@@ -92,42 +98,52 @@ class Index:
 def make_index(rows: Iterable[Mapping[str, object]]) -> Index:
     """An index of rows of video, label, target, subset and path; further columns have defaults.
 
-    ``item`` is the video's id, ``store`` is ``<label>/<video>``, ``frame`` -1, ``frames`` 0, and there is no box.
-    Rows of one item make one item with several labels. Raises BookError if a video of whole-video items occurs twice,
-    if an item's rows disagree, or if an id has white space.
+    ``item`` and ``store`` are the video's id, ``frame`` is -1, ``frames`` 0, and there is no box.
+    Rows of one item are its labels. Raises BookError naming items that are listed twice with one label and box, whose
+    rows disagree in what is no label, or that `Index` cannot hold (see `_check`).
     """
     filled = [
         {
             "item": row["video"],
             "frame": -1,
             "frames": 0,
-            "store": f"{row['label']}/{row['video']}",
+            "store": row["video"],
             **dict.fromkeys(BOX, float("nan")),
             **row,
         }
         for row in rows
     ]
     every = pd.DataFrame(filled, columns=list(ITEMS | LABELS)).astype(ITEMS | LABELS)
-    boxes = every[list(BOX)].notna().all(axis=1)
-    twice = every["item"][every["item"].duplicated() & ~boxes].unique()
-    if len(twice):
+    if twice := every["item"][every.duplicated(["item", "target", *BOX])].unique().tolist():
         raise BookError(f"{len(twice)} videos are listed twice: {', '.join(twice[:10])}")
     items = every[list(ITEMS)].drop_duplicates(ignore_index=True)
-    index = Index(items, every[list(LABELS)].reset_index(drop=True))
+    index = Index(items, every[list(LABELS)])
     _check(index, "the index")
     return index
 
 
 def _check(index: Index, what: str) -> None:
-    """Raise BookError unless ids are unique and without white space, and items and labels name each other."""
-    ids = index.items["item"]
-    if twice := ids[ids.duplicated()].unique().tolist():
-        raise BookError(f"{what}: rows of one item disagree, such as those of {', '.join(twice[:5])}")
-    if spaced := [item for item in ids if not item or item != "".join(item.split())]:
-        raise BookError(f"{what}: ids of items have no white space; found {', '.join(map(repr, spaced[:5]))}")
-    strangers = set(index.labels["item"]) - set(ids)
-    if strangers:
-        raise BookError(f"{what}: labels of items that do not exist, such as {', '.join(sorted(strangers)[:5])}")
+    """Raise BookError unless items and labels are what `ITEMS` and `LABELS` say, and belong together."""
+    ids, labels, places = index.items["item"], index.labels, index.items[["video", "store", "path", "frames"]]
+    places, boxes = places.drop_duplicates(), labels[list(BOX)]
+    x1, y1, x2, y2 = (boxes[side] for side in BOX)
+    whole = boxes.isna().all(axis=1)
+    wrong = {
+        "rows of one item disagree": ids[ids.duplicated()],
+        "ids of items are text without white space": ids[(ids == "") | ids.str.contains(r"\s")],
+        f"subsets are {', '.join(SUBSETS)}": index.items.subset[~index.items.subset.isin(SUBSETS)],
+        "stores are paths below a folder": places.store[places.store.str.contains(r"(?:^|/)\.{0,2}(?:/|$)")],
+        "labels belong to items of the index": labels["item"][~labels["item"].isin(ids)],
+        "items of one video have one store, path and number of frames": places.video[places.video.duplicated()],
+        "videos have each a store of their own": places.store[places.store.duplicated() & ~places.video.duplicated()],
+        "class numbers count from 0": labels["item"][labels.target < 0],
+        "boxes are shares of the frame, 0 <= x1 <= x2 <= 1 and y likewise, or left out": labels["item"][
+            ~(whole | ((x1 >= 0) & (x1 <= x2) & (x2 <= 1) & (y1 >= 0) & (y1 <= y2) & (y2 <= 1)))
+        ],
+    }
+    for rule, found in wrong.items():
+        if len(found):
+            raise BookError(f"{what}: {rule}; found {', '.join(map(repr, found.unique().tolist()[:5]))}")
 
 
 def _files(stem: Path) -> tuple[Path, Path]:
@@ -146,7 +162,13 @@ def read_index(stem: Path) -> Index:
     tables = []
     for path, columns in zip(_files(stem), (ITEMS, LABELS), strict=True):
         try:
-            table = pd.read_csv(path, dtype=columns, keep_default_na=False, na_values=dict.fromkeys(BOX, ""))
+            table = pd.read_csv(
+                path,
+                dtype=columns,
+                keep_default_na=False,
+                na_values=dict.fromkeys(BOX, ""),
+                float_precision="round_trip",
+            )
         except (OSError, ValueError) as error:
             raise BookError(f"{shown(path)}: is not a readable index ({error}); run notebook 01_data again") from error
         if list(table.columns) != list(columns):

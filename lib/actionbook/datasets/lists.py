@@ -52,14 +52,22 @@ def video_files(root: Path, folder: str, manifest: DatasetManifest) -> dict[tupl
     }
 
 
+def check_class_folders(manifest: DatasetManifest) -> None:
+    """Raise BookError where the classes of a layout that has a folder for each cannot be names of folders."""
+    unfit = [name for name in manifest.classes if "/" in name or name in (".", "..")]
+    if unfit:
+        raise BookError(
+            f"{manifest.name}: every class is a folder in the layout of {manifest.dataset}, which "
+            f"{', '.join(unfit[:5])} cannot be; rename them"
+        )
+
+
 def finish_index(root: Path, manifest: DatasetManifest, rows: list[dict[str, object]], allow_missing: bool) -> Index:
     """The index of `rows`, whose ``path`` is empty where a video does not exist.
 
     Raises MissingVideos listing videos that are missing; with `allow_missing` only if all are.
     """
-    if unfit := [name for name in manifest.classes if "/" in name or name.startswith(".")]:
-        raise BookError(f"{manifest.name}: its classes are folders, which {', '.join(unfit[:5])} cannot be called")
-    index = make_index(rows)
+    index = make_index([{"store": f"{row['label']}/{row['video']}", **row} for row in rows])
     missing = index.items["item"][index.items.path == ""].tolist()
     if missing and (not allow_missing or len(missing) == len(index)):
         raise MissingVideos(_missing_text(root, manifest, missing, len(index)), index)

@@ -1,4 +1,4 @@
-"""One network in every format: how each is made, what runs it, and when it counts as good. One table for all chapters."""
+"""One network in every format: how each is made, what runs it, when it counts as good. One table for all chapters."""
 
 from __future__ import annotations
 

@@ -103,7 +103,8 @@ def _first(streams: Mapping[str, Predictions]) -> Predictions:
         both = f"streams {name} and {other_name}"
         if other.evaluation.pool != first.evaluation.pool:
             raise FusionError(
-                f"{both} pool clips by {first.evaluation.pool} and {other.evaluation.pool}: give both streams one evaluation.pool"
+                f"{both} pool clips by {first.evaluation.pool} and {other.evaluation.pool}: "
+                "give both streams one evaluation.pool"
             )
         if other.outputs.shape[1] != first.outputs.shape[1]:
             raise FusionError(f"{both} have {first.outputs.shape[1]} and {other.outputs.shape[1]} classes")

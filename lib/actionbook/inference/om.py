@@ -153,8 +153,8 @@ class OmEngine(ABC):
             sizes = {path.stat().st_size for path in (work / IN_NAME / name).glob("*.bin")}
             if len(sizes) != 1 or sizes == {0} or min(sizes) % size:
                 raise InferenceError(
-                    f"{self.path}: batches of {sorted(sizes)} bytes of {name!r}, expected one size, a multiple of {size} "
-                    f"(float32 {tuple(self.spec.inputs[name])}). Write the batches for the OM's shapes"
+                    f"{self.path}: batches of {sorted(sizes)} bytes of {name!r}, expected one size, a multiple of "
+                    f"{size} (float32 {tuple(self.spec.inputs[name])}). Write the batches for the OM's shapes"
                 )
             counts.add(min(sizes) // size)
         if len(counts) > 1:

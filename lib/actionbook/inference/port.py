@@ -13,10 +13,11 @@ from actionbook.inference.errors import InferenceError
 def read_port_batches(folder: Path | str, info_path: Path | str, spec: Spec | Shape, batch_size: int) -> BatchSet:
     """Open the batches that the port's preprocessing wrote: ``<k>.bin`` in `folder`, and an info file anywhere.
 
-    ``<k>.bin`` is raw float32 (batch_size, C, T, H, W); `spec` says the clip's shape. Line k of the info file has the video id of each of its clips,
-    a space after each. The port drops an incomplete last batch, so clips of the last videos may be lacking: compare
-    the ids with the index, which also has the labels (the info file has none). Raises InferenceError, naming the file,
-    where one is missing, superfluous, of another size, or a line has another number of ids.
+    ``<k>.bin`` is raw float32 (batch_size, C, T, H, W); `spec` says the clip's shape. Line k of the info file has the
+    video id of each of its clips, a space after each. The port drops an incomplete last batch, so clips of the last
+    videos may be lacking: compare the ids with the index, which also has the labels (the info file has none). Raises
+    InferenceError, naming the file, where one is missing, superfluous, of another size, or a line has another number
+    of ids.
     """
     folder, info = Path(folder), Path(info_path)
     if not info.is_file():

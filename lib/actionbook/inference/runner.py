@@ -26,9 +26,9 @@ def run_batches(engine: Engine, batches: BatchSet, folder: Path | str, *, progre
 
     The files are laid out as ais_bench's: whole batches, padding rows included (`read_results` leaves them out). A
     folder that holds results of the same model on the same batches is carried on: files of the right size stay. Results
-    of another model or of batches with other content are removed first; results that no run here has written are left alone, with an
-    error. An OM engine's tool is called once for all batches; what it prints is kept as ``console.log``, and
-    ais_bench's times as ``summary.json``. One run at a time may write to a folder. Raises InferenceError where the
+    of another model or of batches with other content are removed first; results that no run here has written are left
+    alone, with an error. An OM engine's tool is called once for all batches; what it prints is kept as ``console.log``,
+    and ais_bench's times as ``summary.json``. One run at a time may write to a folder. Raises InferenceError where the
     engine takes another batch size than the batches have, and where a tool fails.
     """
     folder = Path(folder)
@@ -65,9 +65,9 @@ def read_results(folder: Path | str, batches: BatchSet) -> tuple[list[str], np.n
 
     Takes results of `run_batches`, ais_bench (``<k>_0.bin``) and msame (``<k>_output_0.bin``); batch and result belong
     together by the number k, never by the order of the folder. Rows that belong to padding are left out. Raises
-    InferenceError, naming the file, where one is missing, superfluous, double, not of the size that the output must have
-    (not known: that of the largest), holds something that is not a finite number, or was made by `run_batches` from
-    batches of other content.
+    InferenceError, naming the file, where one is missing, superfluous, double, not of the size that the output must
+    have (not known: that of the largest), holds something that is not a finite number, or was made by `run_batches`
+    from batches of other content.
     """
     folder = Path(folder)
     found = _result_files(folder)
@@ -181,9 +181,9 @@ def _run_at_once(engine: FolderEngine, batches: BatchSet, todo: list[int], folde
         work = Path(name)
         for number in todo:
             batches.load(number)  # checks its size
-            for name in batches.spec.inputs:
-                (work / IN_NAME / name).mkdir(parents=True, exist_ok=True)
-                link(batches.path(number, name), work / IN_NAME / name / f"{number}.bin")
+            for key in batches.spec.inputs:
+                (work / IN_NAME / key).mkdir(parents=True, exist_ok=True)
+                link(batches.path(number, key), work / IN_NAME / key / f"{number}.bin")
         try:
             done = engine.run_folder(work, progress=progress)
         except BaseException:

@@ -41,7 +41,9 @@ _SIZES = re.compile(r"tensorsize:\s*(\d+)\s+filesize:\s*(\d+)\s+not match")
 
 
 def explained(command: Sequence[str], status: int, console: str, expected: Mapping[str, int]) -> str:
-    """Why a tool failed, in words, from its exit status and console; `expected` says what a full batch of each input must have.
+    """Why a tool failed, in words, from its exit status and console.
+
+    `expected` says how many bytes a full batch of each input must have.
 
     A message of several lines: the cause and its remedy where it is known, the command, the end of the console.
     """

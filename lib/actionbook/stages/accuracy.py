@@ -124,8 +124,10 @@ def _without_last(found: Predictions) -> Score:
 
 
 def lengths(stage: Stage) -> pd.DataFrame:
-    """The main score with tested clips of other numbers of frames (``evaluation.compare_frames``): rows frames, a column
-    for each stream, and "joint" where there are several."""
+    """The main score with tested clips of other numbers of frames (``evaluation.compare_frames``).
+
+    Rows are numbers of frames, columns the streams, and "joint" where there are several.
+    """
     found: dict[tuple[int, str], Predictions] = {}
     for name, stream in stage.streams.items():
         network, index = trained_network(stream), dataset_of(stream).index()

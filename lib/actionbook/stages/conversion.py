@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -39,7 +39,6 @@ from actionbook.inference import (
     Throughput,
     measure,
     measure_sizes,
-    throughput_table,
     write_batches,
 )
 from actionbook.models.profile import layer_table
@@ -102,7 +101,10 @@ class Conversions:
         """What did not pass, and why: one line a stream and format."""
         table = self.table
         wrong = table[~table.passed]
-        return [f"{stream}, {name}: {why}" for stream, name, why in zip(wrong.stream, wrong.format, wrong.reason)]
+        return [
+            f"{stream}, {name}: {why}"
+            for stream, name, why in zip(wrong.stream, wrong.format, wrong.reason, strict=True)
+        ]
 
     def finish(self) -> ConversionResults:
         """Write the record. Raises AssertionError naming required formats that did not pass."""
@@ -138,7 +140,12 @@ def _preflight(one: Converted) -> PreflightRow | None:
     if one.made.onnx is None:
         return None
     found = preflight(one.made.onnx.path, cann=one.export.cann, soc_version=one.export.soc_version)
-    return PreflightRow(cann=found.cann, soc_version=found.soc, verdict=found.verdict, counts=dict(found.counts))
+    return PreflightRow(
+        cann=found.cann,
+        soc_version=found.soc,
+        verdict=found.verdict,
+        counts={str(verdict): count for verdict, count in found.counts.items()},
+    )
 
 
 def convert(stage: Stage) -> Conversions:
@@ -226,8 +233,8 @@ _TITLES = {"ONNX": "ONNX Runtime", "ONNX-int8": "8 bits"}
 
 
 def _speed(engine: str, figure: Throughput) -> ThroughputRow:
-    (row,) = throughput_table([figure]).to_dict("records")
-    return ThroughputRow(**{**row, "engine": engine, "inputs": dict(figure.inputs)})
+    fields = asdict(figure) | {"engine": engine, "low": figure.lower_quartile, "high": figure.upper_quartile}
+    return ThroughputRow(**{name: fields[name] for name in ThroughputRow.model_fields})
 
 
 def convert_family(conversions: Conversions) -> pd.DataFrame:

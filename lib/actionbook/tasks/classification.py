@@ -75,7 +75,9 @@ def within_groups(found: Predictions, groups: Iterable[tuple[int, ...]]) -> Scor
     over the size of a group. Videos of classes in no group are left out.
     """
     scores, truth = pooled(found), found.index.truth
-    correct, expected, seen = 0, [], []
+    correct = 0
+    expected: list[str] = []
+    seen: list[str] = []
     for group in groups:
         mine = truth.index[truth.isin(group)]
         videos = mine.intersection(scores.index, sort=False)

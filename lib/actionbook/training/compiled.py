@@ -21,7 +21,7 @@ class CompiledStep:
     _optimiser: dict[str, np.ndarray] = field(default_factory=dict)
 
     def take(
-        self, kind: str, network: nn.Cell, loss: nn.Cell, training: Training, steps_per_epoch: int, inputs: int
+        self, kind: str, network: nn.Cell, loss: nn.Cell, training: Training, *, steps: int, inputs: int = 1
     ) -> tuple[nn.Cell, nn.Cell]:
         """(network, step) that hold the weights of `network` and an optimiser that has seen nothing.
 
@@ -30,7 +30,7 @@ class CompiledStep:
         """
         if kind != self.kind or self.network is None or self.step is None:
             self.kind, self.network = kind, network
-            self.step = train_step(network, loss, training, steps_per_epoch, inputs)
+            self.step = train_step(network, loss, training, steps, inputs)
             own = {id(parameter) for parameter in network.get_parameters()}
             state = (parameter for parameter in self.step.get_parameters() if id(parameter) not in own)
             self._optimiser = {parameter.name: parameter.asnumpy().copy() for parameter in state}

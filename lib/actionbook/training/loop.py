@@ -84,19 +84,19 @@ def train(
     source: TrainingSource | None,
     training: Training,
     folder: Path,
-    validate: Validate | None = None,
     *,
+    validate: Validate | None = None,
     ranks: Ranks = ALONE,
 ) -> pd.DataFrame:
-    """Train `network` in place by its optimiser step (`training.optimiser.train_step`) and return the log, a row an epoch.
+    """Train `network` in place by its optimiser step (`training.optimiser`) and return the log, one row per epoch.
 
     `folder` receives ``log.jsonl``, ``state.ckpt`` (weights, optimiser, masks of dropout, epoch, step and log; resumed
     from if present), the ``epoch-<n>.ckpt`` of the last ``keep_epochs`` epochs and, at the end, ``network.ckpt`` and
     ``done.json``. A training that was killed and goes on ends with the same weights, bit for bit. A finished folder is
     loaded, not trained again. `validate` is called after every epoch with the network in evaluation mode; what it
     returns is logged. Without `step` and `source` nothing is trained and the network is stored as it is (a recipe of 0
-    epochs). Of several `ranks`, all must call this with the same arguments, `source` apart; the leading one validates and
-    writes.
+    epochs). Of several `ranks`, all must call this with the same arguments, `source` apart; the leading one validates
+    and writes.
     Raises BookError if the loss or the weights stop being finite numbers, or a checkpoint cannot be written.
     """
     if ranks.leads:

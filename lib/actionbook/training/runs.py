@@ -85,11 +85,11 @@ def train_runs(stage: Stage, validation: Validation | None = None, ranks: Ranks 
             if recipe.training.epochs:
                 source = _source(own, index, seed, ranks)
                 kind = _kind(own, len(source))
-                network, step = compiled.take(kind, network, loss, recipe.training, len(source), inputs)
+                network, step = compiled.take(kind, network, loss, recipe.training, steps=len(source), inputs=inputs)
             if ranks.leads:
                 write_json_atomic(folder / "rests_on.json", basis)
             validate = validation(own, index) if validation else None
-            log = train(network, step, source, recipe.training, folder, validate, ranks=ranks)
+            log = train(network, step, source, recipe.training, folder, validate=validate, ranks=ranks)
             yield TrainedRun(own, index, run.name, seed, folder, network, log, basis)
 
 
