@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actionbook.clips.sampling import centre_window, loop, random_clip, window_clip
-from actionbook.clips.sampling import test_windows as windows_of
+from actionbook.clips.sampling import (
+    CentreSampler,
+    WindowSampler,
+    centre_clip,
+    keyframe_clip,
+    loop,
+    random_clip,
+    sampler_of,
+    window_clip,
+    windows_of,
+)
+from actionbook.core.sampling import Centre, Windows
 
 
 @pytest.mark.parametrize(
@@ -109,11 +121,6 @@ def test_window_clips() -> None:
     assert window_clip(range(5), 4, 2).tolist() == [0, 2, 4, 1]
 
 
-def centre_clip(frames: int, length: int, stride: int) -> np.ndarray:
-    """Frame numbers of the clip in the middle of a video."""
-    return window_clip(centre_window(frames, length * stride), length, stride)
-
-
 @pytest.mark.parametrize(
     ("frames", "stride", "expected"),
     [
@@ -135,11 +142,77 @@ def test_centre_clips_of_odd_lengths_round_as_the_original() -> None:
 
 
 @given(st.integers(1, 1000), st.integers(1, 300))
-def test_centre_windows_lie_in_the_middle(frames: int, length: int) -> None:
-    window = centre_window(frames, length)
-    assert window.step == 1
-    assert len(window) == min(frames, length)
-    before, after = window.start, frames - window.stop
+def test_centre_clips_lie_in_the_middle(frames: int, length: int) -> None:
+    clip = centre_clip(frames, length, 1)
+    assert clip.shape == (length,)
+    window = clip[: min(frames, length)]
+    assert (np.diff(window) == 1).all()
+    before, after = window[0], frames - 1 - window[-1]
     assert before >= 0
     assert after >= 0
     assert abs(before - after) <= 1
+    np.testing.assert_array_equal(clip, np.resize(window, length))
+
+
+def video(frames: int, frame: int = -1) -> Any:
+    """What a sampler has to know of an item."""
+    return SimpleNamespace(frames=frames, frame=frame)
+
+
+@given(st.integers(0, 99), st.integers(1, 100), st.integers(1, 40), st.integers(1, 4))
+def test_keyframe_clips_are_those_of_slowfast(keyframe: int, more: int, length: int, stride: int) -> None:
+    frames, half = keyframe + more, length * stride // 2
+    expected = [
+        min(max(number, 0), frames - 1) for number in range(keyframe - half, keyframe - half + length * stride, stride)
+    ]
+    assert keyframe_clip(keyframe, frames, length, stride).tolist() == expected
+
+
+def test_keyframe_clips_at_the_ends_of_a_video() -> None:
+    assert keyframe_clip(1, 20, 6, 1).tolist() == [0, 0, 0, 1, 2, 3]
+    assert keyframe_clip(18, 20, 6, 1).tolist() == [15, 16, 17, 18, 19, 19]
+    assert keyframe_clip(10, 20, 4, 3).tolist() == [4, 7, 10, 13]
+
+
+def test_a_recipe_names_its_sampler() -> None:
+    assert isinstance(sampler_of(Windows()), WindowSampler)
+    assert isinstance(sampler_of(Centre(name="centre")), CentreSampler)
+
+
+@pytest.mark.parametrize("last_start", [False, True])
+@pytest.mark.parametrize("settings", [Windows(frames=4, stride=2), Centre(name="centre", frames=4, stride=2)])
+def test_training_clips_of_a_video_begin_anywhere(settings: Any, last_start: bool) -> None:
+    sampler = sampler_of(settings.model_copy(update={"last_start": last_start}))
+    drawn = sampler.train(video(30), np.random.default_rng(3))
+    expected = random_clip(30, 4, 2, np.random.default_rng(3), last_start=last_start)
+    np.testing.assert_array_equal(drawn, expected)
+
+
+@given(st.integers(0, 60), st.integers(1, 20), st.integers(1, 3), st.none() | st.integers(1, 40))
+def test_windows_are_tested_one_after_the_other(frames: int, window: int, stride: int, tested: int | None) -> None:
+    settings = Windows(frames=6, stride=stride, window=window, test_frames=tested)
+    found = sampler_of(settings).test(video(frames))
+    expected = [window_clip(one, tested or 6, stride) for one in windows_of(frames, window)]
+    assert [clip.tolist() for clip in found] == [clip.tolist() for clip in expected]
+
+
+@given(st.integers(1, 60), st.integers(1, 3), st.none() | st.integers(1, 40))
+def test_the_centre_is_tested_once(frames: int, stride: int, tested: int | None) -> None:
+    sampler = sampler_of(Centre(name="centre", frames=6, stride=stride, test_frames=tested))
+    (clip,) = sampler.test(video(frames))
+    np.testing.assert_array_equal(clip, centre_clip(frames, tested or 6, stride))
+    assert sampler.test(video(0)) == []
+    (clip,) = sampler.test(video(60, 7))
+    np.testing.assert_array_equal(clip, keyframe_clip(7, 60, tested or 6, stride))
+
+
+def test_a_keyframe_is_trained_on_where_it_is_tested() -> None:
+    sampler = sampler_of(Centre(name="centre", frames=6, test_frames=8))
+    for seed in range(3):
+        drawn = sampler.train(video(60, 7), np.random.default_rng(seed))
+        np.testing.assert_array_equal(drawn, keyframe_clip(7, 60, 6, 1))
+
+
+@pytest.mark.parametrize("settings", [Windows(stride=2), Centre(name="centre", stride=2)])
+def test_the_middle_has_as_many_frames_as_are_asked_for(settings: Any) -> None:
+    np.testing.assert_array_equal(sampler_of(settings).middle(video(40), 5), centre_clip(40, 5, 2))

@@ -15,13 +15,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from actionbook.clips.transforms import Crop, draw_crop, to_pixels, train_clip
-from actionbook.clips.transforms import test_clip as transform_test_clip
-from actionbook.core.recipe import Clips
+from actionbook.clips.transforms import (
+    Crop,
+    decoded_side,
+    draw_crop,
+    scaled_size,
+    tested_boxes,
+    tested_clip,
+    to_pixels,
+    train_boxes,
+    train_clip,
+)
+from actionbook.core.errors import BookError
+from actionbook.core.transforms import Transforms
 
 GOLDEN = json.loads((Path(__file__).parent / "data" / "efficient3d_prep_golden.json").read_text())
-PLAIN = Clips(size=32, mean=(0.0, 0.0, 0.0))
-FLOW = Clips(modality="flow", size=32, mean=(0.0, 0.0), std=(1.0, 1.0))
+PLAIN = Transforms(size=32, mean=(0.0, 0.0, 0.0))
+FLOW = Transforms(modality="flow", size=32, mean=(0.0, 0.0), std=(1.0, 1.0))
 SYMMETRIC = FLOW.model_copy(update={"mean": (127.5, 127.5), "std": (127.5, 127.5)})
 
 
@@ -39,10 +49,10 @@ def noise(width: int, height: int, frames: int = 1, seed: int = 0, channels: int
 
 @pytest.mark.parametrize("golden", GOLDEN, ids=lambda g: f"{g['w']}x{g['h']}")
 def test_the_test_transform_gives_the_original_programs_pixels(golden: dict[str, Any]) -> None:
-    clip = transform_test_clip([formula_image(golden["w"], golden["h"])], Clips())
+    clip = tested_clip([formula_image(golden["w"], golden["h"])], Transforms())
     assert clip.shape == (3, 1, 112, 112)
     assert clip.dtype == np.float32
-    pixels = to_pixels(clip, Clips())[0].transpose(2, 0, 1)
+    pixels = to_pixels(clip, Transforms())[0].transpose(2, 0, 1)
     assert hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()[:16] == golden["sha"]
     assert clip.sum(axis=(1, 2, 3), dtype=np.float64).tolist() == golden["sum"]
     assert clip[:, 0, 0, 0].tolist() == golden["px"]
@@ -54,20 +64,20 @@ def test_there_are_golden_values_of_wide_tall_and_square_images() -> None:
 
 def test_every_frame_of_a_test_clip_is_transformed_alike() -> None:
     frames = noise(50, 40, 4)
-    clip = transform_test_clip(frames, PLAIN)
+    clip = tested_clip(frames, PLAIN)
     assert clip.shape == (3, 4, 32, 32)
     for t, frame in enumerate(frames):
-        np.testing.assert_array_equal(clip[:, t], transform_test_clip([frame], PLAIN)[:, 0])
+        np.testing.assert_array_equal(clip[:, t], tested_clip([frame], PLAIN)[:, 0])
 
 
 @pytest.mark.parametrize("transform", ["train", "test"])
 def test_mean_and_std_are_taken_per_colour(transform: str) -> None:
-    clips = Clips(size=32, mean=(10.0, 20.0, 30.0), std=(2.0, 1.0, 0.5))
+    transforms = Transforms(size=32, mean=(10.0, 20.0, 30.0), std=(2.0, 1.0, 0.5))
     frames = noise(32, 32)
     clip = (
-        train_clip(frames, Crop(0, 0, 1.0, False), clips)
+        train_clip(frames, Crop(0, 0, 1.0, False), transforms, 1)
         if transform == "train"
-        else transform_test_clip(frames, clips)
+        else tested_clip(frames, transforms)
     )
     expected = (frames[0].transpose(2, 0, 1) - np.array([10, 20, 30]).reshape(3, 1, 1)) / np.array([2, 1, 0.5]).reshape(
         3, 1, 1
@@ -76,24 +86,24 @@ def test_mean_and_std_are_taken_per_colour(transform: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "clips", [Clips(size=32), Clips(size=32, std=(38.7568578, 37.88248729, 40.02898126)), SYMMETRIC]
+    "transforms", [Transforms(size=32), Transforms(size=32, std=(38.7568578, 37.88248729, 40.02898126)), SYMMETRIC]
 )
-def test_to_pixels_undoes_the_normalisation(clips: Clips) -> None:
-    frames = noise(32, 32, 3, channels=clips.channels)
-    np.testing.assert_array_equal(to_pixels(transform_test_clip(frames, clips), clips), np.stack(frames))
+def test_to_pixels_undoes_the_normalisation(transforms: Transforms) -> None:
+    frames = noise(32, 32, 3, channels=transforms.channels)
+    np.testing.assert_array_equal(to_pixels(tested_clip(frames, transforms), transforms), np.stack(frames))
 
 
 def test_one_crop_for_all_frames_of_a_clip() -> None:
     frame = noise(60, 44)[0]
     rng = np.random.default_rng(1)
     for _ in range(10):
-        clip = train_clip([frame] * 5, draw_crop(60, 44, PLAIN, rng), PLAIN)
+        clip = train_clip([frame] * 5, draw_crop(60, 44, PLAIN, rng), PLAIN, 5)
         np.testing.assert_array_equal(clip, np.repeat(clip[:, :1], 5, axis=1))
 
 
 def test_mirroring_is_left_to_right() -> None:
     frames = noise(60, 44, 2)
-    straight, mirrored = (train_clip(frames, Crop(0.1, 0.2, 0.7, flip), PLAIN) for flip in (False, True))
+    straight, mirrored = (train_clip(frames, Crop(0.1, 0.2, 0.7, flip), PLAIN, 2) for flip in (False, True))
     np.testing.assert_array_equal(mirrored, straight[..., ::-1])
     assert (mirrored != straight).any()
 
@@ -102,7 +112,7 @@ def test_mirroring_is_left_to_right() -> None:
 def test_mirrored_flow_changes_sides_and_direction(size: tuple[int, int]) -> None:
     frames = noise(*size, 3, channels=2)
     kept = [frame.copy() for frame in frames]
-    straight, mirrored = (train_clip(frames, Crop(0.0, 0.0, 1.0, flip), FLOW) for flip in (False, True))
+    straight, mirrored = (train_clip(frames, Crop(0.0, 0.0, 1.0, flip), FLOW, 3) for flip in (False, True))
     assert straight.shape == mirrored.shape == (2, 3, 32, 32)
     assert mirrored.dtype == np.float32
     # To the right, stored as v, becomes to the left, 255 - v, without rounding; down stays down.
@@ -116,7 +126,7 @@ def test_mirrored_flow_changes_sides_and_direction(size: tuple[int, int]) -> Non
 def test_mirrored_flow_of_minus_one_to_one_is_negated_exactly() -> None:
     frames = [np.stack(np.broadcast_arrays(np.arange(256, dtype=np.uint8).reshape(8, 32), np.uint8(7)), axis=-1)] * 2
     frames = [np.tile(frame, (4, 1, 1)) for frame in frames]
-    straight, mirrored = (train_clip(frames, Crop(0.0, 0.0, 1.0, flip), SYMMETRIC) for flip in (False, True))
+    straight, mirrored = (train_clip(frames, Crop(0.0, 0.0, 1.0, flip), SYMMETRIC, 2) for flip in (False, True))
     assert (straight.min(), straight.max()) == (-1, 1)
     np.testing.assert_array_equal(mirrored[0], -straight[0, ..., ::-1])
     np.testing.assert_array_equal(mirrored[1], straight[1])
@@ -131,9 +141,8 @@ def test_flow_of_one_buffer_is_finished_frame_by_frame() -> None:
             buffer[:] = frame
             yield buffer
 
-    clips = FLOW.model_copy(update={"frames": 3})
     crop = Crop(0.05, 0.02, 0.9, True)
-    np.testing.assert_array_equal(train_clip(overwriting(), crop, clips), train_clip(frames, crop, clips))
+    np.testing.assert_array_equal(train_clip(overwriting(), crop, FLOW, 3), train_clip(frames, crop, FLOW, 3))
 
 
 @pytest.mark.parametrize("channels", [2, 3])
@@ -144,9 +153,9 @@ def test_flow_of_one_buffer_is_finished_frame_by_frame() -> None:
 def test_a_short_side_of_its_own_is_pillows_scaling_and_a_centre_crop(
     size: tuple[int, int], scaled: tuple[int, int], channels: int
 ) -> None:
-    clips = FLOW if channels == 2 else PLAIN
+    transforms = FLOW if channels == 2 else PLAIN
     frames = noise(*size, 2, channels=channels)
-    clip = transform_test_clip(frames, clips.model_copy(update={"short_side": 48}))
+    clip = tested_clip(frames, transforms.model_copy(update={"short_side": 48}))
     assert clip.shape == (channels, 2, 32, 32)
     assert clip.dtype == np.float32
     left, top = round((scaled[0] - 32) / 2), round((scaled[1] - 32) / 2)
@@ -162,7 +171,7 @@ def test_a_short_side_of_its_own_is_pillows_scaling_and_a_centre_crop(
 def test_the_short_side_is_the_size_unless_said_otherwise() -> None:
     frames = noise(90, 60, 2)
     default, same, larger = (
-        transform_test_clip(frames, PLAIN.model_copy(update={"short_side": side})) for side in (None, 32, 48)
+        tested_clip(frames, PLAIN.model_copy(update={"short_side": side})) for side in (None, 32, 48)
     )
     np.testing.assert_array_equal(default, same)
     assert (default != larger).any()
@@ -171,7 +180,7 @@ def test_the_short_side_is_the_size_unless_said_otherwise() -> None:
 @pytest.mark.parametrize(("flip", "expected"), [(0.0, {False}), (1.0, {True}), (0.5, {False, True})])
 def test_share_of_mirrored_clips(flip: float, expected: set[bool]) -> None:
     rng = np.random.default_rng(0)
-    found = [draw_crop(64, 48, Clips(flip=flip), rng).flip for _ in range(200)]
+    found = [draw_crop(64, 48, Transforms(flip=flip), rng).flip for _ in range(200)]
     assert set(found) == expected
     assert flip not in (0.5,) or 60 < sum(found) < 140
 
@@ -185,7 +194,7 @@ def test_share_of_mirrored_clips(flip: float, expected: set[bool]) -> None:
     seed=st.integers(0, 2**32),
 )
 def test_crops_lie_inside_the_frame(width: int, height: int, crop: Any, scale: float, seed: int) -> None:
-    drawn = draw_crop(width, height, Clips(crop=crop, scales=(scale,)), np.random.default_rng(seed))
+    drawn = draw_crop(width, height, Transforms(crop=crop, scales=(scale,)), np.random.default_rng(seed))
     side = int(min(width, height) * scale)
     assert drawn.side == scale
     assert 0 <= drawn.top * height <= height - side + 1e-9
@@ -194,7 +203,7 @@ def test_crops_lie_inside_the_frame(width: int, height: int, crop: Any, scale: f
     for factor in (1, 2):
         frame = np.full((-(-height // factor), -(-width // factor), 3), 7, np.uint8)
         with mock.patch.object(cv2, "resize", wraps=cv2.resize) as resize:
-            clip = train_clip([frame], drawn, Clips(size=16, mean=(0.0, 0.0, 0.0)))
+            clip = train_clip([frame], drawn, Transforms(size=16, mean=(0.0, 0.0, 0.0)), 1)
         assert (clip == 7).all()
         square = resize.call_args.args[0]
         assert square.shape[0] == square.shape[1] == max(1, round(min(frame.shape[:2]) * scale))
@@ -202,16 +211,16 @@ def test_crops_lie_inside_the_frame(width: int, height: int, crop: Any, scale: f
 
 def test_corner_and_centre_crops_lie_where_their_names_say() -> None:
     rng = np.random.default_rng(0)
-    corner = Clips(crop="corner", scales=(0.5,))
+    corner = Transforms(crop="corner", scales=(0.5,))
     places = {(round(c.left * 60), round(c.top * 40)) for c in (draw_crop(60, 40, corner, rng) for _ in range(200))}
     assert places == {(0, 0), (40, 0), (0, 20), (40, 20), (20, 10)}
-    centre = draw_crop(60, 40, Clips(crop="center", scales=(0.5,)), rng)
+    centre = draw_crop(60, 40, Transforms(crop="center", scales=(0.5,)), rng)
     assert (centre.left * 60, centre.top * 40) == pytest.approx((20, 10))
 
 
 def test_random_crops_reach_every_place_and_scale() -> None:
     rng = np.random.default_rng(0)
-    drawn = [draw_crop(20, 18, Clips(scales=(1.0, 0.5)), rng) for _ in range(600)]
+    drawn = [draw_crop(20, 18, Transforms(scales=(1.0, 0.5)), rng) for _ in range(600)]
     assert {c.side for c in drawn} == {1.0, 0.5}
     assert {round(c.left * 20) for c in drawn if c.side == 0.5} == set(range(12))
     assert {round(c.top * 18) for c in drawn if c.side == 0.5} == set(range(10))
@@ -221,6 +230,150 @@ def test_random_crops_reach_every_place_and_scale() -> None:
 def test_the_crop_is_the_part_of_the_picture_that_it_says() -> None:
     y, x = np.mgrid[:64, :96]
     frame = np.stack([x, y, 0 * x], axis=-1).astype(np.uint8)
-    clip = train_clip([frame], Crop(top=16 / 64, left=48 / 96, side=0.5, flip=False), PLAIN)
+    clip = train_clip([frame], Crop(top=16 / 64, left=48 / 96, side=0.5, flip=False), PLAIN, 1)
     np.testing.assert_array_equal(clip[0, 0], np.broadcast_to(np.arange(48, 80), (32, 32)))
     np.testing.assert_array_equal(clip[1, 0], np.broadcast_to(np.arange(16, 48)[:, None], (32, 32)))
+
+
+RECTANGLES = st.sampled_from([(32, 48), (48, 32), (16, 64), (64, 16), (32, 32)])
+
+
+@settings(deadline=None)
+@given(
+    size=RECTANGLES,
+    width=st.integers(24, 300),
+    height=st.integers(24, 300),
+    crop=st.sampled_from(["random", "corner", "center"]),
+    scale=st.sampled_from([1.0, 0.84089641, 0.5]),
+    seed=st.integers(0, 2**32),
+)
+def test_rectangular_crops_lie_inside_the_frame_and_keep_their_shape(
+    *, size: tuple[int, int], width: int, height: int, crop: Any, scale: float, seed: int
+) -> None:
+    transforms = Transforms(size=size, mean=(0.0, 0.0, 0.0), crop=crop, scales=(scale,))
+    drawn = draw_crop(width, height, transforms, np.random.default_rng(seed))
+    top, left, rows, columns = drawn.place(height, width, transforms)
+    assert top >= 0
+    assert left >= 0
+    assert top + rows <= height
+    assert left + columns <= width
+    # As large as the scale says: without one, a side of the crop is a side of the frame.
+    assert abs(max(rows / height, columns / width) - scale) <= 0.5 / min(rows, columns) + 1e-9
+    # Things keep their proportions, but for whole pixels.
+    assert abs(rows * size[1] - columns * size[0]) <= 0.51 * (size[0] + size[1])
+    # Frames that libjpeg has shrunk as far as it may still have a pixel of their own for every pixel of the clip.
+    side = decoded_side(drawn, width, height, transforms)
+    factor = side / min(width, height)
+    assert round(largest_inside(height, width, size)[0] * scale * factor, 6) >= size[0]
+    assert round(largest_inside(height, width, size)[1] * scale * factor, 6) >= size[1]
+    with mock.patch.object(cv2, "resize", wraps=cv2.resize) as resize:
+        clip = train_clip([np.full((height, width, 3), 7, np.uint8)], drawn, transforms, 1)
+    assert clip.shape == (3, 1, *size)
+    assert (clip == 7).all()
+    assert resize.call_args.args[0].shape[:2] == (rows, columns)
+
+
+def largest_inside(height: int, width: int, size: tuple[int, int]) -> tuple[float, float]:
+    """Height and width of the largest rectangle of this shape in a frame, written down here a second time."""
+    factor = min(height / size[0], width / size[1])
+    return size[0] * factor, size[1] * factor
+
+
+@settings(deadline=None)
+@given(size=RECTANGLES, width=st.integers(24, 300), height=st.integers(24, 300), short=st.sampled_from([None, 48, 80]))
+def test_a_tested_rectangle_is_pillows_scaling_and_a_centre_crop(
+    size: tuple[int, int], width: int, height: int, short: int | None
+) -> None:
+    transforms = Transforms(size=size, mean=(0.0, 0.0, 0.0), short_side=short)
+    frame = noise(width, height)[0]
+    if short and (short * height // min(width, height) < size[0] or short * width // min(width, height) < size[1]):
+        with pytest.raises(
+            BookError, match=rf"a frame of {width} x {height} pixels becomes .*make transforms.short_side"
+        ):
+            tested_clip([frame], transforms)
+        return
+    rows, columns = scaled_size(height, width, transforms)
+    assert rows >= size[0]
+    assert columns >= size[1]
+    if short is None:  # no larger than it must be: a pixel less, and the clip would not fit
+        assert min(rows - size[0], columns - size[1]) <= max(rows, columns) / min(rows, columns)
+    else:
+        assert min(rows, columns) == short
+    assert abs(rows * width - columns * height) <= max(width, height)
+    scaled = np.asarray(Image.fromarray(frame).resize((columns, rows), Image.Resampling.BILINEAR))
+    top, left = round((rows - size[0]) / 2), round((columns - size[1]) / 2)
+    np.testing.assert_array_equal(
+        tested_clip([frame], transforms)[:, 0].transpose(1, 2, 0), scaled[top : top + size[0], left : left + size[1]]
+    )
+
+
+def painted(height: int, width: int, box: tuple[int, int, int, int]) -> np.ndarray:
+    """A black frame with a white box, x1, y1, x2, y2 in pixels."""
+    x1, y1, x2, y2 = box
+    frame = np.zeros((height, width, 3), np.uint8)
+    frame[y1:y2, x1:x2] = 255
+    return frame
+
+
+def assert_painted(clip: np.ndarray, box: np.ndarray, slack: float) -> None:
+    """The white part of a clip (3, 1, H, W) is where `box` says, in pixels, but for `slack`."""
+    height, width = clip.shape[2:]
+    assert (box >= 0).all()
+    assert (box <= [width, height, width, height]).all()
+    white = clip[0, 0] > 127
+    rows, columns = np.flatnonzero(white.any(axis=1)), np.flatnonzero(white.any(axis=0))
+    if not len(rows):  # outside the crop, or thinner than a pixel of it
+        assert min(box[2] - box[0], box[3] - box[1]) <= slack
+        return
+    found = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+    np.testing.assert_allclose(box, found, atol=slack)
+
+
+BOX = st.tuples(st.integers(0, 120), st.integers(0, 90), st.integers(4, 160), st.integers(4, 120)).filter(
+    lambda box: box[0] + 4 <= box[2] and box[1] + 4 <= box[3]
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(box=BOX, size=RECTANGLES, seed=st.integers(0, 2**32), flip=st.booleans(), wide=st.booleans())
+def test_boxes_go_where_training_crops_take_what_is_in_them(
+    box: tuple[int, int, int, int], size: tuple[int, int], seed: int, flip: bool, wide: bool
+) -> None:
+    transforms = Transforms(size=size, mean=(0.0, 0.0, 0.0), flip=float(flip))
+    height, width = (120, 160) if wide else (160, 160)
+    crop = draw_crop(width, height, transforms, np.random.default_rng(seed))
+    assert crop.flip == flip
+    shares = np.array([box]) / [width, height, width, height]
+    (found,) = train_boxes(shares, crop, height, width, transforms)
+    assert found.dtype == np.float32
+    clip = train_clip([painted(height, width, box)], crop, transforms, 1)
+    scale = size[0] / crop.place(height, width, transforms)[2]
+    assert_painted(clip, found, 1 + 0.5 * scale)
+
+
+@settings(deadline=None, max_examples=100)
+@given(box=BOX, size=RECTANGLES, short=st.sampled_from([None, 96]), wide=st.booleans())
+def test_boxes_go_where_tested_clips_take_what_is_in_them(
+    box: tuple[int, int, int, int], size: tuple[int, int], short: int | None, wide: bool
+) -> None:
+    transforms = Transforms(size=size, mean=(0.0, 0.0, 0.0), short_side=short)
+    height, width = (120, 160) if wide else (160, 160)
+    shares = np.array([box]) / [width, height, width, height]
+    (found,) = tested_boxes(shares, height, width, transforms)
+    assert_painted(tested_clip([painted(height, width, box)], transforms), found, 1.5)
+
+
+def test_a_mirrored_box_still_runs_from_left_to_right() -> None:
+    crop, plain = Crop(0.0, 0.0, 1.0, True), Crop(0.0, 0.0, 1.0, False)
+    boxes = np.array([[0.0, 0.25, 0.25, 0.5], [0.0, 0.0, 1.0, 1.0]])
+    np.testing.assert_array_equal(train_boxes(boxes, plain, 64, 64, PLAIN), boxes.astype(np.float32) * 32)
+    np.testing.assert_array_equal(
+        train_boxes(boxes, crop, 64, 64, PLAIN), np.array([[24, 8, 32, 16], [0, 0, 32, 32]], np.float32)
+    )
+
+
+def test_boxes_that_a_crop_leaves_out_have_no_area() -> None:
+    crop = Crop(0.5, 0.5, 0.5, False)
+    (box,) = train_boxes(np.array([[0.0, 0.0, 0.25, 0.25]]), crop, 64, 64, PLAIN)
+    assert box.tolist() == [0, 0, 0, 0]
+    assert train_boxes(np.zeros((0, 4)), crop, 64, 64, PLAIN).shape == (0, 4)

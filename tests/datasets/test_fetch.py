@@ -17,7 +17,9 @@ import pytest
 from actionbook.core.errors import BookError
 from actionbook.core.manifest import load_dataset
 from actionbook.core.progress import MIRROR
+from actionbook.core.sections import Data
 from actionbook.datasets import fetch as fetching
+from actionbook.datasets.dataset import Dataset
 from actionbook.datasets.fetch import main
 from actionbook.datasets.obtain import obtain
 
@@ -219,10 +221,11 @@ def test_weights_go_beside_each_other_and_are_never_unpacked(
 ) -> None:
     server.files = {"/net.pth.tar": archive(LISTS), "/b": b"b"}
     files = [
-        {"name": "net.pth.tar", "url": server.url("/net.pth.tar"), "status": "tofu"},
-        {"name": "rgb/b.data", "url": server.url("/b"), "status": "tofu"},
+        {"name": "net.pth.tar", "url": server.url("/net.pth.tar"), "status": "tofu", "note": "other"},
+        {"name": "rgb/b.data", "url": server.url("/b"), "status": "tofu", "note": "other"},
     ]
-    content = {"kind": "weights", "name": "w", "title": "W", "licence": "x", "homepage": "x", "files": files}
+    content = {"kind": "weights", "name": "w", "title": "W", "licence": "x", "homepage": "x", "files": []}
+    content["others"] = files
     path = tmp_path / "w.yaml"
     path.write_text(json.dumps(content))
     root = tmp_path / "root"
@@ -252,6 +255,16 @@ def test_errors_of_the_command_are_sentences(
     assert captured.out == ""
 
 
+@pytest.mark.parametrize("root", ["", " "])
+def test_an_empty_root_is_not_the_folder_one_is_in(
+    made: Path, root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([str(made), "--root", root]) == 1
+    assert "--root: expected the path of a folder" in capsys.readouterr().err
+    assert names(tmp_path) == {"made.yaml"}
+
+
 def test_a_stop_says_how_to_go_on(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -265,7 +278,7 @@ def test_a_stop_says_how_to_go_on(
 
 def test_missing_videos_lead_to_the_command(tmp_path: Path) -> None:
     with pytest.raises(BookError, match=f"`python -m actionbook.datasets.fetch hmdb51 --root {tmp_path}`"):
-        obtain(load_dataset("hmdb51"), tmp_path)
+        obtain(Dataset(Data(manifest="hmdb51"), tmp_path, tmp_path, tmp_path))
 
 
 def test_a_drawn_data_set_needs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from actionbook.clips.pipeline import store_path
 from actionbook.core.errors import BookError
 from actionbook.core.manifest import DatasetManifest, Layout, Split
 from actionbook.core.sources import Source
-from actionbook.core.recipe import Frames
+from actionbook.core.sections import Frames
 from actionbook.datasets.figures import write_avi
 from actionbook.datasets.hmdb51 import hmdb51_index
 from actionbook.datasets.index import COLUMNS, index_sha256, read_index, write_index

@@ -434,11 +434,11 @@ def test_a_fetch_that_is_killed_goes_on(server: Any, tmp_path: Path) -> None:
     folder = tmp_path / "root"
     code = (
         "import os, sys; from pathlib import Path; from actionbook.core.sources import Source;"
-        "from actionbook.datasets import fetch, transfer; write = transfer.Transfer.write\n"
+        "from actionbook.datasets import fetch, transfer; write = transfer.Transfer._write\n"
         "def killed(self, data):\n"
         "    if self.have: os.kill(os.getpid(), 9)\n"
         "    write(self, data)\n"
-        "transfer.Transfer.write = killed\n"
+        "transfer.Transfer._write = killed\n"
         "fetch.fetch(Source.model_validate_json(sys.argv[1]), Path(sys.argv[2]))"
     )
     arguments = [sys.executable, "-c", code, published(server).model_dump_json(), str(folder)]

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from distributed import LocalCluster
 
-from actionbook.core.recipe import Frames
+from actionbook.core.sections import Frames
 from actionbook.datasets.figures import write_avi
 from actionbook.video import cluster, parallel
 from actionbook.video.cluster import ClusterError, check_workers, difference, versions
@@ -158,7 +158,7 @@ def test_a_worker_and_then_all_are_killed(
 CLIENT = """
 import sys
 from pathlib import Path
-from actionbook.core.recipe import Frames
+from actionbook.core.sections import Frames
 from actionbook.video.prepare import Job, prepare
 
 if __name__ == "__main__":

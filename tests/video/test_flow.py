@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actionbook.core.recipe import Flow
+from actionbook.core.sections import Flow
 from actionbook.video import flow as module
 from actionbook.video.flow import (
     ALGORITHMS,

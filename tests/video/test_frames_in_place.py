@@ -19,8 +19,9 @@ GREY = cv2.imencode(".jpg", PIXELS[..., 0])[1].tobytes()
 LARGER = cv2.imencode(".jpg", np.zeros((30, 40, 3), np.uint8))[1].tobytes()
 
 
-def index(*videos: str, label: str = "A", frames: int = 0) -> pd.DataFrame:
-    return pd.DataFrame([(video, label, frames) for video in videos], columns=["video", "label", "frames"])
+def items(*videos: str, label: str = "A", frames: int = 0) -> pd.DataFrame:
+    rows = [(video, f"{label}/{video}" if label else video, frames) for video in videos]
+    return pd.DataFrame(rows, columns=["video", "store", "frames"])
 
 
 def write(folder: Path, count: int = 4, *, n_frames: str | None = None) -> Path:
@@ -36,7 +37,7 @@ def test_good_folders(tmp_path: Path) -> None:
     names = ["b", "#1 (a;b)!", "行动"]
     for number, name in enumerate(names, start=3):
         write(tmp_path / "A" / name, number, n_frames=None if number == 3 else str(number))
-    table = frames_in_place(index(*names), tmp_path)
+    table = frames_in_place(items(*names), tmp_path)
     assert list(table.columns) == COLUMNS
     rows = [(name, n, n * len(JPEG), "", "") for n, name in enumerate(names, start=3)]
     assert list(table.itertuples(index=False, name=None)) == rows
@@ -90,7 +91,7 @@ def spoil(folder: Path, how: str) -> None:
 def test_what_can_be_wrong_with_a_folder(how: str, message: str, tmp_path: Path) -> None:
     write(tmp_path / "A" / "good")
     spoil(write(tmp_path / "A" / "bad"), how)
-    table = frames_in_place(index("bad", "good"), tmp_path).set_index("video")
+    table = frames_in_place(items("bad", "good"), tmp_path).set_items("video")
     assert table.frames.to_dict() == {"bad": 0, "good": 4}
     assert (table.error["good"], table.bytes["bad"]) == ("", 0)
     assert str(tmp_path / "A" / "bad") in table.error["bad"]
@@ -100,7 +101,7 @@ def test_what_can_be_wrong_with_a_folder(how: str, message: str, tmp_path: Path)
 def test_a_missing_class_is_told_once_and_a_missing_video_by_its_name(tmp_path: Path) -> None:
     write(tmp_path / "A" / "v")
     (tmp_path / "A" / "file").write_text("")
-    table = frames_in_place(pd.concat([index("v", "w", "file"), index("x", "y", "z", label="B")]), tmp_path)
+    table = frames_in_place(pd.concat([items("v", "w", "file"), items("x", "y", "z", label="B")]), tmp_path)
     assert table.error.tolist() == [
         "",
         f"{tmp_path / 'A' / 'w'} does not exist",
@@ -108,14 +109,28 @@ def test_a_missing_class_is_told_once_and_a_missing_video_by_its_name(tmp_path: 
         *[f"{tmp_path / 'B'} does not exist; the frames of 3 videos are missing"] * 3,
     ]
     with pytest.raises(StoreError, match=r"gone does not exist; it is named as a folder of prepared frames"):
-        find_folders(index("v"), tmp_path / "gone")
+        find_folders(items("v"), tmp_path / "gone")
+
+
+def test_videos_need_no_folders_of_classes(tmp_path: Path) -> None:
+    write(tmp_path / "V")
+    write(tmp_path / "a" / "b" / "w")
+    wanted = pd.concat([items("v", "x", label=""), items("w", "y", label="a/B"), items("z", label="c")])
+    table = frames_in_place(wanted, tmp_path)
+    assert table.frames.tolist() == [4, 0, 4, 0, 0]
+    assert table.note[0] == "lies in V, with other capitals"
+    assert table.error[[1, 3, 4]].tolist() == [
+        f"{tmp_path / 'x'} does not exist",
+        f"{tmp_path / 'a' / 'B' / 'y'} does not exist",
+        f"{tmp_path / 'c'} does not exist; the frames of 1 videos are missing",
+    ]
 
 
 def test_other_capitals_are_found_and_noted(tmp_path: Path) -> None:
     for name in ("A/V_a", "A/exact", "a/v_b", "A/twice", "a/Twice", "A/TWIN", "a/Other", "A/OTHER"):
         write(tmp_path / name)
-    wanted = index("v_A", "exact", "v_b", "twice", "Twin", "TWIN", "other")
-    places = find_folders(wanted, tmp_path).set_index("video")
+    wanted = items("v_A", "exact", "v_b", "twice", "Twin", "TWIN", "other")
+    places = find_folders(wanted, tmp_path).set_items("video")
     assert places.path.to_dict() == {
         "v_A": "A/V_a", "exact": "A/exact", "v_b": "a/v_b", "twice": "A/twice",
         "Twin": "", "TWIN": "A/TWIN", "other": "",
@@ -124,7 +139,7 @@ def test_other_capitals_are_found_and_noted(tmp_path: Path) -> None:
     assert places.note[["exact", "twice", "TWIN"]].tolist() == [""] * 3
     assert places.error["Twin"] == f"{tmp_path / 'A' / 'Twin'} does not exist"  # A/TWIN is another video's
     assert places.error["other"] == f"{tmp_path}: A/OTHER and a/Other differ in capitals alone; remove or rename one"
-    table = frames_in_place(wanted, tmp_path).set_index("video")
+    table = frames_in_place(wanted, tmp_path).set_items("video")
     assert table.frames.to_dict() == {"v_A": 4, "exact": 4, "v_b": 4, "twice": 4, "Twin": 0, "TWIN": 4, "other": 0}
     assert table.note["v_A"] == places.note["v_A"]
 
@@ -132,12 +147,12 @@ def test_other_capitals_are_found_and_noted(tmp_path: Path) -> None:
 def test_another_number_than_the_index_knows_is_noted(tmp_path: Path) -> None:
     write(tmp_path / "A" / "V")
     write(tmp_path / "A" / "w")
-    table = frames_in_place(index("v", "w", frames=5), tmp_path)
+    table = frames_in_place(items("v", "w", frames=5), tmp_path)
     assert table.note.tolist() == [
         "lies in A/V, with other capitals; 5 frames expected, 4 found",
         "5 frames expected, 4 found",
     ]
-    assert frames_in_place(index("w", frames=4), tmp_path).note.tolist() == [""]
+    assert frames_in_place(items("w", frames=4), tmp_path).note.tolist() == [""]
 
 
 def test_flow_and_colour_are_told_apart(tmp_path: Path) -> None:
@@ -146,10 +161,10 @@ def test_flow_and_colour_are_told_apart(tmp_path: Path) -> None:
     for number in (1, 2):
         for component in "xy":
             (flow / f"image_{number:05d}{component}.jpg").write_bytes(GREY)
-    both = index("colour", "flow")
+    both = items("colour", "flow")
     as_flow, as_colour = frames_in_place(both, tmp_path, FLOW), frames_in_place(both, tmp_path)
     assert (as_flow.frames.tolist(), as_flow.bytes.tolist()) == ([0, 2], [0, 4 * len(GREY)])
     assert as_flow.error[0] == f"{tmp_path / 'A' / 'colour'}: holds frames in colour, expected optical flow"
     assert as_colour.error[1] == f"{tmp_path / 'A' / 'flow'}: holds optical flow, expected frames in colour"
     (flow / "image_00002y.jpg").write_bytes(GREY[:-2])
-    assert "image_00002y.jpg: is damaged" in frames_in_place(index("flow"), tmp_path, FLOW).error[0]
+    assert "image_00002y.jpg: is damaged" in frames_in_place(items("flow"), tmp_path, FLOW).error[0]

@@ -14,7 +14,7 @@ import pytest
 import simplejpeg
 from av.stream import Disposition
 
-from actionbook.core.recipe import Frames
+from actionbook.core.sections import Frames
 from actionbook.datasets.figures import write_avi
 from actionbook.video.decode import VideoError, header, probe, read_frames
 from actionbook.video.frames import jpegs

@@ -15,7 +15,7 @@ import pytest
 
 from actionbook.core.errors import BookError
 from actionbook.core.files import atomic_path
-from actionbook.core.recipe import Frames
+from actionbook.core.sections import Frames
 from actionbook.datasets.figures import write_avi
 from actionbook.video import parallel
 from actionbook.video import prepare as module

@@ -16,7 +16,7 @@ import pytest
 import simplejpeg
 
 from actionbook.core.errors import BookError
-from actionbook.core.recipe import Flow, Frames
+from actionbook.core.sections import Flow, Frames
 from actionbook.datasets.figures import write_avi
 from actionbook.video import flow, parallel
 from actionbook.video.flow import NO_MOTION, algorithm_version, quantise
@@ -187,7 +187,7 @@ def test_a_damaged_frame_leaves_no_store(tmp_path: Path, stores: list[Path], com
 KILLED = """
 import sys, time
 from pathlib import Path
-from actionbook.core.recipe import Flow
+from actionbook.core.sections import Flow
 from actionbook.video import flow
 from actionbook.video.prepare_flow import FlowJob, prepare_video_flow
 

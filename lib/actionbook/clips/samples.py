@@ -58,6 +58,9 @@ class Samples:
 
     @cached_property
     def _sampler(self) -> Sampler:
+        keyframes = self.index.items.item[self.index.items.frame >= 0]
+        if len(keyframes) and self.recipe.sampling.name == "windows":
+            raise BookError(f"items such as {keyframes.iloc[0]} are keyframes: their sampling.name must be 'centre'")
         return sampler_of(self.recipe.sampling)
 
     def __len__(self) -> int:

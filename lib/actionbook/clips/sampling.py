@@ -58,21 +58,28 @@ class WindowSampler:
 
 @dataclass(frozen=True)
 class CentreSampler:
-    """The one clip in the middle of a video; training clips begin anywhere."""
+    """The one clip in the middle of a video, or around the keyframe of an item that is one.
+
+    Training clips of videos begin anywhere, those of keyframes are the tested ones.
+    """
 
     settings: sampling.Centre
 
     def train(self, item: Item, rng: np.random.Generator) -> np.ndarray:
-        """See `Sampler` and `random_clip`."""
+        """See `Sampler`, `random_clip` and `keyframe_clip`."""
         s = self.settings
+        if item.frame >= 0:
+            return self.middle(item, s.frames)
         return random_clip(item.frames, s.frames, s.stride, rng, last_start=s.last_start)
 
     def test(self, item: Item) -> list[np.ndarray]:
-        """See `Sampler` and `centre_clip`."""
+        """See `Sampler`, `centre_clip` and `keyframe_clip`."""
         return [self.middle(item, self.settings.tested)] if item.frames else []
 
     def middle(self, item: Item, frames: int) -> np.ndarray:
-        """See `Sampler` and `centre_clip`."""
+        """See `Sampler`, `centre_clip` and `keyframe_clip`."""
+        if item.frame >= 0:
+            return keyframe_clip(item.frame, item.frames, frames, self.settings.stride)
         return centre_clip(item.frames, frames, self.settings.stride)
 
 
@@ -122,3 +129,13 @@ def centre_clip(frames: int, length: int, stride: int) -> np.ndarray:
     span = length * stride
     start = max(0, frames // 2 - span // 2)
     return window_clip(range(start, min(start + span, frames)), length, stride)
+
+
+def keyframe_clip(keyframe: int, frames: int, length: int, stride: int) -> np.ndarray:
+    """Frame numbers of the clip around a keyframe; beyond the ends of the video its first or last frame is repeated.
+
+    As facebookresearch/SlowFast (slowfast/datasets/utils.py, get_sequence): the keyframe is the first of the second
+    half of `length * stride` frames, of which every stride-th is taken.
+    """
+    start = keyframe - length * stride // 2
+    return np.clip(np.arange(start, start + length * stride, stride), 0, frames - 1)

@@ -101,11 +101,11 @@ def scaled_size(height: int, width: int, transforms: Transforms) -> tuple[int, i
     The shorter side becomes ``short_side``, the other follows, rounded down as in the original; without a short side
     the frame is as small as the crop allows. Raises BookError where the crop does not fit into it.
     """
-    rows, _ = largest(height, width, transforms)
-    short = transforms.short_side or round(min(height, width) * transforms.height / rows)
-    if min(width, height) == short:
-        return height, width
-    size = (int(short * height / width), short) if width <= height else (short, int(short * width / height))
+    least = min(height, width)
+    smallest = max(-(-least * transforms.height // height), -(-least * transforms.width // width))  # rounded up
+    short, size = transforms.short_side or smallest, (height, width)
+    if least != short:
+        size = (int(short * height / width), short) if width <= height else (short, int(short * width / height))
     if size[0] < transforms.height or size[1] < transforms.width:
         raise BookError(
             f"a frame of {width} x {height} pixels becomes {size[1]} x {size[0]}, the clip is {transforms.width} x "

@@ -19,9 +19,8 @@ def difference(found: np.ndarray, expected: np.ndarray) -> Difference:
 
     Shapes may differ by a reshape. Where all expected values are the same, relative is absolute.
     """
-    if found.size != expected.size or not expected.size:
+    finite = bool(np.isfinite(found).all() and np.isfinite(expected).all())
+    if found.size != expected.size or not expected.size or not finite:
         return Difference(np.inf, np.inf)
     greatest = float(np.max(np.abs(found.ravel() - expected.ravel())))
-    if not np.isfinite(greatest):
-        return Difference(np.inf, np.inf)
     return Difference(greatest, greatest / (float(expected.std()) or 1.0))

@@ -30,7 +30,7 @@ class NpuSmiError(BookError):
 
 @dataclass(frozen=True)
 class Chip:
-    """One chip in the table of `npu-smi info`; what the table leaves open ("NA", "-", no such column) is None."""
+    """One chip in the table of `npu-smi info`."""
 
     npu: int
     """Number of the card (NPU ID)."""
@@ -40,17 +40,6 @@ class Chip:
     """As shown: "310P3", "910B3", "310Pvir02"; on A3 only "Ascend910"."""
     health: str
     """OK, Warning, Alarm, Critical or UNKNOWN."""
-    power: float | None
-    """Watts. The second chip of an A3 card, and a Duo card, show none."""
-    temperature: int | None
-    """Degrees Celsius."""
-    memory_used: int | None
-    """DDR memory in MB; A2 and later show 0 / 0 here."""
-    memory_total: int | None
-    hbm_used: int | None
-    """High-bandwidth memory in MB; None on 310, 310B and 310P, which have no such column."""
-    hbm_total: int | None
-    bus_id: str | None
 
 
 @dataclass(frozen=True)
@@ -72,24 +61,8 @@ def read_npu_smi(text: str) -> tuple[Chip, ...]:
         second = next(rows, [])
         if len(second) != len(first) or not re.match(r"NA$|[0-9A-Fa-f]{4}:", second[-2]):
             raise NpuSmiError(f"npu-smi: no second line with bus and memory for NPU {found[1]}: {'|'.join(second)!r}")
-        power, temperature = (_number(value) for value in (*first[-1].split(), "NA", "NA")[:2])
-        memory, hbm = (*_pairs(second[-1]), (None, None), (None, None))[:2]
-        inner = re.match(r"\d+", " ".join(second[:-2]).strip())
-        chips.append(
-            Chip(
-                npu=int(found[1]),
-                chip=int(inner[0]) if inner else 0,  # 950 leaves the chip number out
-                name=found[2],
-                health=first[-2],
-                power=power,
-                temperature=None if temperature is None else round(temperature),
-                memory_used=memory[0],
-                memory_total=memory[1],
-                hbm_used=hbm[0],
-                hbm_total=hbm[1],
-                bus_id=None if _open(second[-2]) else second[-2],
-            )
-        )
+        inner = re.match(r"\d+", " ".join(second[:-2]).strip())  # 950 leaves the chip number out
+        chips.append(Chip(npu=int(found[1]), chip=int(inner[0]) if inner else 0, name=found[2], health=first[-2]))
     if not chips:
         raise NpuSmiError(
             f"npu-smi: no chip in its output, expected the table of `npu-smi info`: {text.strip()[:200]!r}"
@@ -166,7 +139,7 @@ def soc_version(index: int = 0) -> Soc:
         )
     )
     family, number = board.get("Chip Name", chip.name), board.get("NPU Name")
-    if number is None or _open(number):
+    if number in (None, "NA", "N/A", "-"):
         raise NpuSmiError(
             f"chip {index} ({chip.name}): `npu-smi info -t board` gives no NPU Name, expected a number such as 9391; "
             "name the soc_version yourself (`acl.get_soc_name()` on that machine returns it)"
@@ -187,21 +160,3 @@ def _rows(text: str) -> Iterator[list[str]]:
             return
         if line.lstrip().startswith("|") and len(cells) >= 3:
             yield cells
-
-
-def _pairs(cell: str) -> list[tuple[int | None, int | None]]:
-    """The "used / total" pairs of a cell."""
-    found = re.findall(r"(\d+|NA|-)\s*/\s*(\d+|NA|-)", cell, re.ASCII)
-    return [(None if _open(used) else int(used), None if _open(total) else int(total)) for used, total in found]
-
-
-def _number(value: str) -> float | None:
-    if _open(value):
-        return None
-    if not re.fullmatch(r"-?\d+(\.\d+)?", value, re.ASCII):
-        raise NpuSmiError(f"npu-smi: {value!r} where power in watts or temperature in degrees was expected")
-    return float(value)
-
-
-def _open(value: str) -> bool:
-    return value in ("NA", "N/A", "-")

@@ -35,10 +35,13 @@ class _Reported(tqdm):
         write_json_atomic(file, {**state, "note": getattr(self, "postfix", None) or ""})
 
 
-def progress_bar(total: int, what: str, unit: str, initial: int = 0) -> tqdm:
-    """A bar over `total` units of work; use as a context manager and call ``update``."""
+def progress_bar(total: int, what: str, unit: str, initial: int = 0, delay: float = 0.0) -> tqdm:
+    """A bar over `total` units of work; use as a context manager and call ``update``.
+
+    Work that is over within `delay` seconds shows none.
+    """
     bar, options = _kind()
-    return bar(total=total, desc=what, unit=f" {unit}", initial=initial, **options)
+    return bar(total=total, desc=what, unit=f" {unit}", initial=initial, delay=delay, **options)
 
 
 def tracked(items: Iterable[Item], what: str, unit: str, *, progress: bool = True) -> Iterator[Item]:

@@ -90,11 +90,15 @@ class Dataset:
         """The index that stage 01 has written. Raises BookError where it has not."""
         return read_index(self.index_file)
 
+    @property
+    def memory(self) -> Path:
+        """File in which digests of folders of frames are remembered (`video.digests`)."""
+        return self.stores / f"{self.manifest.name}-folders.json"
+
     def frames_sha256(self, index: Index, modality: str) -> str:
-        """Digest of the frames of all prepared items of `index`, by content (`video.digests.frames_sha256`)."""
-        names = index.items.store[index.items.frames > 0].drop_duplicates()
-        memory = self.stores / f"{self._colour_name}-checksums.json"
-        return frames_sha256([store_path(self.store(modality), name) for name in names], memory)
+        """Digest of the frames of all prepared videos of `index`, by content (`video.digests.frames_sha256`)."""
+        names = index.videos.store[index.videos.frames > 0]
+        return frames_sha256([store_path(self.store(modality), name) for name in names], self.memory)
 
 
 def dataset_of(stage: Stage) -> Dataset:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
+from actionbook.core import parameters
 from actionbook.core.errors import BookError
 from actionbook.core.manifest import DatasetManifest, WeightsManifest, load_manifest
 from actionbook.core.paths import ROOT, shown
@@ -216,7 +217,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("name", metavar="NAME", help="a manifest: its name in data_manifests/, or the path of a .yaml")
     parser.add_argument(
         "--root",
-        type=Path,
         help="where to (default: data/NAME in the checkout, where notebooks look for a data set; they look for weight "
         "files in the folder weights/ of the data set that is trained on, such as data/hmdb51/weights)",
     )
@@ -231,7 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         manifest = load_manifest(options.name)
-        root = (options.root or ROOT / "data" / manifest.name).expanduser().resolve()
+        root = parameters.folder("--root", options.root, ROOT / "data" / manifest.name)
         if options.list:
             sys.stdout.write(_listing(manifest, root) + "\n")
         elif isinstance(manifest, DatasetManifest) and manifest.generator is not None:

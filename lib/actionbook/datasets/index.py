@@ -177,8 +177,3 @@ def read_index(stem: Path) -> Index:
     index = Index(*tables)
     _check(index, f"{shown(stem)}-*.csv")
     return index
-
-
-def missing_sha256(items: list[str]) -> str | None:
-    """Digest of a list of missing items, so that two runs with the same N can be told to lack the same ones."""
-    return sha256_json(sorted(items)) if items else None

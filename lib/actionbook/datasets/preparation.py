@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import pandas as pd
 from actionbook.core.files import sha256_json
 from actionbook.core.stage_results import MOST_NAMES, DatasetRow
 from actionbook.datasets.dataset import Dataset, store_path
-from actionbook.datasets.index import Index, missing_sha256, write_index
+from actionbook.datasets.index import Index, write_index
 from actionbook.video.decode import probe, read_frames
 from actionbook.video.failures import check_failures
 from actionbook.video.frame_folder import FrameFolder
@@ -37,6 +38,8 @@ class Prepared:
     """One row a video: video, frames, bytes, error, note."""
     flow: pd.DataFrame | None
     """The same of optical flow; None where none is needed."""
+    seconds: float
+    """That it took, a look at what was there already included."""
 
     @property
     def failed(self) -> int:
@@ -44,24 +47,33 @@ class Prepared:
         return int((self.frames.error != "").sum())
 
     @property
+    def rate(self) -> float:
+        """Frames a second, of colour and flow together; those that were there already count too."""
+        flow = 0 if self.flow is None else self.flow.frames.sum()
+        return float(self.frames.frames.sum() + flow) / max(self.seconds, 1e-3)
+
+    @property
     def remarks(self) -> pd.DataFrame:
         """What failed or was odd: video, error, note."""
-        return self.frames.loc[(self.frames.error != "") | (self.frames.note != ""), ["video", "error", "note"]]
+        every = self.frames if self.flow is None else pd.concat([self.frames, self.flow])
+        odd = (every.error != "") | (every.note != "")
+        return every.loc[odd, ["video", "error", "note"]].reset_index(drop=True)
 
     @property
     def row(self) -> DatasetRow:
         """What a record says of it. Of a split that leaves videos out, those of the split are expected."""
-        manifest, missing = self.dataset.manifest, self.index.missing
+        manifest, videos = self.dataset.manifest, self.index.videos
+        missing = videos.video[videos.frames == 0].tolist()
         return DatasetRow(
             manifest=manifest.name,
             manifest_sha256=sha256_json(manifest.model_dump(mode="json")),
             generated=manifest.generator is not None,
             split=self.dataset.data.split,
-            videos_expected=len(self.index),
-            videos_found=len(self.index) - len(missing),
+            videos_expected=len(videos),
+            videos_found=len(videos) - len(missing),
             missing=tuple(missing[:MOST_NAMES]),
-            missing_sha256=missing_sha256(missing),
-            frames=int(self.index.items.frames.sum()),
+            missing_sha256=sha256_json(sorted(missing)) if missing else None,
+            frames=int(videos.frames.sum()),
             store_bytes=int(self.frames.bytes.sum()),
             flow_bytes=0 if self.flow is None else int(self.flow.bytes.sum()),
             index_sha256=self.index.sha256,
@@ -83,26 +95,21 @@ def prepare(
     ``<report_folder>/failures-<name>.csv``. Raises BookError if more than ``data.frames.max_failed`` of the videos
     failed, or any flow.
     """
-    name = dataset.manifest.name
+    start, name = time.perf_counter(), dataset.manifest.name
     reports = {what: report_folder / f"failures-{name}{what}.csv" if report_folder else None for what in ("", "-flow")}
     frames = prepare_frames(dataset, index, workers=workers, scheduler=scheduler, report=reports[""])
     done = complete(index, frames)
+    write_index(done, dataset.index_file)
     flows = None
     if flow:
         flows = prepare_flow(dataset, done, workers=workers, scheduler=scheduler, report=reports["-flow"])
-    write_index(done, dataset.index_file)
-    return Prepared(dataset, done, frames, flows)
+    return Prepared(dataset, done, frames, flows, time.perf_counter() - start)
 
 
 def complete(index: Index, frames: pd.DataFrame) -> Index:
     """`index` with the numbers of frames of a table of preparation; 0 for videos that are not in it."""
     counts = index.items.video.map(frames.set_index("video").frames).fillna(0).astype("int64")
     return Index(index.items.assign(frames=counts), index.labels)
-
-
-def _videos(index: Index, chosen: pd.Series) -> pd.DataFrame:
-    """The chosen items, one for each video."""
-    return index.items[chosen].drop_duplicates("video", ignore_index=True)
 
 
 def prepare_frames(
@@ -114,7 +121,7 @@ def prepare_frames(
     recipe names a folder of frames, these are looked at and left alone. Failures are written to `report`.
     Raises BookError if more than ``data.frames.max_failed`` of them failed.
     """
-    found = _videos(index, index.items.path != "")
+    found = index.videos[index.videos.path != ""].reset_index(drop=True)
     settings, folder = dataset.data.frames, dataset.frames_folder
     if folder:
         folders = {video: folder / path for video, path in zip(found.video, found.path, strict=True)}
@@ -135,7 +142,7 @@ def prepare_flow(
     Where the recipe names a folder of flow, that is looked at; there must be as much flow as there are frames.
     Raises BookError if the flow of any video failed.
     """
-    found = _videos(index, index.items.frames > 0)
+    found = index.videos[index.videos.frames > 0].reset_index(drop=True)
     if dataset.flow_folder:
         folders = {v: dataset.flow_folder / store for v, store in zip(found.video, found.store, strict=True)}
         table = frames_in_place(found, dataset.flow_folder, FLOW)
@@ -147,7 +154,9 @@ def prepare_flow(
         FlowJob(video, store_path(dataset.colour_store, store), store_path(dataset.flow_store, store))
         for video, store in zip(found.video, found.store, strict=True)
     ]
-    return compute_flow(jobs, dataset.data.flow, workers=workers, scheduler=scheduler, report=report)
+    return compute_flow(
+        jobs, dataset.data.flow, workers=workers, scheduler=scheduler, report=report, memory=dataset.memory
+    )
 
 
 def _judged(

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pooch
 import requests
 
 from actionbook.core.errors import BookError
@@ -30,11 +29,7 @@ _LATER = {408, 425, 429, 500, 502, 503, 504}  # answers of a server that may be 
 
 
 class Transfer:
-    """What has come of `source`, in ``<name>.part``, and what the server said of it, in ``<name>.part.json``.
-
-    pooch does the transfer and writes to this object as to a file. Its hash check and move are not used: they know one
-    digest, no sizes, and nothing of a download that goes on.
-    """
+    """What has come of `source`, in ``<name>.part``, and what the server said of it, in ``<name>.part.json``."""
 
     def __init__(self, source: Source, path: Path) -> None:
         self.source, self.path = source, path
@@ -85,20 +80,6 @@ class Transfer:
         self.part.replace(self.path)
         self._note_file.unlink(missing_ok=True)
 
-    def write(self, data: bytes) -> None:
-        """Called by pooch with the next bytes."""
-        if self._total is not None and self.have + len(data) > self._total:
-            raise self._error(f"more than the {self._total:,} bytes that were to be expected have come")
-        rest = memoryview(data)
-        while rest:
-            written = self._file.write(rest)
-            self.have += written
-            self._bar.update(written)
-            rest = rest[written:]
-
-    def flush(self) -> None:
-        """Called by pooch; there is nothing to flush."""
-
     def _look_at_part(self) -> None:
         """Decide whether what an earlier run has left is used, and say so in `have`."""
         self.have = self.part.stat().st_size
@@ -134,15 +115,12 @@ class Transfer:
             headers["Range"] = f"bytes={self.have}-"
             if validator := self._validator():
                 headers["If-Range"] = validator
-        download = pooch.HTTPDownloader(
-            chunk_size=_BLOCK, timeout=TIMEOUT, headers=headers, hooks={"response": self._answered}
-        )
         try:
-            download(self.source.url, self, None)
-        except requests.HTTPError as error:
-            return self._refused(error.response)
-        except _AnotherRange:
-            return "the server sent another part of the file than it was asked for"
+            with requests.get(str(self.source.url), headers=headers, timeout=TIMEOUT, stream=True) as response:
+                if fault := self._fault(response):
+                    return fault
+                for block in response.iter_content(_BLOCK):
+                    self._write(block)
         except requests.exceptions.SSLError as error:
             if "CERTIFICATE_VERIFY_FAILED" not in str(error):
                 return _reason(error)
@@ -164,38 +142,43 @@ class Transfer:
             return f"the transfer ended after {self.have:,} of {self._total:,} bytes"
         return ""
 
-    def _refused(self, response: requests.Response | None) -> str:
-        assert response is not None  # there is one with an HTTPError of pooch
-        fault = f"the server answers {response.status_code} {response.reason or ''}".rstrip()
-        if response.status_code == requests.codes.requested_range_not_satisfiable and self.have:
-            self._start_over()
-        elif response.status_code not in _LATER:
-            raise self._error(fault)
-        return fault
-
-    def _answered(self, response: requests.Response, **_: Any) -> None:
-        """Look at the server's answer before any byte of it is written."""
-        if response.is_redirect or response.status_code >= 400:
-            return  # requests follows the one, pooch raises for the other
+    def _fault(self, response: requests.Response) -> str:
+        """Why nothing of an answer is taken, if it is worth another attempt; no text if its bytes are to be written."""
         # Digests are of the bytes that are published, so what a server calls an encoding of them stays on.
         response.raw.headers.pop("content-encoding", None)
         etag, modified = response.headers.get("ETag"), response.headers.get("Last-Modified")
-        length = response.headers.get("Content-Length", "")
-        total = int(length) if length.isdecimal() else None
-        if response.status_code == requests.codes.partial_content and self.have:
+        status, fault = response.status_code, f"the server answers {response.status_code} {response.reason}"
+        if status == requests.codes.partial_content and self.have:
             found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
             if not found or int(found[1]) != self.have or (etag and etag != self._note.get("etag", etag)):
                 self._start_over()
-                raise _AnotherRange
-            total = None if found[2] == "*" else int(found[2])
+                return "the server sent another part of the file than it was asked for"
+            length = found[2]
             self.resumed = True
-        elif response.status_code == requests.codes.ok:
+        elif status == requests.codes.ok:
             self._start_over()  # also where the server does not know ranges, or the file has changed
+            length = response.headers.get("Content-Length", "")
+        elif status == requests.codes.requested_range_not_satisfiable and self.have:
+            self._start_over()
+            return fault
+        elif status in _LATER:
+            return fault
         else:
-            raise self._error(f"the server answers {response.status_code}, which is not a file")
-        self._expect(total, response)
+            raise self._error(fault)
+        self._expect(int(length) if length.isdecimal() else None, response)
         self._note = {"url": self.source.url, "etag": etag, "last_modified": modified, "total": self._total}
         write_json_atomic(self._note_file, self._note)
+        return ""
+
+    def _write(self, data: bytes) -> None:
+        if self._total is not None and self.have + len(data) > self._total:
+            raise self._error(f"more than the {self._total:,} bytes that were to be expected have come")
+        rest = memoryview(data)
+        while rest:
+            written = self._file.write(rest)
+            self.have += written
+            self._bar.update(written)
+            rest = rest[written:]
 
     def _expect(self, total: int | None, response: requests.Response) -> None:
         """Compare the announced length with the published one, and with the room on the disk."""
@@ -230,10 +213,6 @@ class Transfer:
             f"{self.source.url}: {why}. {kept}Or get {self.path.name} another way and put it at {shown(self.path)}, "
             "where it is verified just as well"
         )
-
-
-class _AnotherRange(Exception):
-    """The server did not send the bytes that it was asked for."""
 
 
 def _reason(error: requests.RequestException) -> str:

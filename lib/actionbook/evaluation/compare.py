@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from actionbook.core.difference import difference
-from actionbook.core.stage_results import FormatRow
+from actionbook.core.errors import BookError
+from actionbook.core.stage_results import FormatRow, Step
 from actionbook.evaluation.formats import CRITERIA, Criterion
 from actionbook.inference import BatchSet, Engine, read_results, run_batches
 from actionbook.tasks import Predictions
@@ -17,20 +18,35 @@ from actionbook.tasks.predictions import PredictionsOf
 
 def run_formats(
     engines: Mapping[str, Engine], batches: BatchSet, folder: Path, of: PredictionsOf, *, progress: bool = True
-) -> dict[str, Predictions]:
-    """Run every engine over the batches, results in ``<folder>/<format>``, and read all results as `read_formats`."""
+) -> tuple[dict[str, Predictions], tuple[Step, ...]]:
+    """Run every engine over the batches, results in ``<folder>/<format>``, and read all results as `read_formats`.
+
+    A format that fails (no card, a tool that ends with an error, outputs that are not finite) is a step that could not
+    be done, with its reason, and the others go on. The network itself has to run.
+    """
+    failed = []
     for name, engine in engines.items():
-        run_batches(engine, batches, folder / name, progress=progress)
-    return read_formats(folder, batches, of)
+        try:
+            run_batches(engine, batches, folder / name, progress=progress)
+            read_results(folder / name, batches)
+        except BookError as error:
+            if name == next(iter(engines)):
+                raise
+            reason, _, remedy = str(error).partition("\n")
+            failed.append(Step(format=name, reason=reason, remedy=remedy))
+    names = {step.format for step in failed}
+    return read_formats(folder, batches, of, leave_out=names), tuple(failed)
 
 
-def read_formats(folder: Path, batches: BatchSet, of: PredictionsOf) -> dict[str, Predictions]:
+def read_formats(
+    folder: Path, batches: BatchSet, of: PredictionsOf, leave_out: Collection[str] = ()
+) -> dict[str, Predictions]:
     """The predictions of every known format that has results of these batches in ``<folder>/<format>``.
 
     They may have been left there by another machine, which has a card. Raises InferenceError where results are missing,
     damaged or of other samples.
     """
-    names = [name for name in CRITERIA if (folder / name).is_dir()]
+    names = [name for name in CRITERIA if (folder / name).is_dir() and name not in leave_out]
     return {name: of(*read_results(folder / name, batches)) for name in names}
 
 

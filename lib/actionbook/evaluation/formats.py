@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mindspore import nn
@@ -25,7 +25,7 @@ from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_file
 from actionbook.core.paths import shown
 from actionbook.core.sections import Export
-from actionbook.core.spec import Arrays, Spec
+from actionbook.core.spec import Arrays, Spec, samples
 from actionbook.core.stage_results import ExportRow, Step
 from actionbook.inference import Engine, MindirEngine, NetworkEngine, OnnxEngine, open_engine
 
@@ -86,7 +86,10 @@ class Format:
 
 
 def _onnx(job: Job) -> Path:
-    job.onnx[:] = [export_onnx(job.network, job.path("network.onnx"), job.spec, depthwise=job.export.depthwise)]
+    form, path = job.export.depthwise, job.path("network.onnx")
+    # Compared on real samples: random boxes would be none.
+    few = {name: array[:3] for name, array in job.calibration.items()} if samples(job.calibration) >= 3 else None
+    job.onnx[:] = [export_onnx(job.network, path, job.spec, depthwise=form, example=few)]
     return job.onnx[0].path
 
 
@@ -145,6 +148,13 @@ class Made:
     not_made: tuple[Step, ...]
     """What could not be made or run here, with the reason and, of a tool, the command."""
     onnx: OnnxExport | None
+
+    def without(self, failed: Sequence[Step]) -> Made:
+        """The same, without the engines of formats that could not be run, which are noted."""
+        names = {step.format for step in failed}
+        engines = {name: engine for name, engine in self.engines.items() if name not in names}
+        earlier = tuple(step for step in self.not_made if step.format not in names)
+        return replace(self, engines=engines, not_made=(*earlier, *failed))
 
 
 def make_formats(

@@ -1,10 +1,10 @@
 """Samples as raw tensor batches on disk, the way the Ascend tools (ais_bench, msame) take them.
 
 ``<input>/<k>.bin``, k = 0, 1, 2, ...: a folder for each input of the network, little-endian float32 (B, ...) in C
-order, no header. ``batches.info``: one line per batch, the id of each sample followed by one space. Files and ids are as
-the Ascend port of Efficient-3DCNNs writes them, with one difference: the port drops an incomplete last batch; here
-it is filled up with zeros and its line holds only the real ids, so no sample is lost. ``batches.json``, written
-last, says what the folder must hold, by content.
+order, no header. ``batches.info``: one line per batch, the id of each sample followed by one space. Files and ids are
+as the Ascend port of Efficient-3DCNNs writes them, with one difference: the port drops an incomplete last batch; here
+it is filled up with zeros and its line holds only the real ids, so no sample is lost. ``batches.json``, written last,
+says what the folder must hold, by content.
 """
 
 from __future__ import annotations

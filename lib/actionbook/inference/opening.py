@@ -27,7 +27,8 @@ def open_engine(
     `threads` is for ONNX Runtime. The rest is for ``.om``, which runs on Ascend only: the batch size and the spec (or
     clip shape (C, T, H, W)) it was compiled for, which this library cannot read from the file, the number of the card,
     and the Python that ais_bench is installed in. ais_bench is taken where it is installed, else msame. Raises
-    InferenceError for a missing file, another suffix, or an OM file where there is no tool; the message then gives the command.
+    InferenceError for a missing file, another suffix, or an OM file where there is no tool; the message then gives the
+    command.
     """
     path = Path(path)
     if path.suffix == ".onnx":

@@ -190,7 +190,8 @@ def compare(conversions: Conversions) -> Conversions:
     with conversions.stage.timed("formats"):
         for one in conversions.streams.values():
             of = partial(predictions, one.stage, one.index)
-            one.found = run_formats(one.made.engines, one.batches, one.stage.folder / "results", of)
+            one.found, failed = run_formats(one.made.engines, one.batches, one.stage.folder / "results", of)
+            one.made = one.made.without(failed)
             one.formats = compare_formats(one.found)
     streams = {name: one.found for name, one in conversions.streams.items()}
     if len(streams) > 1:
@@ -253,7 +254,8 @@ def convert_family(conversions: Conversions) -> pd.DataFrame:
             network, folder = trained_network(main.stage, name), main.stage.folder / "family" / name
             made = make_formats(network, main.spec, folder, main.export, main.calibration, only=IN_PROCESS)
             of = partial(predictions, main.stage, main.index)
-            found = run_formats(made.engines, main.batches, folder / "results", of, progress=False)
+            found, failed = run_formats(made.engines, main.batches, folder / "results", of, progress=False)
+            made = made.without(failed)
             rows.append(_member(replace(main, network=network, made=made, formats=compare_formats(found)), name))
             speeds.append(_quick(made))
     conversions.family = tuple(rows)

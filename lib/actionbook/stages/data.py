@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from actionbook.core.stage_results import DataResults
 from actionbook.core.workspace import Stage
 from actionbook.datasets import obtain as obtaining
 from actionbook.datasets.dataset import Dataset, dataset_of
 from actionbook.datasets.index import Index
-from actionbook.datasets.preparation import Prepared, prepare
+from actionbook.datasets.preparation import Prepared, prepare, unprepared_frames
+
+PAIRS = "reversed_pairs"
+"""Of a manifest's class groups: classes that are each other's reversal."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,17 @@ def read(stage: Stage) -> StageData:
     """The items and labels of all data sets from their lists. Raises BookError as the readers do."""
     sets = data_sets(stage)
     return StageData(stage, sets, {name: obtaining.read(one) for name, one in sets.items()})
+
+
+def class_strips(data: StageData) -> list[tuple[str, np.ndarray]]:
+    """(label, every second of the first 16 frames) of a video of each class, as it was before preparation.
+
+    Of the classes that are each other's reversal; of the first six where the manifest names none. For `film_strip`.
+    """
+    found = data.index.table.query("path != ''").drop_duplicates("label").set_index("label").path
+    pairs = data.own.manifest.class_groups.get(PAIRS, ())
+    labels = [label for pair in pairs for label in pair if label in found] or list(found.index[:6])
+    return [(label, unprepared_frames(data.own, found[label], range(0, 16, 2))) for label in labels]
 
 
 def prepare_data(data: StageData) -> dict[str, Prepared]:

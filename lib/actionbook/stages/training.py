@@ -15,12 +15,10 @@ from actionbook.core.workspace import Stage
 from actionbook.evaluation.fusion import fuse
 from actionbook.evaluation.predict import centre_validation, predict_test
 from actionbook.models.profile import layer_table
+from actionbook.stages.data import PAIRS
 from actionbook.tasks import Predictions
 from actionbook.tasks.classification import within_groups
 from actionbook.training.runs import TrainedRun, train_runs
-
-PAIRS = "reversed_pairs"
-"""Of a manifest's class groups: classes that are each other's reversal."""
 
 
 @dataclass(frozen=True)

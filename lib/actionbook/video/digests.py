@@ -2,71 +2,100 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from actionbook.core.files import sha256_json, write_json_atomic
 from actionbook.video.frame_folder import FrameFolder, open_frames
 from actionbook.video.parallel import in_threads
-from actionbook.video.store import FrameStore
+from actionbook.video.reader import StoreError
+from actionbook.video.store import CHECKSUM, FrameStore
 
-Remembered = dict[str, list[int]]
+Memory = dict[str, list[str]]
+"""Digest of the listing and digest of the frames of every folder, by its path."""
 
 
 def frames_sha256(paths: Sequence[Path], memory: Path) -> str:
-    """Digest of the frames of some videos, in order: names, sizes and CRC-32 of all their JPEGs.
+    """Digest of the frames of some videos, in order, each as `digests` gives it.
 
-    Of a store file the archive's directory has them; that its frames still fit is not looked at. Those of a folder
-    are computed once and remembered in the file `memory`, as long as size and time of each file stay the same.
-    Raises StoreError, as `open_frames`, for frames that cannot be read.
+    Raises StoreError naming the first video whose frames cannot be read.
+    """
+    found = digests(paths, memory)
+    if "" in found:
+        path = paths[found.index("")]
+        raise StoreError(
+            f"{path}: its frames cannot be read, with those of {found.count('')} videos; run 01_data again"
+        )
+    return sha256_json(found)
+
+
+def digests(paths: Sequence[Path], memory: Path | None = None) -> list[str]:
+    """Digest of each video's frames, see `digest_of`; empty where they cannot be read (paths as for `open_frames`).
+
+    Those of folders are remembered in the file `memory`, if there is one, as long as the names, sizes and times of all
+    files in the folder stay the same: a second look reads the listing only.
     """
     known = _read(memory)
     before = dict(known)
-    digests = in_threads(lambda path: _video(path, known), list(paths), "naming frames by content")
-    if known != before:
+
+    def look(path: Path) -> str:
+        try:
+            with open_frames(path) as frames:
+                return digest_of(frames) if isinstance(frames, FrameStore) else _remembered(frames, known)
+        except (StoreError, OSError):
+            return ""
+
+    found = in_threads(look, paths, "naming frames")
+    if memory is not None and known != before:
         write_json_atomic(memory, known)
-    return sha256_json(digests)
+    return found
 
 
-def store_sha256(frames: FrameStore | FrameFolder) -> str:
-    """Digest of one video's frames; of a folder by names and sizes alone, without reading them."""
-    return sha256_json(frames.checksums() if isinstance(frames, FrameStore) else sorted(frames.sizes().items()))
+def digest_of(frames: FrameStore | FrameFolder) -> str:
+    """Digest of name, size and CRC-32 of every JPEG, frame by frame.
 
-
-def _video(path: Path, known: dict[str, Remembered]) -> str:
-    with open_frames(path) as frames:
-        if isinstance(frames, FrameStore):
-            return sha256_json(frames.checksums())
-        return sha256_json(_folder(frames, known))
-
-
-def _folder(frames: FrameFolder, known: dict[str, Remembered]) -> list[tuple[str, int, int]]:
-    """As `FrameStore.checksums`, frame by frame with its components."""
-    earlier = known.get(str(frames.path), {})
-    found: Remembered = {}
+    Of a store file the archive's directory has them; whether its frames fit them is not looked at, which is what the
+    decoder and `unpacked` do. Of a folder every file is read.
+    """
+    if isinstance(frames, FrameStore):
+        return _digest(frames.checksums())
     rows = []
     for name in frames.names():
-        path = f"{frames.path}/{name}"
-        status = os.stat(path)  # noqa: PTH116 (a Path for each of many names takes most of the time)
-        seen = earlier.get(name)
-        if seen is None or seen[:2] != [status.st_size, status.st_mtime_ns]:
-            seen = [status.st_size, status.st_mtime_ns, zlib.crc32(Path(path).read_bytes())]
-        found[name] = seen
-        rows.append((name, seen[0], seen[2]))
-    if found != earlier:
-        known[str(frames.path)] = found
-    return rows
+        data = (frames.path / name).read_bytes()
+        rows.append((name, len(data), zlib.crc32(data)))
+    return _digest(np.array(rows, CHECKSUM))
 
 
-def _read(memory: Path) -> dict[str, Remembered]:
-    """What was remembered; nothing where that cannot be read, so that it is computed anew."""
+def _digest(checksums: np.ndarray) -> str:
+    return hashlib.sha256(checksums.tobytes()).hexdigest()
+
+
+def _remembered(frames: FrameFolder, known: Memory) -> str:
+    """`digest_of`, from memory where the folder's listing has not changed."""
+    listing = hashlib.sha256()
+    for name in frames.names():
+        status = os.stat(f"{frames.path}/{name}")  # noqa: PTH116 (a Path for each of many names takes most of the time)
+        listing.update(f"{name} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}\n".encode())
+    place = str(frames.path.resolve())
+    if known.get(place, [""])[0] != listing.hexdigest():
+        known[place] = [listing.hexdigest(), digest_of(frames)]
+    return known[place][1]
+
+
+def _read(memory: Path | None) -> Memory:
+    """What was remembered; nothing where the file is missing or damaged, so that it is made anew."""
     try:
-        known = json.loads(memory.read_text(encoding="utf-8"))
-        rows = [row for names in known.values() for row in names.values()]
-        whole = all(isinstance(row, list) and len(row) == 3 and all(isinstance(n, int) for n in row) for row in rows)
+        known = json.loads(memory.read_text(encoding="utf-8")) if memory else {}
+        whole = all(
+            isinstance(pair, list) and len(pair) == 2 and all(isinstance(digest, str) for digest in pair)
+            for pair in known.values()
+        )
     except (OSError, ValueError, AttributeError):
         return {}
     return dict(known) if whole else {}

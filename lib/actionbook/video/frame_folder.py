@@ -59,7 +59,7 @@ class FrameFolder(FrameReader):
 
     def sizes(self) -> dict[str, int]:
         """Bytes of every frame's file, by its name. Raises OSError if one cannot be looked at."""
-        return {name: os.stat(f"{self.path}/{name}").st_size for names in self._names.values() for name in names}  # noqa: PTH116 (as above)
+        return {name: os.stat(f"{self.path}/{name}").st_size for name in self.names()}  # noqa: PTH116 (as above)
 
     @property
     def stored_bytes(self) -> int:
@@ -96,7 +96,7 @@ def frames_path(path: Path) -> Path:
     if path.is_file() or folder.is_dir():
         return path if path.is_file() else folder
     root = folder.parent.parent
-    others = spellings(root, folder.parent.name, folder.name)
+    others = spellings(root, f"{folder.parent.name}/{folder.name}")
     return root / others[0] if len(others) == 1 else path
 
 
@@ -111,21 +111,17 @@ def names_by_case(folder: Path) -> dict[str, list[str]]:
     return found
 
 
-def spellings(
-    root: Path, label: str, video: str, names: Callable[[Path], dict[str, list[str]]] = names_by_case
-) -> list[str]:
-    """``<class>/<video>`` of all folders below `root` that are named so but for capitals; the exact one alone.
+def spellings(root: Path, name: str, names: Callable[[Path], dict[str, list[str]]] = names_by_case) -> list[str]:
+    """All folders below `root` that are named like `name` (such as ``<class>/<video>``) but for capitals.
 
-    `names` lists a folder; one that remembers saves time where many are asked for.
+    The exact one goes before all others. `names` lists a folder; one that remembers saves time where many are asked
+    for.
     """
-    found = [
-        f"{class_name}/{name}"
-        for class_name in names(root).get(label.casefold(), [])
-        for name in names(root / class_name).get(video.casefold(), [])
-        if (root / class_name / name).is_dir()
-    ]
-    exact = f"{label}/{video}"
-    return [exact] if exact in found else found
+    found = [""]
+    for part in name.split("/"):
+        found = [f"{start}{own}/" for start in found for own in names(root / start).get(part.casefold(), [])]
+    folders = [path.removesuffix("/") for path in found if (root / path).is_dir()]
+    return [name] if name in folders else folders
 
 
 def _components(path: Path, found: dict[str, dict[int, str]]) -> tuple[str, ...]:

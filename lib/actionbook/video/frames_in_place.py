@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
@@ -26,20 +27,19 @@ def find_folders(items: pd.DataFrame, folder: Path) -> pd.DataFrame:
     if not folder.is_dir():
         raise StoreError(f"{folder} does not exist; it is named as a folder of prepared frames, see the recipe's data")
     names = cache(names_by_case)
-    labels = items.store.str.rpartition("/")[0]
-    expected, exact = labels.groupby(labels).size(), set(items.store)
+    expected, exact = Counter(own.rpartition("/")[0] for own in items.store), set(items.store)
     rows = []
     for own, video in zip(items.store, items.video, strict=True):
-        label, _, name = own.rpartition("/")
+        label = own.rpartition("/")[0]
         # A folder that is another video's by its exact name is not this one's.
-        found = [path for path in spellings(folder, label, name, names) if path == own or path not in exact]
+        found = [path for path in spellings(folder, own, names) if path == own or path not in exact]
         path = error = note = ""
         if len(found) == 1:
             path = found[0]
             note = "" if path == own else f"lies in {path}, with other capitals"
         elif found:
             error = f"{folder}: {' and '.join(found)} differ in capitals alone; remove or rename one"
-        elif not names(folder).get(label.casefold()):
+        elif label and not spellings(folder, label, names):
             error = f"{folder / label} does not exist; the frames of {expected[label]} videos are missing"
         else:
             error = f"{folder / own} does not exist"

@@ -31,6 +31,7 @@ from actionbook.video.cluster import (
 
 COLUMNS = ["video", "frames", "bytes", "error", "note"]
 _LOOKING_THREADS = 16  # the time goes into waiting for the disk
+_QUIET_SECONDS = 2.0  # a look that takes no longer shows no bar
 _POLL_SECONDS = 1.0
 _ANSWER_SECONDS = 5.0  # an answer is a few hundred bytes; one that is not there by then was lost with its worker
 
@@ -118,7 +119,10 @@ def prepare_all(
 def in_threads(function: Callable[[Item], Found], items: Sequence[Item], what: str) -> list[Found]:
     """`function` of every item, in order, many at a time, for work that waits for the disk; with a bar."""
     found = []
-    with ThreadPoolExecutor(_LOOKING_THREADS) as pool, progress_bar(len(items), what, "videos") as bar:
+    with (
+        ThreadPoolExecutor(_LOOKING_THREADS) as pool,
+        progress_bar(len(items), what, "videos", delay=_QUIET_SECONDS) as bar,
+    ):
         try:
             for result in pool.map(function, items):
                 found.append(result)

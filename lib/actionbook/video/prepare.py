@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
+from actionbook.core.files import sha256_file
 from actionbook.core.runtime import ffmpeg_build
 from actionbook.core.sections import Frames
 from actionbook.video.decode import Header, VideoError, header
@@ -21,7 +24,7 @@ __all__ = ["Job", "Prepared", "already_prepared", "prepare", "prepare_video"]
 
 # A picture that ends so long before its file is worth a remark: sound often goes on for a moment.
 _SHORTER_SECONDS, _SHORTER_SHARE = 1.0, 0.1
-_END = 1 << 16
+_END = 1 << 14  # bytes: containers keep lengths and indexes in their first or last ones
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,12 @@ class Job:
 def prepare_video(job: Job, settings: Frames) -> Prepared:
     """Decode one video into its store file. A failure is a value, not an exception: one bad file stops nobody."""
     try:
-        found, seen = header(job.source), Seen()
+        found, seen, before = header(job.source), Seen(), job.source.stat()
         info = StoreInfo(
             source=job.source.name,
-            source_bytes=job.source.stat().st_size,
-            source_ends=ends_sha256(job.source),
+            source_bytes=before.st_size,
+            source_sha256=sha256_file(job.source),
+            source_ends=_ends_sha256(job.source),
             fps=found.fps,
             height=settings.height,
             quality=settings.quality,
@@ -55,6 +59,8 @@ def prepare_video(job: Job, settings: Frames) -> Prepared:
 
         def finish(count: int, info: StoreInfo) -> StoreInfo:
             nonlocal note
+            if job.source.stat().st_ctime_ns != before.st_ctime_ns:
+                raise VideoError(f"{job.source}: was changed while it was read; prepare it again")
             note = "; ".join([*_remarks(job.source, found, count, settings.min_decoded, seen.end), *seen.remarks])
             return replace(info, declared=0 if count == found.frames else found.frames, note=note)
 
@@ -85,32 +91,50 @@ def _remarks(path: Path, found: Header, count: int, min_decoded: float, end: flo
     return remarks
 
 
-def ends_sha256(path: Path) -> str:
-    """Digest of a video's first and last 64 KiB: with its name and size it tells another file of the same name."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        digest.update(file.read(_END))
-        file.seek(max(0, path.stat().st_size - _END))
-        digest.update(file.read(_END))
-    return digest.hexdigest()[:32]
-
-
 def already_prepared(job: Job, settings: Frames) -> Prepared | None:
     """The result of an earlier run, if its store file is whole and made from this video with these settings."""
     try:
         with FrameStore(job.store, glance=True) as store:
             info = store.info
-            size, ends = job.source.stat().st_size, ends_sha256(job.source)
-            same = (info.source, info.source_bytes, info.source_ends) == (job.source.name, size, ends)
             # A frame tells which side was scaled, if it matters: of upright frames it does, of others both are one.
             width, height = store.frame_size
             scaled = min(width, height) if settings.side == "short" else height
             made = (info.height, info.quality, scaled) == (settings.height, settings.quality, settings.height)
-            if same and made and len(store) >= settings.min_decoded * info.declared:
+            whole = len(store) >= settings.min_decoded * info.declared
+            if made and whole and _same_video(job, info):
                 return Prepared(job.video, len(store), store.stored_bytes, note=info.note)
     except (StoreError, OSError):
         pass
     return None
+
+
+def _same_video(job: Job, info: StoreInfo) -> bool:
+    """Whether the video is the one that the store was made from: by name, size, first and last bytes, and by time.
+
+    The time is that of the last change of any kind, which no copying program can set back. If it is not before the
+    store's, the whole content is compared, and the store's becomes the later one.
+    """
+    video = job.source.stat()
+    if (info.source, info.source_bytes) != (job.source.name, video.st_size):
+        return False
+    if info.source_ends != _ends_sha256(job.source):  # another file, such as that of another copy of the data set
+        return False
+    if video.st_ctime_ns < job.store.stat().st_ctime_ns:
+        return True
+    if info.source_sha256 != sha256_file(job.source):
+        return False
+    with suppress(OSError):  # another user's store is as good
+        os.utime(job.store)
+    return True
+
+
+def _ends_sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        digest.update(file.read(_END))
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _END))
+        digest.update(file.read(_END))
+    return digest.hexdigest()[:32]
 
 
 def prepare(

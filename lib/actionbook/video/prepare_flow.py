@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -14,7 +14,7 @@ import simplejpeg
 
 from actionbook.core.errors import BookError
 from actionbook.core.sections import Flow
-from actionbook.video.digests import store_sha256
+from actionbook.video.digests import digest_of, digests
 from actionbook.video.failures import check_failures
 from actionbook.video.flow import algorithm_version, flow_frames, grey
 from actionbook.video.frame_folder import FrameFolder, frames_path, open_frames
@@ -33,6 +33,8 @@ class FlowJob:
     """Its frames in colour: a store, or where that does not exist a folder (see `open_frames`)."""
     store: Path
     """The file that is to hold the flow."""
+    frames_sha256: str = ""
+    """Digest of the frames as `digest_of` gives it, to which they are read where it is not known."""
 
     @property
     def reads(self) -> Path:
@@ -46,7 +48,7 @@ def prepare_video_flow(job: FlowJob, settings: Flow) -> Prepared:
         with _one_thread(), open_frames(job.frames) as frames:
             if frames.components != COLOUR:
                 raise StoreError(f"{frames.path}: holds flow already, expected frames in colour")
-            count = write_store(job.store, _jpegs(frames, settings), _info(frames, settings))
+            count = write_store(job.store, _jpegs(frames, settings), _info(job, frames, settings))
     except (BookError, OSError) as error:
         return Prepared(job.video, 0, 0, str(error))
     return Prepared(job.video, count, job.store.stat().st_size)
@@ -56,8 +58,13 @@ def flow_already_prepared(job: FlowJob, settings: Flow) -> Prepared | None:
     """The result of an earlier run, if its store is whole and made from these frames with these settings."""
     try:
         with FrameStore(job.store, glance=True) as store, open_frames(job.frames) as frames:
-            if len(store) == len(frames) and store.info == _info(frames, settings):
-                return Prepared(job.video, len(store), job.store.stat().st_size)
+            # Where the frames lie, and what was written down of their video, makes no difference to their flow.
+            found, wanted = (
+                (info.source_sha256, info.flow, info.bound, info.quality)
+                for info in (store.info, _info(job, frames, settings))
+            )
+            if len(store) == len(frames) and found == wanted:
+                return Prepared(job.video, len(store), store.stored_bytes)
     except (StoreError, OSError):
         pass
     return None
@@ -71,16 +78,20 @@ def prepare_flow(
     scheduler: str | None = None,
     max_failed: float = 0.0,
     report: Path | None = None,
+    memory: Path | None = None,
 ) -> pd.DataFrame:
     """Compute the flow of all videos; returns one row per job, in order: video, frames, bytes, error, note.
 
     Runs on `workers` local processes, or on the Dask cluster at `scheduler` (``tcp://host:port``), whose workers must
     see the same folders; each computes one video at a time with one thread. Flow that an earlier run computed from the
     same frames with the same settings and libraries is kept. The failed ones are also written to `report`, a CSV file
-    with the columns video, file, reason and note. Raises BookError if the share (0..1) of videos whose flow could not
-    be computed is above `max_failed`, after all others; ClusterError as `prepare` does.
+    with the columns video, file, reason and note. Digests of folders of frames are remembered in the file `memory`.
+    Raises BookError if the share (0..1) of videos whose flow could not be computed is above `max_failed`, after all
+    others; ClusterError as `prepare` does.
     """
     jobs = list(jobs)
+    named = digests([job.frames for job in jobs], memory)
+    jobs = [replace(job, frames_sha256=digest) for job, digest in zip(jobs, named, strict=True)]
     if settings.algorithm == "tvl1" and not scheduler:
         compile_tvl1()  # once, into the cache, rather than in every worker
     table = prepare_all(
@@ -111,13 +122,13 @@ def _jpeg(plane: np.ndarray, quality: int) -> bytes:
     return bytes(simplejpeg.encode_jpeg(pixels, quality=quality, colorspace="GRAY", colorsubsampling="Gray"))
 
 
-def _info(frames: FrameStore | FrameFolder, settings: Flow) -> StoreInfo:
+def _info(job: FlowJob, frames: FrameStore | FrameFolder, settings: Flow) -> StoreInfo:
     """Where the flow comes from. A folder of the original scripts says nothing of its video."""
     made = frames.info if isinstance(frames, FrameStore) else None
     return StoreInfo(
         source=frames.path.name,
         source_bytes=frames.stored_bytes,
-        source_ends=store_sha256(frames)[:32],
+        source_sha256=job.frames_sha256 or digest_of(frames),
         fps=made.fps if made else 0.0,
         height=made.height if made else frames.frame_size[1],
         quality=settings.quality,

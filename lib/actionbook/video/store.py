@@ -23,10 +23,12 @@ import numpy as np
 from actionbook.core.files import atomic_path
 from actionbook.video.reader import COLOUR, FLOW, FrameReader, StoreError
 
-__all__ = ["MAX_FRAMES", "FrameStore", "StoreError", "StoreInfo", "unpacked", "write_store"]
+__all__ = ["CHECKSUM", "MAX_FRAMES", "FrameStore", "StoreError", "StoreInfo", "unpacked", "write_store"]
 
 MAX_FRAMES = 65_535
 """JPEGs of a ZIP archive without the 64-bit extension, which would make rows unequal; a frame of flow has two."""
+CHECKSUM = np.dtype([("name", "S24"), ("size", "<u4"), ("crc", "<u4")])
+"""What tells one JPEG from another: name, bytes and CRC-32."""
 _NAME = "image_{:05d}{}.jpg"
 _END = 22  # bytes of the end record before its comment
 
@@ -75,15 +77,17 @@ class StoreInfo:
     """Frames by the video's header, where that says another number than were decoded; else 0."""
     note: str = ""
     """What was odd about the video."""
+    source_sha256: str = ""
+    """Of the video's bytes; of flow, of the frames (see `digests.digest_of`)."""
     source_ends: str = ""
-    """Digest of the video's first and last bytes, see `prepare.ends_sha256`."""
+    """Digest of the video's first and last bytes, which is quick to compare; of flow empty."""
 
     def as_comment(self) -> bytes:
         """As JSON; what only flow has is left out of the frames in colour, what is odd where nothing is."""
         fields = asdict(self)
         if not self.flow:
             del fields["flow"], fields["bound"]
-        for name in ("declared", "note", "source_ends"):
+        for name in ("declared", "note", "source_sha256", "source_ends"):
             if not fields[name]:
                 del fields[name]
         return json.dumps(fields).encode()
@@ -162,10 +166,9 @@ class FrameStore(FrameReader):
         """Size of the file."""
         return len(self._map)
 
-    def checksums(self) -> list[tuple[str, int, int]]:
-        """(name, bytes, CRC-32) of every JPEG in order, from the archive's directory: no frame is read."""
-        names, sizes, crcs = (self._rows[key].tolist() for key in ("name", "size", "crc"))
-        return [(name.decode(), size, crc) for name, size, crc in zip(names, sizes, crcs, strict=True)]
+    def checksums(self) -> np.ndarray:
+        """One row of `CHECKSUM` for each JPEG in order, from the archive's directory: no frame is read."""
+        return self._rows[list(CHECKSUM.names or ())].astype(CHECKSUM)
 
     def jpeg(self, index: int, component: str = "") -> bytes:
         """The stored JPEG of frame `index`, from 0; of flow, that of component x (or if so named y).
