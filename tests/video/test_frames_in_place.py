@@ -91,7 +91,7 @@ def spoil(folder: Path, how: str) -> None:
 def test_what_can_be_wrong_with_a_folder(how: str, message: str, tmp_path: Path) -> None:
     write(tmp_path / "A" / "good")
     spoil(write(tmp_path / "A" / "bad"), how)
-    table = frames_in_place(items("bad", "good"), tmp_path).set_items("video")
+    table = frames_in_place(items("bad", "good"), tmp_path).set_index("video")
     assert table.frames.to_dict() == {"bad": 0, "good": 4}
     assert (table.error["good"], table.bytes["bad"]) == ("", 0)
     assert str(tmp_path / "A" / "bad") in table.error["bad"]
@@ -130,7 +130,7 @@ def test_other_capitals_are_found_and_noted(tmp_path: Path) -> None:
     for name in ("A/V_a", "A/exact", "a/v_b", "A/twice", "a/Twice", "A/TWIN", "a/Other", "A/OTHER"):
         write(tmp_path / name)
     wanted = items("v_A", "exact", "v_b", "twice", "Twin", "TWIN", "other")
-    places = find_folders(wanted, tmp_path).set_items("video")
+    places = find_folders(wanted, tmp_path).set_index("video")
     assert places.path.to_dict() == {
         "v_A": "A/V_a", "exact": "A/exact", "v_b": "a/v_b", "twice": "A/twice",
         "Twin": "", "TWIN": "A/TWIN", "other": "",
@@ -139,7 +139,7 @@ def test_other_capitals_are_found_and_noted(tmp_path: Path) -> None:
     assert places.note[["exact", "twice", "TWIN"]].tolist() == [""] * 3
     assert places.error["Twin"] == f"{tmp_path / 'A' / 'Twin'} does not exist"  # A/TWIN is another video's
     assert places.error["other"] == f"{tmp_path}: A/OTHER and a/Other differ in capitals alone; remove or rename one"
-    table = frames_in_place(wanted, tmp_path).set_items("video")
+    table = frames_in_place(wanted, tmp_path).set_index("video")
     assert table.frames.to_dict() == {"v_A": 4, "exact": 4, "v_b": 4, "twice": 4, "Twin": 0, "TWIN": 4, "other": 0}
     assert table.note["v_A"] == places.note["v_A"]
 

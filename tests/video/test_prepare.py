@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +16,7 @@ import pandas as pd
 import pytest
 
 from actionbook.core.errors import BookError
-from actionbook.core.files import atomic_path
+from actionbook.core.files import atomic_path, sha256_file
 from actionbook.core.sections import Frames
 from actionbook.datasets.figures import write_avi
 from actionbook.video import parallel
@@ -129,13 +131,93 @@ def test_another_side_is_prepared_anew_where_it_matters(
         assert (already_prepared(job, other) is None) == (tall != short)
 
 
-def test_another_video_under_the_name_is_prepared_anew(videos: list[Path], tmp_path: Path) -> None:
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the videos of which every byte is compared from here on."""
+    seen: list[str] = []
+    monkeypatch.setattr(module, "sha256_file", lambda path: (seen.append(path.name), sha256_file(path))[1])
+    return seen
+
+
+def other_length(source: Path, others: list[Path]) -> None:
+    source.write_bytes(others[3].read_bytes())
+
+
+def a_byte_in_the_middle(source: Path, others: list[Path]) -> None:
+    """As a download that was whole in name only until now: size, both ends and time are those of before."""
+    before, content = source.stat(), bytearray(source.read_bytes())
+    content[len(content) // 2] ^= 1
+    source.write_bytes(content)
+    os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def the_last_byte(source: Path, others: list[Path]) -> None:
+    source.write_bytes(source.read_bytes()[:-1] + b"!")
+
+
+def gone(source: Path, others: list[Path]) -> None:
+    source.unlink()
+
+
+@pytest.mark.parametrize("change", [other_length, a_byte_in_the_middle, the_last_byte, gone])
+def test_another_video_under_the_name_is_prepared_anew(
+    videos: list[Path], tmp_path: Path, change: Callable[[Path, list[Path]], None]
+) -> None:
     source = tmp_path / "v.avi"
-    source.write_bytes(videos[0].read_bytes())
+    source.write_bytes(videos[0].read_bytes() + bytes(100_000))
     job = Job("v", source, tmp_path / "v.zip")
     assert prepare_video(job, SETTINGS).frames == 5
-    source.write_bytes(videos[3].read_bytes())
+    assert already_prepared(job, SETTINGS)
+    change(source, videos)
     assert already_prepared(job, SETTINGS) is None
+
+
+def test_another_copy_of_the_data_set_is_told_by_its_ends_however_old_it_is(
+    videos: list[Path], tmp_path: Path, hashed: list[str]
+) -> None:
+    sources = [tmp_path / root / "v.avi" for root in ("first", "second")]
+    for number, source in enumerate(sources):  # of one size, and both older than the store
+        source.parent.mkdir()
+        source.write_bytes(videos[0].read_bytes().ljust(100_000, b"%d" % number))
+    jobs = [Job("v", source, tmp_path / "v.zip") for source in sources]
+    prepare_video(jobs[0], SETTINGS)
+    hashed.clear()
+    assert [already_prepared(job, SETTINGS) is None for job in jobs] == [False, True]
+    assert hashed == []  # a second run reads little of its videos
+
+
+def test_a_data_set_that_was_moved_is_compared_once_and_not_decoded(
+    videos: list[Path], tmp_path: Path, hashed: list[str]
+) -> None:
+    store = tmp_path / "v.zip"
+    prepare_video(Job("v0", videos[0], store), SETTINGS)
+    hashed.clear()
+    (tmp_path / "moved").mkdir()
+    shutil.copy2(videos[0], tmp_path / "moved")
+    time.sleep(0.05)  # the clock of file systems is coarse
+    moved = Job("v0", tmp_path / "moved" / "v0.avi", store)
+    content = store.read_bytes()
+    for _ in range(2):
+        assert already_prepared(moved, SETTINGS)
+    assert hashed == ["v0.avi"]
+    assert store.read_bytes() == content
+
+
+def test_a_video_that_changes_while_it_is_read_is_a_failure(
+    videos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "v.avi"
+    source.write_bytes(videos[0].read_bytes())
+    real = module.jpegs
+
+    def changed(path: Path, *settings: Any) -> Iterator[bytes]:
+        yield from real(path, *settings)
+        path.touch()
+
+    monkeypatch.setattr(module, "jpegs", changed)
+    job = Job("v", source, tmp_path / "store" / "v.zip")
+    assert "was changed while it was read" in prepare_video(job, SETTINGS).error
+    assert list(job.store.parent.iterdir()) == []
 
 
 @pytest.mark.parametrize("content", [b"no video", b"", None], ids=["text", "empty", "missing"])

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from actionbook.video import flow, parallel
 from actionbook.video.flow import NO_MOTION, algorithm_version, quantise
 from actionbook.video.prepare import Job, prepare_video
 from actionbook.video.prepare_flow import FlowJob, flow_already_prepared, prepare_flow, prepare_video_flow
-from actionbook.video.store import FrameStore, unpacked
+from actionbook.video.store import FrameStore, unpacked, write_store
 from actionbook.video.tvl1 import tvl1
 
 Picture = Callable[[int, int, int], np.ndarray]
@@ -126,6 +127,45 @@ def test_other_frames_under_the_name_are_computed_anew(
     assert flow_already_prepared(job, SETTINGS) is None
     frames.unlink()
     assert flow_already_prepared(job, SETTINGS) is None
+
+
+def test_equal_frames_keep_their_flow_whatever_was_written_down_of_them(
+    stores: list[Path], tmp_path: Path, computed: list[object]
+) -> None:
+    frames = tmp_path / "frames.zip"
+    frames.write_bytes(stores[0].read_bytes())
+    job = FlowJob("v", frames, tmp_path / "flow.zip")
+    prepare_video_flow(job, SETTINGS)
+    with FrameStore(frames) as store:
+        info, jpegs = store.info, [store.jpeg(index) for index in range(len(store))]
+    write_store(frames, jpegs, replace(info, source="v.mkv", ffmpeg="another", note="prepared again"))
+    assert flow_already_prepared(job, SETTINGS)
+    write_store(frames, [*jpegs[:-1], jpegs[0]], info)
+    assert flow_already_prepared(job, SETTINGS) is None
+
+
+def test_frames_of_a_folder_that_differ_in_no_size_are_other_frames(
+    tmp_path: Path, scheduler: str, computed: list[object]
+) -> None:
+    """As two folders of black and of grey pictures under one name, whose files are equally long."""
+    folder, memory = tmp_path / "v", tmp_path / "memory.json"
+    folder.mkdir()
+
+    def draw(level: int) -> int:
+        jpeg = simplejpeg.encode_jpeg(np.full((24, 32, 3), level, np.uint8))
+        for number in (1, 2):
+            (folder / f"image_{number:05d}.jpg").write_bytes(jpeg)
+        return len(jpeg)
+
+    jobs = [FlowJob("v", tmp_path / "v.zip", tmp_path / "flow" / "v.zip")]
+    sizes = set()
+    for runs, level in enumerate((40, 41), start=1):
+        sizes.add(draw(level))
+        for _ in range(2):
+            prepare_flow(jobs, SETTINGS, scheduler=scheduler, memory=memory)
+            assert len(computed) == runs
+    assert len(sizes) == 1
+    assert memory.exists()
 
 
 def test_folders_of_the_original_scripts_are_sources_too(

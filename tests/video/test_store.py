@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -122,6 +123,15 @@ def test_an_error_in_the_source_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="decoding broke"):
         write_store(tmp_path / "a.zip", frames(), INFO)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("frames", [JPEGS, list(zip(JPEGS[:2], JPEGS[2:4], strict=True))], ids=["colour", "flow"])
+def test_checksums_come_from_the_directory(frames: list[bytes], tmp_path: Path) -> None:
+    path = tmp_path / "v.zip"
+    write_store(path, frames, INFO)
+    expected = [(name.encode(), len(data), zlib.crc32(data)) for name, data in unpacked(path).items()]
+    with FrameStore(path, glance=True) as store:
+        assert store.checksums().tolist() == expected
 
 
 def test_missing_file(tmp_path: Path) -> None:

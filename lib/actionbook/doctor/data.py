@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,6 +13,7 @@ from actionbook.doctor.findings import Check, Finding, ok, problem, warning
 
 if TYPE_CHECKING:
     from actionbook.core.workspace import Stage
+    from actionbook.datasets.dataset import Dataset
 
 Item = TypeVar("Item")
 SAMPLE = 4
@@ -20,42 +22,39 @@ SAMPLE = 4
 
 def data_checks(stage: Stage) -> dict[str, Check]:
     """The checks of each data set that some run needs, by name."""
+    from actionbook.stages.data import data_sets  # noqa: PLC0415 (needs packages that may be missing)
+
     checks: dict[str, Check] = {}
-    for own in stage.data_sets():
-        name = f"{own.manifest.name} split {own.recipe.data.split}"
-        if f"{name}: videos" in checks:  # the same videos with other frames
-            continue
-        checks[f"{name}: videos"] = lambda own=own, name=name: videos(own, name)  # type: ignore[misc]
-        checks[f"{name}: archives"] = lambda own=own, name=name: archives(own, name)  # type: ignore[misc]
+    for own in data_sets(stage).values():
+        name = f"{own.manifest.name} split {own.data.split}"
+        checks |= {f"{name}: videos": partial(videos, own, name), f"{name}: archives": partial(archives, own, name)}
     return checks
 
 
-def videos(stage: Stage, name: str) -> Iterator[Finding]:
+def videos(dataset: Dataset, name: str) -> Iterator[Finding]:
     """Class list and lists agree with the manifest, how many videos are there, and a sample of them decodes."""
-    from actionbook.datasets.obtain import read_stage  # noqa: PLC0415
+    from actionbook.datasets.obtain import read  # noqa: PLC0415
 
-    manifest, root = stage.manifest, stage.data_root
+    manifest, root, data = dataset.manifest, dataset.root, dataset.data
     if manifest.generator is not None and not root.exists():
         yield ok(name, f"its {manifest.videos} videos are not drawn yet; notebook 01_data draws them")
         return
-    data = stage.recipe.data
-    given = stage.frames_folder  # frames that others have made: no video is ever decoded
+    given = dataset.frames_folder  # frames that others have made: no video is ever decoded
     if manifest.generator is None and not given and not (root / manifest.layout.videos).is_dir():
         remedy = f"`python -m actionbook.datasets.fetch {manifest.name} --root {shown(root)}`, or set data_root"
         yield problem(name, f"{shown(root / manifest.layout.videos)} does not exist", remedy)
         return
-    partial = stage.recipe.model_copy(update={"data": data.model_copy(update={"allow_missing": True})})
-    index = read_stage(replace(stage, recipe=partial))
+    every = read(replace(dataset, data=data.model_copy(update={"allow_missing": True}))).videos
     yield ok(
-        name, f"lists in {shown(root)} agree with the manifest: {len(manifest.classes)} classes, {len(index)} videos"
+        name, f"lists in {shown(root)} agree with the manifest: {len(manifest.classes)} classes, {len(every)} videos"
     )
-    found = index[index.path != ""]
-    lacking = len(index) - len(found)
+    found = every[every.path != ""]
+    lacking = len(every) - len(found)
     if not lacking:
         yield ok(name, f"all {len(found)} videos are there")
     else:
-        first = ", ".join(index[index.path == ""].video.head(3))
-        message = f"{lacking} of {len(index)} videos are missing: {first}{', …' if lacking > 3 else ''}"
+        first = ", ".join(every[every.path == ""].video.head(3))
+        message = f"{lacking} of {len(every)} videos are missing: {first}{', …' if lacking > 3 else ''}"
         if data.allow_missing:
             yield warning(name, message, "every result will say so; fetch them for a reproduction")
         else:
@@ -81,12 +80,12 @@ def _decoded(name: str, paths: list[Path]) -> Iterator[Finding]:
         yield ok(name, f"{len(paths)} videos tried decode")
 
 
-def archives(stage: Stage, name: str) -> Iterator[Finding]:
+def archives(dataset: Dataset, name: str) -> Iterator[Finding]:
     """Archives that were fetched, and whether their first use is on record where no digest is published."""
     from actionbook.core.sources import first_seen  # noqa: PLC0415
     from actionbook.datasets.fetch import ARCHIVES  # noqa: PLC0415
 
-    there = [(source, stage.data_root / ARCHIVES / source.name) for source in stage.manifest.sources]
+    there = [(source, dataset.root / ARCHIVES / source.name) for source in dataset.manifest.sources]
     there = [(source, path) for source, path in there if path.is_file()]
     for source, path in there:
         size = path.stat().st_size
@@ -97,10 +96,19 @@ def archives(stage: Stage, name: str) -> Iterator[Finding]:
             yield problem(name, message, "delete it and fetch it again")
         elif source.status == "tofu" and seen is None:
             message = f"{shown(path)} is there, but was never verified: no digest is published"
-            yield warning(name, message, f"`python -m actionbook.datasets.fetch {stage.manifest.name}` records it")
+            yield warning(name, message, f"`python -m actionbook.datasets.fetch {dataset.manifest.name}` records it")
         else:
             since = f", first seen {seen.get('date')}" if seen else ""
             yield ok(name, f"{shown(path)}: {size} bytes{since}")
+
+
+def made_stores(stage: Stage) -> dict[Path, Dataset]:
+    """The frame stores that notebook 01_data makes, each with its data set; frames of others are used where they are."""
+    from actionbook.stages.data import data_sets  # noqa: PLC0415
+
+    kinds = ("rgb", *(stream.recipe.transforms.modality for stream in stage.streams.values()))
+    found = {dataset.store(kind): dataset for dataset in data_sets(stage).values() for kind in kinds}
+    return {store: dataset for store, dataset in found.items() if dataset.stores in store.parents}
 
 
 def evenly(items: Sequence[Item], count: int) -> list[Item]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actionbook.core.errors import BookError
+from actionbook.core.parameters import folder
 from actionbook.core.paths import NOTEBOOKS, default_work_root
 from actionbook.doctor.ascend import ascend_checks
 from actionbook.doctor.data import data_checks
@@ -39,8 +40,10 @@ def doctor(
     Returns:
         One row for each thing found, in order; a check that fails itself is a row too. It takes some ten seconds, most
         of them for MindSpore.
+
+    Raises BookError for a work root that is no path.
     """
-    root = Path(work_root).expanduser().resolve() if work_root else default_work_root()
+    root = folder("work_root", work_root, default_work_root())
     opened: list[tuple[Stage, list[dict[str, object]]]] = []
     found: list[Finding] = []
     if recipe is not None:
@@ -66,7 +69,7 @@ def _open(
     Raises BookError for a recipe, device or manifest that cannot be used.
     """
     from actionbook.core.recipe import Recipe  # noqa: PLC0415 (needs packages that may be missing)
-    from actionbook.core.workspace import PARAMETERS, Stage  # noqa: PLC0415
+    from actionbook.core.workspace import Stage  # noqa: PLC0415
 
     if recipe.endswith((".yaml", ".yml")):
         chapter, name = Recipe.load(Path(recipe).expanduser()).chapter, recipe
@@ -77,7 +80,6 @@ def _open(
             raise BookError(
                 f"recipe {recipe!r}: expected <chapter>/<name>, one of {known}, or the path of a .yaml file"
             )
-    given = {"recipe": name, "data_root": data_root, "work_root": str(work_root), "device": device}
-    stage = Stage.open(chapter, "doctor", {key: given.get(key) for key in PARAMETERS})
+    stage = Stage.open(chapter, "doctor", recipe=name, data_root=data_root, work_root=work_root, device=device)
     opened.append((stage, recipe_networks(stage)))
     yield from ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import tempfile
@@ -12,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from actionbook.core.files import temporary_prefix
 from actionbook.core.paths import shown
+from actionbook.doctor.data import made_stores
 from actionbook.doctor.findings import Check, Finding, ok, problem, warning
 
 if TYPE_CHECKING:
-    from actionbook.core.recipe import Recipe
     from actionbook.core.workspace import Stage
 
 GIB = 2**30
@@ -35,7 +36,7 @@ def machine_checks(work_root: Path, stage: Stage | None) -> dict[str, Check]:
     """The checks by name; without a stage, disk and memory are held to little."""
     return {
         "cores": cores,
-        "memory": lambda: memory(stage.recipe if stage else None),
+        "memory": lambda: memory(stage),
         "disk": lambda: disk(work_root, stage),
         "work root": lambda: writable(work_root),
     }
@@ -61,18 +62,21 @@ def available_memory() -> int:
     return free
 
 
-def memory_needed(recipe: Recipe | None) -> int:
+def memory_needed(stage: Stage | None) -> int:
     """Bytes for the library and the batches of clips; activations on the device come on top."""
-    if recipe is None:
-        return BASE_MEMORY
-    channels, frames, height, width = recipe.clips.shape
-    share = max(recipe.training.batch_size if recipe.training.epochs else 1, recipe.export.inference_batch)
-    return BASE_MEMORY + BATCHES_AHEAD * share * channels * frames * height * width * 4
+    values = [0]
+    for stream in stage.streams.values() if stage else ():
+        recipe, classes = stream.recipe, len(stream.manifest.classes)
+        trained = recipe.training.batch_size if recipe.training.epochs else 1
+        for tested, clips in ((False, trained), (True, recipe.export.inference_batch)):
+            inputs = recipe.spec(classes, tested=tested).inputs
+            values.append(clips * sum(map(math.prod, inputs.values())))
+    return BASE_MEMORY + BATCHES_AHEAD * max(values) * 4
 
 
-def memory(recipe: Recipe | None) -> Iterator[Finding]:
+def memory(stage: Stage | None) -> Iterator[Finding]:
     """Free memory against the batches of clips."""
-    free, needed = available_memory(), memory_needed(recipe)
+    free, needed = available_memory(), memory_needed(stage)
     if free >= needed:
         yield ok("memory", f"{free / GIB:.1f} GiB free, about {needed / GIB:.1f} needed for batches of clips")
     else:
@@ -84,23 +88,17 @@ def memory(recipe: Recipe | None) -> Iterator[Finding]:
 
 def disk_needed(stage: Stage | None) -> int:
     """Bytes that the recipe's frames (videos times frames times bytes of one) and its results still take."""
-    needed = BASE_DISK
-    if stage is None:
-        return needed
-    stores: dict[Path, float] = {}
-    for own in stage.data_sets():
-        manifest, frames = own.manifest, own.recipe.data.frames
+    needed: float = BASE_DISK
+    for store, own in made_stores(stage).items() if stage else ():
+        manifest, frames = own.manifest, own.data.frames
         made = manifest.generator
         length, aspect = MEAN_VIDEO[manifest.dataset]
         if made:
             length, aspect = (made.min_frames + made.max_frames) // 2, made.width / made.height
         whole = manifest.videos * length * frames.height**2 * aspect * BYTES_PER_PIXEL
-        kinds = (own.colour_store, own.flow_store) if own.recipe.clips.modality == "flow" else (own.colour_store,)
-        for store in kinds:
-            if own.work_root in store.parents:  # frames that others have made are used where they are
-                there = sum(1 for _ in store.glob("*/*.zip"))
-                stores[store] = whole * max(0.0, 1 - there / max(manifest.videos, 1))
-    return needed + round(sum(stores.values()))
+        there = sum(1 for _ in store.glob("*/*.zip"))
+        needed += whole * max(0.0, 1 - there / max(manifest.videos, 1))
+    return round(needed)
 
 
 def disk(work_root: Path, stage: Stage | None) -> Iterator[Finding]:

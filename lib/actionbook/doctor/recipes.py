@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from actionbook.doctor.findings import Check, Finding, ok, problem, warning
 
 if TYPE_CHECKING:
-    from actionbook.core.recipe import Recipe, Weights
+    from actionbook.core.recipe import Recipe
+    from actionbook.core.sections import Weights
     from actionbook.core.workspace import Stage
 
 
@@ -25,36 +26,42 @@ def recipe_checks(stage: Stage) -> dict[str, Check]:
 def recipe_networks(stage: Stage) -> list[dict[str, object]]:
     """The different networks of a recipe's runs, as `doctor.trial` takes them."""
     found: dict[str, dict[str, object]] = {}
-    for run in stage.recipe.training.runs:
-        own = stage.for_run(run)
+    for name, own in runs_of(stage).items():
         one: dict[str, object] = {
             "name": own.recipe.model.name,
             "classes": len(own.manifest.classes),
             "options": own.recipe.model_options,
             "trainable": list(own.recipe.training.trainable),
         }
-        found.setdefault(str(one), {**one, "run": run.name})
+        found.setdefault(str(one), {**one, "run": name})
     return list(found.values())
+
+
+def runs_of(stage: Stage) -> dict[str, Stage]:
+    """The stages of all runs of all streams, by name: ``<run>``, or ``<stream>/<run>`` where there are streams."""
+    return {
+        f"{name}/{run.name}" if stage.recipe.streams else run.name: stream.for_run(run)
+        for name, stream in stage.streams.items()
+        for run in stream.recipe.training.runs
+    }
 
 
 def names(stage: Stage) -> Iterator[Finding]:
     """Each run's split exists in its manifest."""
-    recipe, wrong = stage.recipe, 0
-    for own in stage.data_sets():
-        data, splits = own.recipe.data, own.manifest.splits
-        if str(data.split) not in splits:
-            wrong += 1
-            message = f"data.split is {data.split}, but {own.manifest.name} has the splits {', '.join(splits)}"
-            yield problem("recipe", message, "set data.split to one of them")
+    runs, wrong = runs_of(stage), []
+    for manifest, split in {own.manifest.name: (own.manifest, own.recipe.data.split) for own in runs.values()}.values():
+        if str(split) not in manifest.splits:
+            wrong.append(f"data.split is {split}, but {manifest.name} has the splits {', '.join(manifest.splits)}")
+    for message in wrong:
+        yield problem("recipe", message, "set data.split to one of them")
     if not wrong:
-        runs = ", ".join(run.name for run in recipe.training.runs)
-        yield ok("recipe", f"{recipe.chapter}/{recipe.name} is valid; its runs: {runs}")
+        yield ok("recipe", f"{stage.recipe.chapter}/{stage.recipe.name} is valid; its runs: {', '.join(runs)}")
 
 
 def weights(stage: Stage) -> Iterator[Finding]:
     """Each weight file that some run starts from: its entry, its layout, whether it is there and of the right size."""
     seen: set[tuple[str | None, str | None]] = set()
-    for own in map(stage.for_run, stage.recipe.training.runs):
+    for own in runs_of(stage).values():
         start = own.recipe.weights
         if start is not None and start.run is None and (start.manifest, start.file) not in seen:
             seen.add((start.manifest, start.file))
@@ -91,25 +98,24 @@ def figures(recipe: Recipe) -> Iterator[Finding]:
 
 def advice(stage: Stage) -> Iterator[Finding]:
     """Values that work and are rarely meant; not the habits of the originals, such as lr_steps beyond the end."""
-    odd = [row for own in map(stage.for_run, stage.recipe.training.runs) for row in _odd(own)]
+    odd = [row for own in runs_of(stage).values() for row in _odd(own.recipe)]
     yield from dict.fromkeys(odd)
     if not odd:
         yield ok("advice", "no value that is rarely meant so")
 
 
-def _odd(stage: Stage) -> Iterator[Finding]:
-    recipe = stage.recipe
-    clips, training, frames = recipe.clips, recipe.training, recipe.data.frames
-    span = recipe.tested.frames * clips.stride
+def _odd(recipe: Recipe) -> Iterator[Finding]:
+    sampling, training, high = recipe.sampling, recipe.training, recipe.transforms.height
+    stored, span = recipe.data.frames.height, sampling.tested * sampling.stride
     if 0 < training.epochs <= training.warmup_epochs:
         message = f"the rate rises for {training.warmup_epochs} epochs, the training has {training.epochs}"
         yield warning("warm-up", message, "lower training.warmup_epochs, unless this is a trial")
-    if recipe.evaluation.clips == "windows" and clips.window < span:
-        message = f"a window has {clips.window} frames, a clip spans {span}: each is repeated to fill it"
-        yield warning("windows", message, f"set clips.window to {span}")
-    if clips.size > frames.height:
-        message = f"clips have {clips.size} pixels, frames are stored with {frames.height}: they are enlarged"
-        yield warning("size", message, "raise data.frames.height, or lower clips.size")
+    if sampling.name == "windows" and sampling.window < span:
+        message = f"a window has {sampling.window} frames, a clip spans {span}: each is repeated to fill it"
+        yield warning("windows", message, f"set sampling.window to {span}")
+    if high > stored:
+        message = f"clips are {high} pixels high, frames are stored with {stored}: they are enlarged"
+        yield warning("size", message, "raise data.frames.height, or lower transforms.size")
     if training.loss_scale != 1 and training.amp_level == "O0":
         message = f"loss_scale is {training.loss_scale:g}, but amp_level O0 computes in 32 bits"
         yield warning("loss scale", message, "set training.loss_scale to 1, or training.amp_level to O2")

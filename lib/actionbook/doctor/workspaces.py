@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from actionbook.core.files import TEMPORARY
 from actionbook.core.paths import shown
-from actionbook.doctor.data import evenly
+from actionbook.doctor.data import evenly, made_stores
 from actionbook.doctor.findings import Check, Finding, ok, problem, warning
 
 if TYPE_CHECKING:
@@ -71,25 +72,23 @@ def stages(stage: Stage) -> Iterator[Finding]:
 
 def frames(stage: Stage) -> Iterator[Finding]:
     """Every prepared video of each index has its frames, and a sample of them opens with as many as the index says."""
-    from actionbook.clips.pipeline import store_path  # noqa: PLC0415
-    from actionbook.datasets.index import read_index  # noqa: PLC0415
+    from actionbook.datasets.dataset import store_path  # noqa: PLC0415
+    from actionbook.stages.data import data_sets  # noqa: PLC0415
     from actionbook.video.frame_folder import frames_path, open_frames  # noqa: PLC0415
     from actionbook.video.reader import StoreError  # noqa: PLC0415
 
     again = "run notebook 01_data again: only what is missing is made"
-    for own in stage.data_sets():
-        if not own.index_file.exists():
-            yield warning("frames", f"{shown(own.index_file)} does not exist", "run notebook 01_data")
+    kinds = dict.fromkeys(stream.recipe.transforms.modality for stream in stage.streams.values())
+    for own, kind in itertools.product(data_sets(stage).values(), kinds):
+        if not list(own.index_file.parent.glob(f"{own.index_file.name}-*.csv")):
+            yield warning("frames", f"{shown(own.index_file)}-*.csv do not exist", "run notebook 01_data")
             continue
-        index = read_index(own.index_file)
-        index = index[index.frames > 0]
-        rows = [
-            (store_path(own.frame_store, label, video), count)
-            for label, video, count in zip(index.label, index.video, index.frames, strict=True)
-        ]
+        store, found = own.store(kind), own.index().videos
+        found = found[found.frames > 0]
+        rows = [(store_path(store, name), count) for name, count in zip(found.store, found.frames, strict=True)]
         absent = [path for path, _ in rows if not path.exists() and not frames_path(path).exists()]
         if absent:
-            message = f"{shown(own.frame_store)} lacks {len(absent)} of {len(rows)} videos, first {absent[0].stem}"
+            message = f"{shown(store)} lacks {len(absent)} of {len(rows)} videos, first {absent[0].stem}"
             yield problem("frames", message, again)
             continue
         wrong = []
@@ -102,17 +101,18 @@ def frames(stage: Stage) -> Iterator[Finding]:
             except (StoreError, OSError) as error:
                 wrong.append(str(error))
         if wrong:
-            yield problem("frames", f"{shown(own.frame_store)}: {wrong[0]}", again)
+            yield problem("frames", f"{shown(store)}: {wrong[0]}", again)
         else:
-            yield ok("frames", f"{shown(own.frame_store)} holds all {len(rows)} videos of the index")
+            yield ok("frames", f"{shown(store)} holds all {len(rows)} videos of the index")
 
 
 def trainings(stage: Stage) -> Iterator[Finding]:
     """Finished trainings, and half-finished ones with what they would go on from."""
-    from actionbook.core.runtime import library_sha256  # noqa: PLC0415
+    from actionbook.core.runtime import code_sha256  # noqa: PLC0415
+    from actionbook.training import FLOORS  # noqa: PLC0415
 
-    finished, current = 0, library_sha256()[:8]
-    for folder in sorted((stage.folder / "training").glob("*/")):
+    finished, current = 0, code_sha256(*FLOORS)[:8]
+    for folder in (one for stream in stage.streams.values() for one in sorted(stream.folder.glob("training/*/"))):
         state, done = folder / "state.ckpt", folder / "done.json"
         own = folder.name.endswith(current) or stage.recipe.training.any_library
         if done.exists():
@@ -147,10 +147,8 @@ def _reached(folder: Path, epochs: int) -> str:
 
 def leftovers(stage: Stage) -> Iterator[Finding]:
     """Temporary files of writers that were killed."""
-    stores = {store for own in stage.data_sets() for store in (own.colour_store, own.frame_store)}
-    folders = {stage.folder, *(store for store in stores if stage.work_root in store.parents)}
     found: list[Path] = []
-    for folder in folders:
+    for folder in (stage.workspace, *made_stores(stage)):
         for place, _, names in os.walk(folder):
             found += [Path(place) / name for name in names if name.startswith(TEMPORARY)]
     if found:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import pandas as pd
 
 from actionbook.core.files import sha256_file
 from actionbook.core.recipe import JOINT
+from actionbook.core.score import WITHIN_GROUPS
 from actionbook.core.stage_results import Claim, FusedRow, ModelRow, TrainingResults, TrainingRow
 from actionbook.core.workspace import Stage
 from actionbook.evaluation.fusion import fuse
@@ -51,6 +53,27 @@ class Trainings:
         table = self.table
         several = table[table.duplicated(["stream", "run"], keep=False)]
         return several if len(several) else table
+
+    @property
+    def spread(self) -> pd.DataFrame:
+        """Of the repeated runs, for people: how many seeds, and mean ± standard deviation of each score."""
+        scores = {self.rows[0].score.metric: "value"} | {s.metric: s.metric for s in self.rows[0].further}
+        groups = self.repeated.groupby(["stream", "run"] if len(self.stage.streams) > 1 else "run", sort=False)
+        table = pd.DataFrame({"seeds": groups.size()})
+        for metric, column in scores.items():
+            table[metric] = groups[column].agg(_spread)
+        return table
+
+    @property
+    def seeds(self) -> dict[str, Any]:
+        """What `seeds_plot` takes: accuracy within the reversed pairs where there are such, else over all classes."""
+        classes = self.stage.manifest.classes
+        pairs = self.stage.manifest.class_groups.get(PAIRS)
+        values = self.repeated
+        if not pairs:
+            return {"values": values, "chance": 1 / len(classes)}
+        values = values.assign(value=values[WITHIN_GROUPS])
+        return {"values": values, "chance": 1 / len(pairs[0]), "ylabel": "top-1 within reversed pairs"}
 
     def curves(self, *leave_out: str) -> dict[str, pd.DataFrame]:
         """The logs of runs with several seeds, to be drawn, without the runs named in `leave_out`."""
@@ -98,6 +121,31 @@ class Trainings:
         results = TrainingResults(runs=self.rows, models=models, fused=self.fused, learns=tuple(learns))
         self.stage.finish(results, {f"{name}.network": model.sha256 for name, model in models.items()})
         return results
+
+
+def _spread(values: pd.Series) -> str:
+    values = values.dropna()
+    if not len(values):
+        return ""
+    return f"{values.mean():.3f} ± {values.std():.3f}" if len(values) > 1 else f"{values.mean():.3f}"
+
+
+def motion_claims(trainings: Trainings, clips: str = "clip", frames: str = "one_frame") -> tuple[Claim, ...]:
+    """That clips tell classes that are each other's reversal apart and single frames do not, by two runs' names.
+
+    Within four, and within three, standard deviations of a coin thrown for every video. None where a run is missing,
+    or where the manifest names no such classes.
+    """
+    moving, still = (trainings.mean(run, WITHIN_GROUPS) for run in (clips, frames))
+    found = next((score for row in trainings.rows if (score := row.other(WITHIN_GROUPS))), None)
+    if moving is None or still is None or found is None:
+        return ()
+    coin = (0.25 / found.expected) ** 0.5
+    of = f"of {found.expected} videos, mean of seeds; a coin: 0.5 ± {coin:.3f}"
+    return (
+        Claim(claim="clips tell reversed classes apart", holds=moving > 0.5 + 4 * coin, shown=f"{moving:.3f} {of}"),
+        Claim(claim="single frames do not", holds=abs(still - 0.5) < 3 * coin, shown=f"{still:.3f} {of}"),
+    )
 
 
 def train(stage: Stage) -> Trainings:

@@ -25,6 +25,7 @@ from actionbook.datasets.dataset import dataset_of
 from actionbook.datasets.index import Index
 from actionbook.models import create_model
 from actionbook.tasks import task_of
+from actionbook.training import FLOORS
 from actionbook.training.checkpoint import load_checkpoint
 from actionbook.training.compiled import CompiledStep
 from actionbook.training.launch import train_on_devices
@@ -36,8 +37,6 @@ from actionbook.weights.pretrained import load_file
 logger = logging.getLogger(__name__)
 
 Validation = Callable[[Stage, Index], Validate]
-FLOORS = ("video", "clips", "models", "weights", "tasks", "training")
-"""Of the library: those whose code takes part in a training."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from actionbook.evaluation.video_level import pool_clips, softmax
+from actionbook.tasks.pooling import pool_clips, softmax
 
 # Three weak votes for class 0 against one very sure of class 1: the two ways of pooling disagree.
 LOGITS = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.0, 9.0]], np.float32)

@@ -20,23 +20,6 @@ from actionbook.doctor.workspaces import stages, workspace_checks
 Rows = list[Finding]
 
 
-def rows_of(check: Callable[..., Any], *arguments: Any) -> Rows:
-    return run_checks("here", lambda: {"it": lambda: check(*arguments)})
-
-
-def one(rows: Rows, check: str) -> Finding:
-    found = [row for row in rows if row.check == check]
-    assert len(found) == 1, rows
-    return found[0]
-
-
-def assert_row(row: Finding, status: str, message: str, remedy: str = "") -> None:
-    assert row.status == status, row
-    assert message in row.message
-    assert remedy in row.remedy
-    assert bool(row.remedy) == (status != "ok")
-
-
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the seconds that MindSpore takes."""
@@ -78,8 +61,8 @@ def test_a_recipe_with_all_in_place(examine: Examine) -> None:
     assert "4 videos tried decode" in section(rows, "data")[2].message
     stage.finish(EMPTY[TRAINING])
     rows, _ = examine()
-    assert_row(one(rows, "03_training"), "ok", "with this recipe and library")
-    assert_row(one(rows, "frames"), "ok", "holds all 20 videos of the index")
+    rows.row("03_training", "ok", "with this recipe and library")
+    rows.row("frames", "ok", "holds all 20 videos of the index")
 
 
 @pytest.mark.usefixtures("quick")
@@ -93,7 +76,7 @@ def test_a_recipe_with_all_in_place(examine: Examine) -> None:
 )
 def test_recipes_that_do_not_exist(recipe: str, message: str, tmp_path: Path) -> None:
     rows = doctor(recipe, work_root=tmp_path)
-    assert_row(one(rows, "recipe"), "problem", message, "mend")
+    rows.row("recipe", "problem", message, "mend")
     assert not section(rows, "data")
 
 
@@ -102,7 +85,7 @@ def test_a_mistake_in_a_recipe_and_a_split_that_is_not_there(
 ) -> None:
     rows, _ = examine(data={"split": 9})
     message = "data.split is 9, but tiny has the splits 1, 2, 3"
-    assert_row(one(section(rows, "recipe"), "recipe"), "problem", message, "one of them")
+    section(rows, "recipe").row("recipe", "problem", message, "one of them")
     tiny_stage()
     file = tmp_path / "recipe.yaml"
     file.write_text(file.read_text().replace('"epochs"', '"epoch"'))
@@ -112,7 +95,7 @@ def test_a_mistake_in_a_recipe_and_a_split_that_is_not_there(
 
 def test_advice_on_values_that_work(tiny_stage: Callable[..., Stage]) -> None:
     def advised(**differences: Any) -> set[str]:
-        rows = rows_of(recipes.advice, tiny_stage(**differences))
+        rows = table.of(recipes.advice, tiny_stage(**differences))
         assert all(row.status in ("ok", "warning") for row in rows)
         return {row.check for row in rows}
 
@@ -158,9 +141,9 @@ def test_missing_and_damaged_videos(examine: Examine, copied: Path) -> None:
     rows, _ = examine(copied)
     assert_row(next(row for row in rows if "do not decode" in row.message), "problem", "4 of 4 videos", "fetch them")
     (copied / "ucfTrainTestlist" / "classInd.txt").write_text("1 Walking\n")
-    assert_row(one(section(examine(copied)[0], "data"), "tiny split 1: videos"), "problem", "is not the class list")
+    section(examine(copied)[0], "data").row("tiny split 1: videos", "problem", "is not the class list")
     shutil.rmtree(copied / "UCF-101")
-    assert_row(one(section(examine(copied)[0], "data"), "tiny split 1"), "problem", "does not exist", "data_root")
+    section(examine(copied)[0], "data").row("tiny split 1", "problem", "does not exist", "data_root")
 
 
 EMPTY = {
@@ -186,7 +169,7 @@ def finish(tmp_path: Path, name: str, **changes: Any) -> None:
 
 
 def found(tmp_path: Path, **overrides: Any) -> Rows:
-    return rows_of(stages, open_stage(tmp_path, **overrides))
+    return table.of(stages, open_stage(tmp_path, **overrides))
 
 
 def test_stages_that_have_run(tmp_path: Path) -> None:
@@ -218,7 +201,7 @@ def test_stages_that_are_stale(tmp_path: Path) -> None:
 def test_damaged_records(content: str, tmp_path: Path) -> None:
     finish(tmp_path, TRAINING)
     (open_stage(tmp_path).workspace / "record" / f"{TRAINING}.json").write_text(content)
-    assert_row(one(found(tmp_path), "it"), "problem", "record/03_training.json", "mend")
+    found(tmp_path).row("it", "problem", "record/03_training.json", "mend")
 
 
 def test_frames_that_are_missing_or_damaged(tiny_stage: Callable[..., Stage]) -> None:
@@ -228,7 +211,7 @@ def test_frames_that_are_missing_or_damaged(tiny_stage: Callable[..., Stage]) ->
     kept.rename(stage.colour_store)
 
     def frames() -> Finding:
-        return one(run_checks("workspace", lambda: workspace_checks(stage)), "frames")
+        return one(table.of_all(workspace_checks, stage), "frames")
 
     assert frames().status == "ok"
     files = sorted(stage.colour_store.rglob("*.zip"))
@@ -263,7 +246,7 @@ def test_half_finished_trainings_and_leftovers(tiny_stage: Callable[..., Stage])
             path = stage.folder / "training" / name / file
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-    rows = run_checks("workspace", lambda: workspace_checks(stage))
+    rows = table.of_all(workspace_checks, stage)
     found = {row.message.split("-")[0]: row for row in rows if row.check == "training"}
     assert_row(found["half"], "warning", "after epoch 2 of 9", "03_training")
     assert_row(found["old"], "warning", "another version of the library", "any_library")
@@ -271,9 +254,9 @@ def test_half_finished_trainings_and_leftovers(tiny_stage: Callable[..., Stage])
     assert_row(found["lost"], "problem", "no network.ckpt", "delete")
     assert_row(found["begun"], "warning", "no state to go on from", "first epoch")
     assert_row(found["2 finished trainings"], "ok", "2 finished")
-    assert_row(one(rows, "leftovers"), "warning", "1 temporary files", "delete them")
+    rows.row("leftovers", "warning", "1 temporary files", "delete them")
     (stage.folder / "training" / f"half-seed1-0-{digest}" / "log.jsonl").write_text("{")
-    rows = run_checks("workspace", lambda: workspace_checks(stage))
+    rows = table.of_all(workspace_checks, stage)
     found = {row.message.split("-")[0]: row for row in rows if row.check == "training"}
     assert_row(found["half"], "warning", "would go on from its last state (its log cannot be read)", "03_training")
 
