@@ -22,7 +22,7 @@ SOURCE = NOTEBOOKS / "efficient3d" / "01_data.md"
 
 @pytest.fixture
 def client(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NotebookClient]:
-    """The first chapter's first notebook, with its parameters set to the tiny data set, in a kernel that has started."""
+    """The first chapter's first notebook, on the tiny data set, in a kernel that has started."""
     manifest = tmp_path / "tiny.yaml"
     manifest.write_text(json.dumps(tiny.manifest.model_dump(mode="json")), encoding="utf-8")
     recipe = yaml.safe_load((SOURCE.parent / "recipes" / "mini.yaml").read_text(encoding="utf-8"))

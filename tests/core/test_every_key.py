@@ -10,7 +10,7 @@ import json
 import re
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,16 +34,20 @@ from actionbook.results.published_schema import Published
 QUICK = settings(max_examples=300, deadline=None, database=None, derandomize=True)
 
 _RECIPE = Recipe.load(
-    NOTEBOOKS / "i3d" / "recipes" / "hmdb51_rgb.yaml",
+    NOTEBOOKS / "i3d" / "recipes" / "hmdb51.yaml",
     {
-        "training": {"lr_restarts": [[30, 0.001]], "result": "rgb"},
-        "evaluation": {"frames": 100},
-        "clips": {"short_side": 256},
+        "training": {"lr_restarts": [[30, 0.001]], "groups": [{"kind": "named", "prefixes": ["logits"]}]},
+        "evaluation": {"compare_frames": [100]},
+        "transforms": {"short_side": 256},
     },
 ).as_dict()
 _SMALL = read_yaml(Path(__file__).parent / "data" / "documents.yaml")
 _WRITTEN: dict[str, tuple[type[Strict], dict[str, Any]]] = {
     "recipe": (Recipe, _RECIPE),
+    "detection": (
+        Recipe,
+        {**_RECIPE, "task": {"name": "detection", "boxes": 4}, "sampling": {"name": "windows", "test_frames": 32}},
+    ),
     "data set": (DatasetManifest, _SMALL["data set"]),
     "weights": (WeightsManifest, _SMALL["weights"]),
     "published": (Published, _SMALL["published"]),
@@ -70,6 +74,8 @@ class Key:
     required: bool
     field: bool
     """Whether it is a key of a schema, not an item of a list or an entry of a free mapping."""
+    chooses: bool = False
+    """Whether it is the name that chooses one of several schemas."""
 
     @property
     def text(self) -> str:
@@ -100,13 +106,27 @@ def is_schema(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, Strict)
 
 
+def named(arms: Iterable[Any]) -> dict[str, Any]:
+    """Several schemas by the names that choose them; nothing where there is one at most."""
+    schemas = [arm for arm in arms if is_schema(arm)]
+    if len(schemas) < 2:
+        return {}
+    return {name: one for one in schemas for name in typing.get_args(one.model_fields["name"].annotation)}
+
+
 def walk(
     document: str, annotation: Any, value: Any, path: Path_, *, required: bool = False, field: bool = False
 ) -> Iterator[Key]:
-    """The key at `path` and all below it."""
+    """The key at `path` and all below it; of several schemas, below the one that is named."""
     arms, limits = plain(annotation)
     if path:
         yield Key(document, path, tuple(arms), tuple(limits.items()), required, field)
+    if chosen := named(arms):
+        yield Key(document, (*path, "name"), (typing.Literal[tuple(chosen)],), (), True, True, chooses=True)
+        for name, one in chosen[value["name"]].model_fields.items():
+            if name != "name":
+                yield from walk(document, one, value[name], (*path, name), required=one.is_required(), field=True)
+        return
     for arm in arms:
         origin, arguments = typing.get_origin(arm), typing.get_args(arm)
         if is_schema(arm) and isinstance(value, dict):
@@ -164,7 +184,8 @@ def assert_named(key: Key, value: Any) -> None:
     text = repr(value)
     assert f"found {text if len(text) <= 80 else text[:77] + '...'}" in lines[0]
     assert "expected" in lines[0]
-    for word in [w for arm in key.arms for w in words(arm)] + [str(limit) for _, limit in key.limits]:
+    several = ["mapping", "name", *named(key.arms)] if named(key.arms) else []
+    for word in (several or [w for arm in key.arms for w in words(arm)]) + [str(limit) for _, limit in key.limits]:
         assert word in lines[0], (word, lines[0])
 
 
@@ -278,6 +299,9 @@ def test_a_key_that_is_unknown_or_missing(document: str) -> None:
         mapping = at(data, tuple(above))
         mapping[f"{name}q"] = mapping.pop(name, None)
         message = message_of(document, data)
+        if key.chooses:
+            assert f"key '{key.text}' is missing; expected one of {', '.join(words(key.arms[0]))}" in message
+            continue
         assert f"unknown key '{key.text}q'; did you mean '{name}'?" in message
         line = next(line for line in message.splitlines() if "unknown key" in line)
         for sibling in (k.path[-1] for k in KEYS if k.document == document and k.path[:-1] == tuple(above)):
@@ -352,7 +376,9 @@ def test_a_key_at_the_wrong_level(document: str) -> None:
         if isinstance(value, dict) and all(k.field for k in KEYS if k.path[:1] == (name,) and len(k.path) == 2):
             data = copy.deepcopy(DOCUMENTS[document][1])
             data[name] = {name: value}
-            assert f"unknown key '{name}.{name}'" in message_of(document, data)
+            chosen = any(k.chooses for k in KEYS if k.path == (name, "name"))
+            expected = f"key '{name}.name' is missing" if chosen else f"unknown key '{name}.{name}'"
+            assert expected in message_of(document, data)
             moved += 1
     assert moved >= {"recipe": 30, "data set": 5}.get(document, 0)
 

@@ -1,16 +1,35 @@
-"""A web server on the loopback that can go wrong in many ways."""
+"""Data sets of manifests that are in no file yet, and a web server on the loopback that can go wrong in many ways."""
 
 from __future__ import annotations
 
 import http.server
+import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from actionbook.core.manifest import DatasetManifest
+from actionbook.core.sections import Data
 from actionbook.datasets import transfer
+from actionbook.datasets.dataset import Dataset
+
+
+@pytest.fixture
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Dataset]:
+    """A function of a manifest, a root and entries of a recipe's section `data`; stores and index lie elsewhere."""
+
+    def make(manifest: DatasetManifest, root: Path, **data: Any) -> Dataset:
+        folder = tmp_path_factory.mktemp("dataset")
+        file = folder / f"{manifest.name}.yaml"
+        file.write_text(json.dumps(manifest.model_dump(mode="json")), encoding="utf-8")  # JSON is YAML
+        places = {name: str(value) if isinstance(value, Path) else value for name, value in data.items()}
+        return Dataset(Data(manifest=str(file), **places), root, folder / "frames", folder / "work")
+
+    return make
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

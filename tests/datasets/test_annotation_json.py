@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from actionbook.core.errors import BookError
 from actionbook.core.manifest import DatasetManifest, load_dataset
 from actionbook.datasets.annotation_json import read_annotation_json, write_annotation_json
-from actionbook.datasets.index import make_index
+from actionbook.datasets.index import Index, make_index
+from actionbook.datasets.hmdb51 import hmdb51_index
 from actionbook.datasets.miniature import HMDB51, MiniSpec
-from actionbook.datasets.obtain import read_split
 
 CLASSES = ("golf", "riding a bike", "swing_baseball")
 GOOD: dict[str, Any] = {
@@ -27,36 +26,41 @@ GOOD: dict[str, Any] = {
 }
 
 
-def index(*videos: str, **changes: Any) -> pd.DataFrame:
+def rows(*videos: str, **changes: Any) -> list[dict[str, object]]:
     label = {"label": "golf", "target": 0, "subset": "train", "path": "x.avi", "frames": 40}
-    return make_index([{"video": video, **label, **changes} for video in videos])
+    return [{"video": video, **label, **changes} for video in videos]
+
+
+def index(*videos: str, **changes: Any) -> Index:
+    return make_index(rows(*videos, **changes))
 
 
 def manifest_of(name: str) -> DatasetManifest:
     return load_dataset(name).model_copy(update={"classes": CLASSES})
 
 
-def read(path: Path, data: Any, manifest: DatasetManifest | None = None) -> pd.DataFrame:
+def read(path: Path, data: Any, manifest: DatasetManifest | None = None) -> Index:
     path = path / "split.json"
     path.write_text(data if isinstance(data, str) else json.dumps(data), encoding="utf-8")
     return read_annotation_json(path, manifest)
 
 
+def assert_same_but_for_paths(found: Index, expected: Index) -> None:
+    assert found.sha256 == expected.sha256
+    assert (found.items.path == "").all()
+    assert (found.items.store == found.labels.label + "/" + found.items.video).all()
+
+
 def test_the_file_is_what_the_original_scripts_write(tmp_path: Path) -> None:
-    table = pd.concat(
-        [
-            index("#1_(HD)_golf_0"),
-            index("行动;_&!", label="swing_baseball", target=2, subset="test", frames=1),
-        ]
-    )
-    write_annotation_json(table, CLASSES, tmp_path / "out" / "hmdb51_1.json")
+    last = rows("行动;_&!", label="swing_baseball", target=2, subset="test", frames=1)
+    write_annotation_json(make_index([*rows("#1_(HD)_golf_0"), *last]), CLASSES, tmp_path / "out" / "hmdb51_1.json")
     assert json.loads((tmp_path / "out" / "hmdb51_1.json").read_text(encoding="utf-8")) == GOOD
 
 
 def test_round_trip_of_ucf101s_miniature(tiny: Any, prepared: Any, tmp_path: Path) -> None:
     write_annotation_json(prepared.index, tiny.manifest.classes, tmp_path / "ucf101_01.json")
     again = read_annotation_json(tmp_path / "ucf101_01.json", tiny.manifest)
-    pd.testing.assert_frame_equal(again, prepared.index.assign(path=""))
+    assert_same_but_for_paths(again, prepared.index)
 
 
 def test_round_trip_of_hmdb51s_miniature(tmp_path: Path) -> None:
@@ -71,18 +75,17 @@ def test_round_trip_of_hmdb51s_miniature(tmp_path: Path) -> None:
             video.parent.mkdir(parents=True, exist_ok=True)
             video.touch()
     for split in (1, 2, 3):
-        table = read_split(manifest, tmp_path, split)
-        table["frames"] = np.arange(len(table)) + 22
-        write_annotation_json(table, manifest.classes, tmp_path / f"hmdb51_{split}.json")
-        again = read_annotation_json(tmp_path / f"hmdb51_{split}.json", manifest)
-        pd.testing.assert_frame_equal(again, table.assign(path=""))
+        found = hmdb51_index(tmp_path, manifest, split)
+        found = found.with_items(found.items.assign(frames=np.arange(len(found)) + 22))
+        write_annotation_json(found, manifest.classes, tmp_path / f"hmdb51_{split}.json")
+        assert_same_but_for_paths(read_annotation_json(tmp_path / f"hmdb51_{split}.json", manifest), found)
 
 
 def test_names_that_are_one_up_to_the_first_dot(tmp_path: Path) -> None:
     write_annotation_json(index("a.b", "ab"), CLASSES, tmp_path / "a.json")
-    assert read_annotation_json(tmp_path / "a.json").video.tolist() == ["a", "ab"]
-    with pytest.raises(BookError, match=r"'St\. Moritz_golf_0' and 'St\. Anton_golf_0' are one name .* \('St'\)"):
-        write_annotation_json(index("St. Moritz_golf_0", "St. Anton_golf_0"), CLASSES, tmp_path / "b.json")
+    assert read_annotation_json(tmp_path / "a.json").items.video.tolist() == ["a", "ab"]
+    with pytest.raises(BookError, match=r"'St\._Moritz_golf_0' and 'St\._Anton_golf_0' are one name .* \('St'\)"):
+        write_annotation_json(index("St._Moritz_golf_0", "St._Anton_golf_0"), CLASSES, tmp_path / "b.json")
     assert not (tmp_path / "b.json").exists()
 
 
@@ -93,9 +96,10 @@ def test_names_that_are_one_up_to_the_first_dot(tmp_path: Path) -> None:
         (index("a", target=1), r"a has the class golf and the number 1, which is not its place"),
         (index("a", target=3), r"a has the class golf and the number 3"),
         (index("a", label="walk"), r"a has the class walk and the number 0"),
+        (make_index([*rows("a"), *rows("a", target=1)]), "1 items have no class or several"),
     ],
 )
-def test_indexes_that_cannot_be_written(table: pd.DataFrame, message: str, tmp_path: Path) -> None:
+def test_indexes_that_cannot_be_written(table: Index, message: str, tmp_path: Path) -> None:
     with pytest.raises(BookError, match=message):
         write_annotation_json(table, CLASSES, tmp_path / "b.json")
     assert list(tmp_path.iterdir()) == []
@@ -103,7 +107,8 @@ def test_indexes_that_cannot_be_written(table: pd.DataFrame, message: str, tmp_p
 
 def test_efficient3dcnns_form_byte_for_byte(tmp_path: Path) -> None:
     """As json.dump writes it: one line, no end of line, names beyond ASCII escaped, in the index's order."""
-    table = pd.concat([index("v_b", "v_a", frames=0), index("行", label="riding a bike", target=1, subset="test")])
+    last = rows("行", label="riding a bike", target=1, subset="test", frames=0)
+    table = make_index([*rows("v_b", "v_a", frames=0), *last])
     write_annotation_json(table, CLASSES, tmp_path / "ucf101_01.json", style="efficient3d")
     assert (tmp_path / "ucf101_01.json").read_bytes() == (
         b'{"labels": ["golf", "riding a bike", "swing_baseball"], "database": {'
@@ -112,13 +117,13 @@ def test_efficient3dcnns_form_byte_for_byte(tmp_path: Path) -> None:
         b'"\\u884c": {"subset": "validation", "annotations": {"label": "riding a bike"}}}}'
     )
     again = read_annotation_json(tmp_path / "ucf101_01.json")
-    pd.testing.assert_frame_equal(again, table.assign(path="", frames=0).reset_index(drop=True))
+    assert_same_but_for_paths(again, table)
 
 
 def test_capitals_of_labels_are_the_manifests(tmp_path: Path) -> None:
     data = json.loads(json.dumps(GOOD).replace('"golf"', '"Golf"'))
-    assert read(tmp_path, data, manifest_of("mini_hmdb51")).label.tolist() == ["golf", "swing_baseball"]
-    assert read(tmp_path, data).label.tolist() == ["Golf", "swing_baseball"]
+    assert read(tmp_path, data, manifest_of("mini_hmdb51")).labels.label.tolist() == ["golf", "swing_baseball"]
+    assert read(tmp_path, data).labels.label.tolist() == ["Golf", "swing_baseball"]
     data["database"]["#1_(HD)_golf_0"]["annotations"]["label"] = "GOLF"  # not a label of the file
     with pytest.raises(BookError, match="'GOLF'"):
         read(tmp_path, data, manifest_of("mini_hmdb51"))
@@ -133,7 +138,7 @@ def test_the_form_of_kinetics(tmp_path: Path) -> None:
     data = kinetics(
         **{"a_000001_000011.mp4": {"subset": "training", "annotations": {"label": "golf"}, "n_frames": 250}}
     )
-    assert read(tmp_path, data).drop(columns=["target", "path"]).to_numpy().tolist() == [
+    assert read(tmp_path, data).table[["item", "label", "subset", "frames"]].to_numpy().tolist() == [
         ["a_000001_000011", "golf", "train", 250],
         ["b_000003_000013", "golf", "test", 7],
     ]
@@ -155,12 +160,16 @@ def test_files_of_kinetics_that_contradict_themselves(data: Any, message: str, t
 
 def test_a_clip_may_be_called_training(tmp_path: Path) -> None:
     data = {"labels": ["golf"], "database": {"training": {"subset": "training", "annotations": {"label": "golf"}}}}
-    assert read(tmp_path, data).video.tolist() == ["training"]
+    assert read(tmp_path, data).items.video.tolist() == ["training"]
 
 
 def test_segments_are_optional(tmp_path: Path) -> None:
     data = {"labels": ["golf"], "database": {"a": {"subset": "training", "annotations": {"label": "golf"}}}}
-    assert read(tmp_path, data).to_numpy().tolist() == [["a", "golf", 0, "train", "", 0]]
+    found = read(tmp_path, data).table.iloc[0].to_dict()
+    assert found == {
+        "item": "a", "video": "a", "frame": -1, "subset": "train", "path": "", "store": "golf/a", "frames": 0,
+        "label": "golf", "target": 0,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -173,7 +182,7 @@ def test_segments_are_optional(tmp_path: Path) -> None:
 )
 def test_labels_in_another_order_than_the_manifests(labels: list[str], message: str, tmp_path: Path) -> None:
     manifest = manifest_of("mini_hmdb51")
-    assert read(tmp_path, GOOD, manifest).target.tolist() == [0, 2]
+    assert read(tmp_path, GOOD, manifest).truth.tolist() == [0, 2]
     with pytest.raises(BookError, match=message):
         read(tmp_path, {**GOOD, "labels": labels}, manifest)
 

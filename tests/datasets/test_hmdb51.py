@@ -10,14 +10,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from actionbook.clips.pipeline import store_path
 from actionbook.core.errors import BookError
 from actionbook.core.manifest import DatasetManifest, Layout, Split
-from actionbook.core.sources import Source
 from actionbook.core.sections import Frames
+from actionbook.core.sources import Source
+from actionbook.datasets.dataset import store_path
 from actionbook.datasets.figures import write_avi
 from actionbook.datasets.hmdb51 import hmdb51_index
-from actionbook.datasets.index import COLUMNS, index_sha256, read_index, write_index
+from actionbook.datasets.index import Index, read_index, write_index
 from actionbook.datasets.miniature import Clip, MiniSpec
 from actionbook.datasets.miniature.hmdb51 import hmdb51_scene
 from actionbook.datasets.miniature.spec import render_scene
@@ -74,22 +74,25 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def read(root: Path, **options: Any) -> pd.DataFrame:
+def index_of(root: Path, **options: Any) -> Index:
     return hmdb51_index(root, MANIFEST, 2, **options)
+
+
+def read(root: Path, **options: Any) -> pd.DataFrame:
+    return index_of(root, **options).table
 
 
 def test_index_of_a_split(root: Path) -> None:
     table = read(root)
-    assert list(table.columns) == list(COLUMNS)
     expected = []
     for subset, flag in (("train", 1), ("test", 2)):
         for target, (label, names) in enumerate(LISTS.items()):
             expected += [
-                [name, label, target, subset, f"hmdb51_org/{label}/{name}.avi", 0]
+                [name, label, target, subset, f"hmdb51_org/{label}/{name}.avi", f"{label}/{name}", 0]
                 for name, own in names.items()
                 if own == flag
             ]
-    assert table.to_numpy().tolist() == expected
+    assert table[["item", "label", "target", "subset", "path", "store", "frames"]].to_numpy().tolist() == expected
     assert len(table) == 6  # those with flag 0 have no row
 
 
@@ -104,12 +107,12 @@ def test_awkward_names_survive_all_the_way_to_prepared_frames(root: Path, tmp_pa
     frames = render_scene(hmdb51_scene(Clip("golf", 1, 1), spec))
     for path in read(root).path:
         write_avi(root / path, frames, width=64, height=48)
-    write_index(read(root), tmp_path / "index.csv")
-    table = read_index(tmp_path / "index.csv")
-    pd.testing.assert_frame_equal(table, read(root))
-    assert index_sha256(table) == index_sha256(read(root))
-    for row in table.itertuples():
-        store = store_path(tmp_path / "store", str(row.label), str(row.video))
+    write_index(index_of(root), tmp_path / "index")
+    index = read_index(tmp_path / "index")
+    pd.testing.assert_frame_equal(index.table, read(root))
+    assert index.sha256 == index_of(root).sha256
+    for row in index.items.itertuples():
+        store = store_path(tmp_path / "store", str(row.store))
         result = prepare_video(Job(str(row.video), root / str(row.path), store), Frames(height=32))
         assert (result.video, result.frames, result.error) == (row.video, 3, "")
         with FrameStore(store) as opened:
@@ -171,7 +174,7 @@ def test_the_digest_of_the_lists_is_checked(root: Path) -> None:
 
     def index(sha256: str) -> pd.DataFrame:
         split = MANIFEST.splits["2"].model_copy(update={"lists_sha256": sha256})
-        return hmdb51_index(root, MANIFEST.model_copy(update={"splits": {"2": split}}), 2)
+        return hmdb51_index(root, MANIFEST.model_copy(update={"splits": {"2": split}}), 2).table
 
     pd.testing.assert_frame_equal(index(digest), read(root))
     write_lists(root, end="\r\n")

@@ -27,7 +27,7 @@ from actionbook.datasets.miniature import (
 from actionbook.datasets.miniature.hmdb51 import LOOKS, hmdb51_flag, hmdb51_name
 from actionbook.datasets.miniature.kinetics400 import is_validation, kinetics400_video
 from actionbook.datasets.miniature.spec import render_scene
-from actionbook.datasets.obtain import read_split
+from actionbook.datasets.obtain import READERS
 
 SMALL = {"min_frames": 3, "max_frames": 5, "width": 64, "height": 48}
 SMALL_HMDB51 = MiniSpec(seed=3, groups=11, clips_per_group=1, classes=("golf", "swing_baseball"), **SMALL)
@@ -149,7 +149,7 @@ def test_manifests_count_what_their_lists_hold(name: str, miniature: Miniature, 
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).touch()
     for number, split in manifest.splits.items():
-        table = read_split(manifest, tmp_path, int(number))
+        table = READERS[manifest.dataset](tmp_path, manifest, int(number)).table
         counts = table.groupby(["label", "subset"]).size()
         for label, subset in product(manifest.classes, ("train", "test")):
             assert counts[label, subset] == getattr(split, subset) / len(manifest.classes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ import pytest
 from actionbook.core.errors import BookError
 from actionbook.core.files import write_bytes_atomic
 from actionbook.core.manifest import DatasetManifest, Generator, Split, load_dataset
+from actionbook.core.sections import Data
 from actionbook.core.sources import Source
-from actionbook.datasets.obtain import obtain, read_split
+from actionbook.datasets.dataset import Dataset
+from actionbook.datasets.obtain import obtain, read
 from actionbook.datasets.ucf101 import ucf101_index
 
+Make = Callable[..., Dataset]
 LISTS = {"classInd.txt": "1 MoonWalk\r\n2 Walking\r\n", "testlist01.txt": "Walking/v_Walking_g01_c01.avi\r\n"}
 
 
@@ -37,10 +41,14 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def published_in_the_book(name: str, root: Path) -> Dataset:
+    return Dataset(Data(manifest=name), root, root / "frames", root)
+
+
 def test_real_data_sets_must_be_there_and_the_error_names_the_sources(tmp_path: Path) -> None:
     manifest = load_dataset("ucf101")
     with pytest.raises(BookError) as caught:
-        obtain(manifest, tmp_path)
+        obtain(published_in_the_book("ucf101", tmp_path))
     message = str(caught.value)
     assert message.startswith(f"{tmp_path / 'UCF-101'} does not exist")
     assert "set data_root to the folder that holds UCF-101/ and ucfTrainTestlist/" in message
@@ -51,43 +59,45 @@ def test_real_data_sets_must_be_there_and_the_error_names_the_sources(tmp_path: 
 
 @pytest.mark.parametrize("end", ["\r\n", "\n"])
 def test_published_lists_are_recognised_whatever_their_line_ends(
-    published: DatasetManifest, root: Path, end: str
+    published: DatasetManifest, dataset: Make, root: Path, end: str
 ) -> None:
     for name, text in LISTS.items():
         write_bytes_atomic(root / "ucfTrainTestlist" / name, text.replace("\r\n", end).encode())
-    assert "2 list files verified by sha256" in obtain(published, root)
+    assert "2 list files verified by sha256" in obtain(dataset(published, root))
 
 
-def test_an_altered_list_is_refused(published: DatasetManifest, root: Path) -> None:
+def test_an_altered_list_is_refused(published: DatasetManifest, dataset: Make, root: Path) -> None:
     path = root / "ucfTrainTestlist" / "testlist01.txt"
     path.write_bytes(path.read_bytes().replace(b"g01", b"g02"))
     with pytest.raises(BookError, match=r"testlist01\.txt: is not the published list .*fetch the lists again"):
-        obtain(published, root)
+        obtain(dataset(published, root))
 
 
-def test_a_missing_list_is_named(published: DatasetManifest, root: Path) -> None:
+def test_a_missing_list_is_named(published: DatasetManifest, dataset: Make, root: Path) -> None:
     (root / "ucfTrainTestlist" / "classInd.txt").unlink()
     with pytest.raises(BookError, match=r"classInd\.txt: cannot be read \(No such file or directory\)"):
-        obtain(published, root)
+        obtain(dataset(published, root))
 
 
-def test_a_generator_draws_once(tiny: Any, tmp_path: Path) -> None:
+def test_a_generator_draws_once(tiny: Any, dataset: Make, tmp_path: Path) -> None:
     generator = Generator(seed=1, groups=22, clips_per_group=1, min_frames=17, max_frames=17, width=32, height=32)
+    split = {"1": Split(train=15, test=7)}
     manifest = tiny.manifest.model_copy(
-        update={"generator": generator, "videos": 22, "classes": ("Walking",), "splits": {}}
+        update={"generator": generator, "videos": 22, "classes": ("Walking",), "splits": split}
     )
     root = tmp_path / "drawn"
-    assert obtain(manifest, root) == "Twenty small videos: 22 videos drawn from seed 1"
+    drawn = dataset(manifest, root)
+    assert obtain(drawn) == "Twenty small videos: 22 videos drawn from seed 1"
     videos = sorted(root.glob("UCF-101/Walking/*.avi"))
     assert len(videos) == 22
     times = [path.stat().st_mtime_ns for path in videos]
-    obtain(manifest, root)
+    obtain(drawn)
     assert [path.stat().st_mtime_ns for path in videos] == times
 
 
-def test_read_split_uses_the_reader_of_the_layout(tiny: Any) -> None:
-    table = read_split(tiny.manifest, tiny.root, 2)
-    pd.testing.assert_frame_equal(table, ucf101_index(tiny.root, tiny.manifest, 2))
+def test_the_reader_is_that_of_the_layout(tiny: Any, dataset: Make) -> None:
+    found = read(dataset(tiny.manifest, tiny.root, split=2))
+    pd.testing.assert_frame_equal(found.table, ucf101_index(tiny.root, tiny.manifest, 2).table)
 
 
 @pytest.mark.parametrize(
@@ -100,27 +110,28 @@ def test_read_split_uses_the_reader_of_the_layout(tiny: Any) -> None:
 def test_the_error_names_the_folders_of_each_layout(name: str, folders: str, tmp_path: Path) -> None:
     manifest = load_dataset(name)
     with pytest.raises(BookError) as caught:
-        obtain(manifest, tmp_path)
+        obtain(published_in_the_book(name, tmp_path))
     message = str(caught.value)
     assert message.startswith(f"{tmp_path / manifest.layout.videos} does not exist")
     assert f"set data_root to the folder that holds {folders}" in message
     assert f"{manifest.sources[0].name}: {manifest.sources[0].url}" in message
 
 
-def test_lists_without_a_digest_must_be_there_all_the_same(published: DatasetManifest, root: Path) -> None:
+def test_lists_without_a_digest_must_be_there_all_the_same(
+    published: DatasetManifest, dataset: Make, root: Path
+) -> None:
     entry = Source(name="testlist01.txt", status="tofu")
     manifest = published.model_copy(update={"annotation_files": (entry,)})
-    assert "1 list files" in obtain(manifest, root)
+    assert "1 list files" in obtain(dataset(manifest, root))
     (root / "ucfTrainTestlist" / "testlist01.txt").unlink()
     with pytest.raises(BookError, match=r"testlist01\.txt: cannot be read"):
-        obtain(manifest, root)
-    assert obtain(published.model_copy(update={"annotation_files": ()}), root).endswith(
-        "its lists are checked as a split is read"
-    )
+        obtain(dataset(manifest, root))
+    without = published.model_copy(update={"annotation_files": ()})
+    assert obtain(dataset(without, root)).endswith("its lists are checked as a split is read")
 
 
 @pytest.mark.parametrize("name", ["mini_hmdb51", "mini_kinetics400"])
-def test_every_layout_is_drawn_and_read(name: str, tmp_path: Path) -> None:
+def test_every_layout_is_drawn_and_read(name: str, dataset: Make, tmp_path: Path) -> None:
     manifest = load_dataset(name)
     classes = manifest.classes[:1]
     generator = Generator(
@@ -128,9 +139,10 @@ def test_every_layout_is_drawn_and_read(name: str, tmp_path: Path) -> None:
     )  # the least that a manifest can ask for
     split = {"mini_hmdb51": Split(train=7, test=3, unused=1), "mini_kinetics400": Split(train=10, test=1)}[name]
     manifest = manifest.model_copy(
-        update={"generator": generator, "videos": 11, "classes": classes, "splits": {"1": split}}
+        update={"generator": generator, "videos": 11, "classes": classes, "splits": {"1": split}, "class_groups": {}}
     )
-    assert obtain(manifest, tmp_path / "drawn").endswith("11 videos drawn from seed 2")
-    table = read_split(manifest, tmp_path / "drawn", 1)
+    drawn = dataset(manifest, tmp_path / "drawn")
+    assert obtain(drawn).endswith("11 videos drawn from seed 2")
+    table = read(drawn).items
     assert table.groupby("subset").size().to_dict() == {"train": split.train, "test": split.test}
     assert all((tmp_path / "drawn" / path).stat().st_size > 0 for path in table.path)

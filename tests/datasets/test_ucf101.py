@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,6 @@ import pytest
 from actionbook.core.errors import BookError
 from actionbook.core.manifest import DatasetManifest, Layout, Split
 from actionbook.core.sources import Source
-from actionbook.datasets.index import COLUMNS
 from actionbook.datasets.ucf101 import ucf101_index
 
 CLASSES = ("Archery", "HandstandPushups")
@@ -58,14 +58,14 @@ def root(tmp_path: Path) -> Path:
 
 
 def read(root: Path, **options: Any) -> pd.DataFrame:
-    return ucf101_index(root, MANIFEST, 1, **options)
+    return ucf101_index(root, MANIFEST, 1, **options).table
 
 
 def test_index_of_a_split(root: Path) -> None:
     table = read(root)
-    assert list(table.columns) == list(COLUMNS)
-    assert table.dtypes.map(str).to_dict()["target"] == "int64"
-    assert table.to_numpy().tolist() == [
+    assert (table["item"] == table.video).all()
+    assert (table.store == table.label + "/" + table.video).all()
+    assert table[["video", "label", "target", "subset", "path", "frames"]].to_numpy().tolist() == [
         ["v_Archery_g08_c01", "Archery", 0, "train", "UCF-101/Archery/v_Archery_g08_c01.avi", 0],
         ["v_Archery_g09_c01", "Archery", 0, "train", "UCF-101/Archery/v_Archery_g09_c01.avi", 0],
         ["v_HandStandPushups_g08_c01", "HandstandPushups", 1, "train",
@@ -93,7 +93,7 @@ def test_files_spelt_like_their_class_are_found_too(root: Path) -> None:
 
 def test_miniature(tiny: Any) -> None:
     for split, counts in (("1", (6, 14)), ("2", (14, 6)), ("3", (20, 0))):
-        table = ucf101_index(tiny.root, tiny.manifest, int(split))
+        table = ucf101_index(tiny.root, tiny.manifest, int(split)).items
         assert ((table.subset == "train").sum(), (table.subset == "test").sum()) == counts
         assert all((tiny.root / path).is_file() for path in table.path)
 
@@ -133,6 +133,13 @@ def test_a_missing_list(root: Path) -> None:
 def test_a_split_that_does_not_exist(root: Path) -> None:
     with pytest.raises(BookError, match="small: there is no split 2, only 1"):
         ucf101_index(root, MANIFEST, 2)
+
+
+@pytest.mark.parametrize("name", ["Hand/stand", "..", "."])
+def test_classes_that_cannot_be_folders_are_refused(root: Path, name: str) -> None:
+    manifest = DatasetManifest(**{**MANIFEST.model_dump(), "classes": ("Archery", name)})
+    with pytest.raises(BookError, match=f"small: every class is a folder .* which {re.escape(name)} cannot be"):
+        ucf101_index(root, manifest, 1)
 
 
 def test_missing_videos_are_named_with_the_remedy(root: Path) -> None:

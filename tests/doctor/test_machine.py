@@ -26,8 +26,7 @@ from actionbook.doctor import Finding, ascend, doctor, environment, machine
 from actionbook.doctor import __main__ as program
 from actionbook.doctor.findings import ok, problem, run_checks, warning
 
-STAND_INS = Path(__file__).parent / "core" / "stand_ins"
-Rows = list[Finding]
+STAND_INS = Path(__file__).parents[1] / "core" / "stand_ins"
 
 
 # -- checks themselves -------------------------------------------------------------------------------------------------
@@ -265,7 +264,7 @@ def test_the_exit_status_and_the_two_forms(monkeypatch: pytest.MonkeyPatch, caps
     rows = run_checks("part", lambda: {"x": lambda: [ok("a", "well"), warning("b", "so so", "look"), ok("c", "ü")]})
     asked: list[Any] = []
 
-    def stand_in(recipe: str | None, **options: Any) -> Rows:
+    def stand_in(recipe: str | None, **options: Any) -> list[Finding]:
         asked.append((recipe, options))
         return rows
 
@@ -282,7 +281,14 @@ def test_the_exit_status_and_the_two_forms(monkeypatch: pytest.MonkeyPatch, caps
     assert max(map(len, text.splitlines())) <= 110
 
 
-def test_the_program_explains_itself(table: Any) -> None:
+def test_empty_folders_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], table: Any) -> None:
+    assert program.main(["--work-root", ""]) == 1
+    assert "work_root: expected the path of a folder" in capsys.readouterr().err
+    rows = table(doctor("efficient3d/mini", data_root="", work_root=tmp_path, device="CPU"))
+    rows.row("recipe", "problem", "data_root: expected the path of a folder", "mend")
+
+
+def test_the_program_explains_itself() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "actionbook.doctor", "--help"], capture_output=True, text=True, check=True
     )

@@ -10,10 +10,13 @@ from mindspore import Tensor, nn
 
 from actionbook import models
 from actionbook.clips.pipeline import TrainingSource
-from actionbook.core.recipe import Clips, Training
+from actionbook.clips.samples import Samples
+from actionbook.core.recipe import Recipe
 from actionbook.core.runtime import set_device
-from actionbook.datasets.index import subset
+from actionbook.core.training import Training
 from actionbook.models.layers import Dropout, conv3d, init_fan_out
+from actionbook.tasks import Classification
+from actionbook.training.optimiser import train_step
 
 
 class TinyNetwork(nn.Cell):
@@ -51,13 +54,38 @@ def tiny_model(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return {"model": {"name": "tiny", "options": {}}, "training": {"epochs": 1}}
 
 
+@pytest.fixture(scope="session")
+def samples(prepared: Any) -> Samples:
+    """The 14 test videos of the tiny data set, as clips for the tiny network."""
+    sections: dict[str, Any] = {
+        "chapter": "tiny",
+        "name": "tiny",
+        "title": "Tiny",
+        "data": {"manifest": "mini_ucf101"},
+        "sampling": {"name": "windows", "frames": 4, "window": 4},
+        "transforms": {"size": 32, "std": (50.0, 50.0, 50.0)},
+        "model": {"name": "tiny"},
+        "training": {"epochs": 4, "batch_size": 4, "lr": 0.02},
+    }
+    return Samples(prepared.index.subset("test"), prepared.store, Recipe.model_validate(sections), 2)
+
+
 @pytest.fixture
-def source(prepared: Any) -> Callable[..., TrainingSource]:
+def source(samples: Samples) -> Callable[..., TrainingSource]:
     """A function that makes a source of 3 batches of 4 clips, over the 14 test videos of the tiny data set."""
-    clips = Clips(frames=4, stride=1, window=4, size=32, std=(50.0, 50.0, 50.0))
 
     def make(seed: int = 1) -> TrainingSource:
-        return TrainingSource(subset(prepared.index, "test"), prepared.store, clips, batch_size=4, seed=seed)
+        return TrainingSource(samples, batch_size=4, seed=seed)
+
+    return make
+
+
+@pytest.fixture
+def step_of() -> Callable[..., nn.Cell]:
+    """A function that gives a network's optimiser step, for class numbers."""
+
+    def make(network: nn.Cell, training: Training, steps_per_epoch: int = 1) -> nn.Cell:
+        return train_step(network.set_train(True), Classification().loss(), training, steps_per_epoch)
 
     return make
 

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn
 
-from actionbook.core.recipe import Training
+from actionbook.core.training import Training
 from actionbook.models.layers import Dropout
+from actionbook.tasks import Classification
 from actionbook.training.compiled import CompiledStep
-from actionbook.training.optimiser import train_step
 
 Settings = Callable[..., Training]
+StepOf = Callable[..., nn.Cell]
+LOSS = Classification().loss()
 
 
 class Small(nn.Cell):
@@ -48,26 +50,26 @@ def assert_same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_every_training_is_as_if_it_were_the_only_one(settings: Settings, optimizer: str) -> None:
+def test_every_training_is_as_if_it_were_the_only_one(settings: Settings, step_of: StepOf, optimizer: str) -> None:
     # Rates that fall from step to step, momentum and moments: an optimiser that remembers would be seen.
     training = settings(optimizer=optimizer, epochs=3, lr=0.1, lr_steps=(1, 2), dampening=0.0)
     compiled, found, cells = CompiledStep(), [], []
     for seed in (1, 2, 3):
-        network, step = compiled.take("small", Small(seed), training, 1)
+        network, step = compiled.take("small", Small(seed), LOSS, training, 1, 1)
         found.append(stepped(network, step, seed))
         cells.append((network, step))
     assert cells[0] == cells[1] == cells[2]
     for seed in (1, 2, 3):
         alone = Small(seed)
-        assert_same(found[seed - 1], stepped(alone, train_step(alone.set_train(True), training, 1), seed))
+        assert_same(found[seed - 1], stepped(alone, step_of(alone, training), seed))
     assert (found[0]["dense.weight"] != found[1]["dense.weight"]).any()
 
 
 def test_a_step_of_another_kind_is_compiled_anew(settings: Settings) -> None:
     compiled = CompiledStep()
-    first = compiled.take("one", Small(1), settings(), 1)
+    first = compiled.take("one", Small(1), LOSS, settings(), 1, 1)
     other = Small(2)
-    second = compiled.take("two", other, settings(optimizer="adam"), 1)
+    second = compiled.take("two", other, LOSS, settings(optimizer="adam"), 1, 1)
     assert second[0] is other
     assert second[1] is not first[1]
 
@@ -76,8 +78,8 @@ def test_a_network_with_dropout_begins_its_masks_anew(settings: Settings) -> Non
     compiled = CompiledStep()
     found: list[Any] = []
     for _ in range(2):
-        network, step = compiled.take("drops", Small(1, 0.5), settings(), 1)
+        network, step = compiled.take("drops", Small(1, 0.5), LOSS, settings(), 1, 1)
         found.append(stepped(network, step, 1))
     assert_same(found[1], found[0])
-    without, step = CompiledStep().take("drops", Small(1), settings(), 1)
+    without, step = CompiledStep().take("drops", Small(1), LOSS, settings(), 1, 1)
     assert (stepped(without, step, 1)["dense.weight"] != found[0]["dense.weight"]).any()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,25 @@ import pytest
 from mindspore import Tensor, nn
 
 from actionbook.clips.pipeline import TrainingSource
+from actionbook.clips.samples import Sample, Samples
 from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_file
-from actionbook.core.recipe import Training
+from actionbook.core.training import Training
+from actionbook.tasks import Classification
 from actionbook.training import loop
 from actionbook.training.checkpoint import load_checkpoint
-from actionbook.training.loop import read_log, train
+from actionbook.training.loop import Validate, read_log
+from actionbook.training.optimiser import train_step
 
 Make = Callable[..., Any]
+
+
+def train(
+    network: nn.Cell, source: TrainingSource, training: Training, folder: Path, validate: Validate | None = None
+) -> pd.DataFrame:
+    """Train by an optimiser step of the network's own."""
+    step = train_step(network, Classification().loss(), training, len(source)) if training.epochs else None
+    return loop.train(network, step, source, training, folder, validate)
 
 
 def values(network: nn.Cell) -> dict[str, np.ndarray]:
@@ -63,18 +75,18 @@ def test_a_training(tiny_network: Make, source: Make, settings: Make, tmp_path: 
     assert_same(fresh, network)
 
 
-def test_the_loss_falls(tiny_network: Make, source: Make, settings: Make, tmp_path: Path) -> None:
-    made = source()
-    one = made.index.assign(target=np.arange(14) % 2)
+class Bright(Samples):
+    """Two classes whose clips differ in brightness, which two layers can learn."""
 
-    class Bright(TrainingSource):
-        """The two classes of these clips differ in brightness, which two layers can learn."""
+    def train(self, number: int, rng: np.random.Generator) -> Sample:
+        sample, target = super().train(number, rng), number % 2
+        image = sample.inputs["image"] + 2 * (target - 0.5)
+        return replace(sample, inputs={"image": image.astype(np.float32)}, target=np.int32(target))
 
-        def _clip(self, epoch: int, number: int) -> np.ndarray:
-            return super()._clip(epoch, number) + 2 * (int(self.index.target.iloc[number % len(self.index)]) - 0.5)
 
-    bright = Bright(one, made.store, made.clips, made.batch_size, made.seed)
-    log = train(tiny_network(), bright, settings(epochs=8, lr=0.5, lr_steps=()), tmp_path)
+def test_the_loss_falls(tiny_network: Make, samples: Samples, settings: Make, tmp_path: Path) -> None:
+    bright = Bright(samples.index, samples.store, samples.recipe, samples.classes)
+    log = train(tiny_network(), TrainingSource(bright, 4, 1), settings(epochs=8, lr=0.5, lr_steps=()), tmp_path)
     assert log.loss.iloc[-1] < 0.5 * log.loss.iloc[0]
 
 
@@ -368,7 +380,7 @@ def test_clips_reach_the_step_as_they_are(source: Make, settings: Make, tmp_path
     made.batch_size = 14
     log = train(network, made, training, tmp_path)
     assert log.loss.iloc[0] == pytest.approx(np.log(2), abs=1e-5)
-    (clips, targets), *rest = list(TrainingSource(made.index, made.store, made.clips, 14, made.seed))
+    (clips, targets), *rest = list(TrainingSource(made.samples, 14, made.seed))
     assert not rest
     means = clips.mean(axis=(2, 3, 4))
     error = 0.5 - np.eye(2)[targets]

@@ -11,15 +11,18 @@ import pytest
 from mindspore import Parameter, Tensor, nn
 
 from actionbook.core.errors import BookError
-from actionbook.core.recipe import Training
+from actionbook.core.training import Training
 from actionbook.models import create_model
-from actionbook.training.optimiser import freeze, train_step
+from actionbook.tasks import Detection
+from actionbook.training.optimiser import LossCell, freeze, parameter_groups, train_step
+from actionbook.training.schedule import step_rates
 
 Settings = Callable[..., Training]
+StepOf = Callable[..., nn.Cell]
 
 
 class Affine(nn.Cell):
-    """Logits from four features: a weight matrix, and scale and shift under batch norm's names."""
+    """Logits from four features: a weight matrix, scale and shift under batch norm's names, and a bias."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,16 +30,17 @@ class Affine(nn.Cell):
         self.weight = Parameter(Tensor(rng.standard_normal((4, 3)).astype(np.float32)), name="weight")
         self.gamma = Parameter(Tensor(rng.uniform(0.5, 1.5, 3).astype(np.float32)), name="bn.gamma")
         self.beta = Parameter(Tensor(rng.standard_normal(3).astype(np.float32)), name="bn.beta")
+        self.bias = Parameter(Tensor(rng.standard_normal(3).astype(np.float32)), name="head.bias")
 
     def construct(self, x: Tensor) -> Tensor:
-        return ms.ops.matmul(x, self.weight) * self.gamma + self.beta
+        return ms.ops.matmul(x, self.weight) * self.gamma + self.beta + self.bias
 
 
 def gradients(values: list[np.ndarray], x: np.ndarray, targets: np.ndarray) -> tuple[float, list[np.ndarray]]:
-    """Mean cross-entropy and its gradients by weight, gamma and beta."""
-    weight, gamma, beta = values
+    """Mean cross-entropy and its gradients by weight, gamma, beta and bias."""
+    weight, gamma, beta, bias = values
     product = x @ weight
-    logits = product * gamma + beta
+    logits = product * gamma + beta + bias
     logits = logits - logits.max(axis=1, keepdims=True)
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     rows = np.arange(len(x))
@@ -44,17 +48,17 @@ def gradients(values: list[np.ndarray], x: np.ndarray, targets: np.ndarray) -> t
     error = probabilities.copy()
     error[rows, targets] -= 1
     error /= len(x)
-    return float(loss), [x.T @ (error * gamma), (error * product).sum(axis=0), error.sum(axis=0)]
+    return float(loss), [x.T @ (error * gamma), (error * product).sum(axis=0), *[error.sum(axis=0)] * 2]
 
 
 @pytest.mark.parametrize("dampening", [0.9, 0.0])
 @pytest.mark.parametrize("decay", [0.05, 0.0])
-def test_five_steps_follow_torchs_rule(settings: Settings, dampening: float, decay: float) -> None:
+def test_five_steps_follow_torchs_rule(settings: Settings, step_of: StepOf, dampening: float, decay: float) -> None:
     training = settings(
         epochs=3, batch_size=6, lr=0.5, lr_steps=(1, 2), momentum=0.9, dampening=dampening, weight_decay=decay
     )
     network = Affine()
-    step = train_step(network.set_train(True), training, steps_per_epoch=2)
+    step = step_of(network, training, 2)
     values = [p.asnumpy().astype(np.float64) for p in network.trainable_params()]
     buffers: list[np.ndarray] = []
     rng = np.random.default_rng(1)
@@ -71,11 +75,11 @@ def test_five_steps_follow_torchs_rule(settings: Settings, dampening: float, dec
 
 
 @pytest.mark.parametrize("decay", [0.05, 0.0])
-def test_two_steps_follow_adams_rule(settings: Settings, decay: float) -> None:
+def test_two_steps_follow_adams_rule(settings: Settings, step_of: StepOf, decay: float) -> None:
     """Kingma and Ba, arXiv 1412.6980, Algorithm 1 in the order of its section 2; the decay is part of the gradient."""
     training = settings(optimizer="adam", epochs=2, batch_size=6, lr=0.1, lr_steps=(1,), weight_decay=decay)
     network = Affine()
-    step = train_step(network.set_train(True), training, steps_per_epoch=1)
+    step = step_of(network, training)
     values = [p.asnumpy().astype(np.float64) for p in network.trainable_params()]
     first, second = ([np.zeros_like(value) for value in values] for _ in range(2))
     rng = np.random.default_rng(1)
@@ -94,15 +98,162 @@ def test_two_steps_follow_adams_rule(settings: Settings, decay: float) -> None:
             np.testing.assert_allclose(parameter.asnumpy(), value, rtol=2e-5, atol=2e-6, err_msg=parameter.name)
 
 
+GROUPS = (
+    {"kind": "norms", "weight_decay": 0.0},
+    {"kind": "biases", "weight_decay": 0.0, "lr_factor": 2.0},
+)
+
+
+@pytest.mark.parametrize(
+    ("groups", "decays", "factors"),
+    [
+        ((), (0.05, 0.05, 0.05, 0.05), (1, 1, 1, 1)),
+        (GROUPS, (0.05, 0, 0, 0), (1, 1, 1, 2)),
+        (GROUPS[:1], (0.05, 0, 0, 0.05), (1, 1, 1, 1)),
+        # The first group that names a parameter has it; one without a decay of its own has that of the training.
+        (
+            ({"kind": "named", "prefixes": ("bn.b", "head"), "lr_factor": 0.5}, *GROUPS[:1]),
+            (0.05, 0, 0.05, 0.05),
+            (1, 1, 0.5, 0.5),
+        ),
+        (({"kind": "named", "prefixes": ("bn", "head", "weight"), "weight_decay": 0.5},), (0.5,) * 4, (1,) * 4),
+    ],
+)
+def test_groups_have_their_own_decay_and_rate(
+    *,
+    settings: Settings,
+    step_of: StepOf,
+    groups: tuple[Any, ...],
+    decays: tuple[float, ...],
+    factors: tuple[float, ...],
+) -> None:
+    """Three steps of SGD by hand, the last one after a fall of the rate."""
+    training = settings(epochs=3, batch_size=6, lr=0.5, lr_steps=(2,), dampening=0.0, weight_decay=0.05, groups=groups)
+    network = Affine()
+    names = ["weight", "bn.gamma", "bn.beta", "head.bias"]
+    parameters = {p.name: p for p in network.trainable_params()}
+    values = [parameters[name].asnumpy().astype(np.float64) for name in names]
+    step, buffers = step_of(network, training), [np.zeros_like(value) for value in values]
+    rng = np.random.default_rng(1)
+    for rate in (0.5, 0.5, 0.05):
+        x, targets = rng.standard_normal((6, 4)).astype(np.float32), rng.integers(0, 3, 6).astype(np.int32)
+        loss, found = gradients(values, x.astype(np.float64), targets)
+        found = [g + decay * value for g, value, decay in zip(found, values, decays, strict=True)]
+        buffers = [0.9 * b + g for b, g in zip(buffers, found, strict=True)]
+        values = [value - factor * rate * b for value, b, factor in zip(values, buffers, factors, strict=True)]
+        assert float(step(Tensor(x), Tensor(targets)).asnumpy()) == pytest.approx(loss, rel=1e-4)
+        for name, value in zip(names, values, strict=True):
+            np.testing.assert_allclose(parameters[name].asnumpy(), value, rtol=2e-5, atol=2e-6, err_msg=name)
+
+
+def test_norms_and_biases_of_a_network_are_found(tiny_network: Callable[..., nn.Cell], settings: Settings) -> None:
+    network = tiny_network()
+    groups = parameter_groups(network, settings(groups=GROUPS), [0.1, 0.2])
+    assert [[p.name for p in group["params"]] for group in groups] == [
+        ["features.1.bn2d.gamma", "features.1.bn2d.beta"],
+        ["classifier.1.bias"],
+        ["features.0.weight", "features.3.weight", "classifier.1.weight"],
+    ]
+    assert [group["weight_decay"] for group in groups] == [0, 0, 1e-3]
+    assert [group.get("lr") for group in groups] == [[0.1, 0.2], [0.2, 0.4], None]
+
+
+@pytest.mark.parametrize(
+    ("groups", "found"),
+    [
+        (({"kind": "named", "prefixes": ("classifer",)},), "named .*'classifer'"),
+        (({"kind": "norms"}, {"kind": "norms"}), "norms"),
+        (({"kind": "named", "prefixes": ("classifier",)}, {"kind": "biases"}), "biases"),
+    ],
+)
+def test_a_group_that_no_parameter_belongs_to(
+    tiny_network: Callable[..., nn.Cell], settings: Settings, groups: tuple[Any, ...], found: str
+) -> None:
+    with pytest.raises(BookError, match=rf"training\.groups: no trained parameter .*{found}"):
+        parameter_groups(tiny_network(), settings(groups=groups), [0.1])
+
+
+def test_frozen_parameters_are_in_no_group(tiny_network: Callable[..., nn.Cell], settings: Settings) -> None:
+    network = tiny_network()
+    freeze(network, ("classifier",))
+    groups = parameter_groups(network, settings(groups=GROUPS[1:]), [0.1])
+    assert [[p.name for p in group["params"]] for group in groups] == [["classifier.1.bias"], ["classifier.1.weight"]]
+    with pytest.raises(BookError, match="no trained parameter is left for norms"):
+        parameter_groups(network, settings(groups=GROUPS), [0.1])
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_loss_scale_does_not_change_the_step(settings: Settings, optimizer: str) -> None:
+def test_a_step_without_groups_is_mindspores_own_bit_for_bit(
+    tiny_network: Callable[..., nn.Cell], settings: Settings, step_of: StepOf, optimizer: str
+) -> None:
+    """As it was built before networks had several inputs: all weights of both chapters hang on it."""
+    training = settings(optimizer=optimizer, epochs=1, weight_decay=0.01)
+    rng = np.random.default_rng(0)
+    batches = [
+        (rng.standard_normal((4, 3, 4, 32, 32)).astype(np.float32), rng.integers(0, 2, 4).astype(np.int32))
+        for _ in range(2)
+    ]
+
+    def plain(network: nn.Cell) -> nn.Cell:
+        rates = step_rates(training, 2)
+        groups = [{"params": network.trainable_params(), "weight_decay": 0.01}]
+        adam = optimizer == "adam"
+        made = nn.Adam(groups, rates) if adam else nn.SGD(groups, rates, momentum=0.9, dampening=0.9)
+        loss = nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean")
+        return ms.amp.build_train_network(network.set_train(True), made, loss, level="O0", boost_level="O0")
+
+    found = []
+    for build in (plain, lambda network: step_of(network, training, 2)):
+        network = tiny_network()
+        step = build(network)
+        losses = [step(*map(Tensor, batch)).asnumpy() for batch in batches]
+        found.append((losses, values_of(network)))
+    assert [loss.tobytes() for loss in found[0][0]] == [loss.tobytes() for loss in found[1][0]]
+    assert list(found[0][1]) == list(found[1][1])
+    for name, value in found[0][1].items():
+        np.testing.assert_array_equal(value, found[1][1][name], err_msg=name)
+
+
+class TwoInputs(nn.Cell):
+    """Two classes for each of M boxes, of a picture's mean and the box: (N, 3, 2, 2) and (N, M, 4) -> (N, M, 2)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = Parameter(Tensor(np.random.default_rng(0).standard_normal((4, 2)).astype(np.float32)), "weight")
+        self.scale = Parameter(Tensor(np.ones(2, np.float32)), "scale")
+
+    def construct(self, image: Tensor, boxes: Tensor) -> Tensor:
+        return ms.ops.matmul(boxes, self.weight) + image.mean((1, 2, 3))[:, None, None] * self.scale
+
+
+def test_a_network_of_two_inputs_and_a_loss_with_a_mask(settings: Settings) -> None:
+    rng = np.random.default_rng(1)
+    image, boxes = rng.standard_normal((5, 3, 2, 2)).astype(np.float32), rng.random((5, 3, 4)).astype(np.float32)
+    target, mask = rng.integers(0, 2, (5, 3, 2)).astype(np.float32), rng.integers(0, 2, (5, 3)).astype(np.float32)
+    network = TwoInputs()
+    before = values_of(network)
+    logits = boxes @ before["weight"] + image.mean((1, 2, 3))[:, None, None]
+    each = np.logaddexp(0, logits) - logits * target
+    expected = each.mean(axis=2)[mask == 1].mean()
+    batch = [Tensor(array) for array in (image, boxes, target, mask)]
+    assert float(LossCell(network, Detection().loss(), 2)(*batch).asnumpy()) == pytest.approx(expected, rel=1e-5)
+    training = settings(epochs=1, lr=0.5, momentum=0.0, dampening=0.0, weight_decay=0.0)
+    step = train_step(network.set_train(True), Detection().loss(), training, 1, inputs=2)
+    assert float(step(*batch).asnumpy()) == pytest.approx(expected, rel=1e-5)
+    error = (1 / (1 + np.exp(-logits)) - target) * mask[:, :, None] / mask.sum() / 2
+    gradient = np.einsum("nmi,nmk->ik", boxes, error)
+    np.testing.assert_allclose(network.weight.asnumpy(), before["weight"] - 0.5 * gradient, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_loss_scale_does_not_change_the_step(settings: Settings, step_of: StepOf, optimizer: str) -> None:
     rng = np.random.default_rng(1)
     x, targets = Tensor(rng.standard_normal((6, 4)).astype(np.float32)), Tensor(np.arange(6, dtype=np.int32) % 3)
     found = []
     for scale in (1.0, 1024.0):
         network = Affine()
         training = settings(optimizer=optimizer, loss_scale=scale, weight_decay=0.01)
-        step = train_step(network.set_train(True), training, steps_per_epoch=1)
+        step = step_of(network, training)
         losses = [float(step(x, targets).asnumpy()) for _ in range(3)]
         found.append((losses, np.concatenate([p.asnumpy().ravel() for p in network.trainable_params()])))
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-5)
@@ -127,11 +278,16 @@ HEAD = ("classifier.1.weight", "classifier.1.bias")
     ],
 )
 def test_a_step_changes_the_named_parameters_and_no_others(
-    tiny_network: Callable[..., nn.Cell], settings: Settings, trainable: tuple[str, ...], trained: tuple[str, ...]
+    *,
+    tiny_network: Callable[..., nn.Cell],
+    settings: Settings,
+    step_of: StepOf,
+    trainable: tuple[str, ...],
+    trained: tuple[str, ...],
 ) -> None:
     network = tiny_network()
     before = values_of(network)
-    step = train_step(network.set_train(True), settings(optimizer="adam", trainable=trainable, weight_decay=0.01), 1)
+    step = step_of(network, settings(optimizer="adam", trainable=trainable, weight_decay=0.01))
     x = np.random.default_rng(0).standard_normal((4, 3, 4, 32, 32)).astype(np.float32)
     step(Tensor(x), Tensor(np.array([0, 1, 1, 0], np.int32)))
     changed = {name for name, value in values_of(network).items() if (value != before[name]).any()}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from actionbook.core.paths import NOTEBOOKS
-from actionbook.core.recipe import Recipe, Training
+from actionbook.core.recipe import Recipe
+from actionbook.core.training import Training
 from actionbook.training.schedule import batch_rate, step_rate, step_rates
 
 ORIGINAL = Training(epochs=250, batch_size=128, lr=0.04, lr_steps=(40, 55, 65, 70, 200, 250))

@@ -6,7 +6,7 @@ from actionbook.conversion.ascend import atc_command, converter_lite_command
 from actionbook.conversion.atc import AtcError, AtcMissing, AtcResult, run_atc
 from actionbook.conversion.atc_codes import explain
 from actionbook.conversion.check import check_explicit
-from actionbook.conversion.differences import first_difference, layer_differences
+from actionbook.conversion.differences import first_difference, layer_differences, spoil
 from actionbook.conversion.errors import ConversionError
 from actionbook.conversion.exporter import OnnxExport, export_onnx
 from actionbook.conversion.lite import run_converter_lite
@@ -35,5 +35,6 @@ __all__ = [
     "quantise",
     "run_atc",
     "run_converter_lite",
+    "spoil",
     "store_half",
 ]

@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pandas as pd
 from mindspore import Tensor, nn
-from onnx import NodeProto, TensorProto, helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from actionbook.conversion.errors import ConversionError
 from actionbook.conversion.graph import Graph, batch_spec, read_model, value_sizes
 from actionbook.conversion.interface import check_inputs
 from actionbook.conversion.names import LAYERS, mark_cells, stem
 from actionbook.core.difference import Difference, difference
+from actionbook.core.files import atomic_path
 from actionbook.core.spec import Arrays
 from actionbook.models.forward import forward_only
 from actionbook.models.layers import GroupedConv3d
@@ -88,6 +90,23 @@ def first_difference(table: pd.DataFrame, tolerance: float = 1e-4) -> pd.Series 
     """The first row of `layer_differences` whose relative difference is above `tolerance` or NaN; None without one."""
     wrong = table[~(table["relative"] <= tolerance)]
     return None if wrong.empty else wrong.iloc[0]
+
+
+def spoil(onnx_path: Path, spoilt: Path) -> str:
+    """Write a copy in which the greatest weight of the middle convolution is a tenth too large; the name of its node.
+
+    To see whether `first_difference` finds it.
+    """
+    model = read_model(onnx_path)
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    victim = convolutions[len(convolutions) // 2]
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == victim.input[1])
+    values = numpy_helper.to_array(tensor).copy()
+    values.flat[np.abs(values).argmax()] *= 1.1
+    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    with atomic_path(spoilt) as temporary:
+        onnx.save(model, temporary)
+    return str(victim.name)
 
 
 def _is_one_node(cell: nn.Cell) -> bool:

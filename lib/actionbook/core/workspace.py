@@ -20,7 +20,7 @@ from actionbook.core.record import Head, StageEntry, read_record, write_stage
 from actionbook.core.stage_results import StageResults
 
 PARAMETERS = (
-    "recipe", "stream", "data_root", "work_root", "device", "workers", "devices", "scheduler", "overrides"
+    "recipe", "stream", "data_root", "work_root", "device", "workers", "devices", "scheduler", "video", "overrides"
 )  # fmt: skip
 """What notebooks may be given; each has those that mean something to it."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from actionbook.core.files import sha256_json
@@ -33,7 +34,7 @@ class Dataset:
     index_folder: Path
     """Where its index lies."""
 
-    @property
+    @cached_property
     def manifest(self) -> DatasetManifest:
         """What the data set is."""
         return load_dataset(self.data.manifest)

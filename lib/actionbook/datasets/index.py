@@ -118,11 +118,11 @@ def make_index(rows: Iterable[Mapping[str, object]]) -> Index:
         raise BookError(f"{len(twice)} videos are listed twice: {', '.join(twice[:10])}")
     items = every[list(ITEMS)].drop_duplicates(ignore_index=True)
     index = Index(items, every[list(LABELS)])
-    _check(index, "the index")
+    _check(index)
     return index
 
 
-def _check(index: Index, what: str) -> None:
+def _check(index: Index) -> None:
     """Raise BookError unless items and labels are what `ITEMS` and `LABELS` say, and belong together."""
     ids, labels, places = index.items["item"], index.labels, index.items[["video", "store", "path", "frames"]]
     places, boxes = places.drop_duplicates(), labels[list(BOX)]
@@ -143,7 +143,7 @@ def _check(index: Index, what: str) -> None:
     }
     for rule, found in wrong.items():
         if len(found):
-            raise BookError(f"{what}: {rule}; found {', '.join(map(repr, found.unique().tolist()[:5]))}")
+            raise BookError(f"{rule}; found {', '.join(map(repr, found.unique().tolist()[:5]))}")
 
 
 def _files(stem: Path) -> tuple[Path, Path]:
@@ -175,5 +175,8 @@ def read_index(stem: Path) -> Index:
             raise BookError(f"{shown(path)}: expected the columns {', '.join(columns)}; run notebook 01_data again")
         tables.append(table)
     index = Index(*tables)
-    _check(index, f"{shown(stem)}-*.csv")
+    try:
+        _check(index)
+    except BookError as error:
+        raise BookError(f"{shown(stem)}-*.csv: {error}; run notebook 01_data again") from error
     return index

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import groupby
 
+from actionbook.core.errors import BookError
 from actionbook.doctor.examine import doctor
 from actionbook.doctor.findings import Finding
 
@@ -20,7 +21,11 @@ WIDTH = 110
 def main(arguments: Sequence[str] | None = None) -> int:
     """Look, print, and return the exit status: 1 if there is a problem, else 0."""
     options = _parser().parse_args(arguments)
-    rows = doctor(options.recipe, data_root=options.data_root, work_root=options.work_root, device=options.device)
+    try:
+        rows = doctor(options.recipe, data_root=options.data_root, work_root=options.work_root, device=options.device)
+    except BookError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     if options.json:
         sys.stdout.write(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False) + "\n")
     else:

@@ -103,7 +103,7 @@ def archives(dataset: Dataset, name: str) -> Iterator[Finding]:
 
 
 def made_stores(stage: Stage) -> dict[Path, Dataset]:
-    """The frame stores that notebook 01_data makes, each with its data set; frames of others are used where they are."""
+    """The frame stores that notebook 01_data makes, each with its data set; not frames that others have made."""
     from actionbook.stages.data import data_sets  # noqa: PLC0415
 
     kinds = ("rgb", *(stream.recipe.transforms.modality for stream in stage.streams.values()))

@@ -19,6 +19,7 @@ from actionbook.results.style import GRID, INK, PAPER, QUIET, STATE_COLOURS, col
 
 __all__ = [
     "accuracy_against_cost",
+    "agreement_plot",
     "confusion_picture",
     "differences_plot",
     "film_strip",
@@ -158,6 +159,24 @@ def _operations(count: float) -> str:
         if count >= size:
             return f"{count / size:g} {unit}"
     return f"{count:g}"
+
+
+def agreement_plot(outputs: Mapping[str, tuple[np.ndarray, np.ndarray]], columns: int = 7) -> Figure:
+    """Outputs found against outputs expected, (classes,) each: one small panel for each network, by name."""
+    rows = -(-len(outputs) // columns)
+    with style():
+        fig, axes = figure(1.55 * rows, rows, min(columns, len(outputs)), squeeze=False)
+        for ax in axes.flat[len(outputs) :]:
+            ax.set_axis_off()
+        for ax, (name, (found, expected)) in zip(axes.flat, outputs.items(), strict=False):
+            ends = [expected.min(), expected.max()]
+            ax.plot(ends, ends, color=GRID, zorder=0)
+            ax.scatter(expected, found, s=4, color=colour(0))
+            ax.set_title(name.replace("_", " "), fontsize=7)
+            ax.set(xticks=[], yticks=[])
+        fig.supxlabel("output, authors' program", fontsize=9)
+        fig.supylabel("output, this book", fontsize=9)
+    return fig
 
 
 def confusion_picture(matrix: np.ndarray, names: Sequence[str]) -> Figure:

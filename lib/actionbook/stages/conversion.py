@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -13,6 +14,7 @@ from mindspore import nn
 from actionbook.clips.pipeline import tested
 from actionbook.clips.samples import Samples, batched
 from actionbook.conversion import Preflight, preflight
+from actionbook.core.paths import shown
 from actionbook.core.progress import tracked
 from actionbook.core.recipe import JOINT
 from actionbook.core.sections import Export
@@ -37,6 +39,7 @@ from actionbook.inference import (
     Engine,
     NetworkEngine,
     Throughput,
+    ais_bench_command,
     measure,
     measure_sizes,
     write_batches,
@@ -75,6 +78,13 @@ class Converted:
         """The recipe's section."""
         return self.stage.recipe.export
 
+    @property
+    def ais_bench(self) -> str:
+        """The command that runs the OM over the batches on a machine with the card."""
+        om = self.folder / f"network_bs{self.export.inference_batch}.om"
+        inputs = [shown(self.batches.folder_of(name)) for name in self.spec.inputs]
+        return shlex.join(ais_bench_command(shown(om), inputs, shown(self.stage.folder / "ais_bench")))
+
     def check(self) -> Preflight:
         """What Ascend's compiler can be expected to say of the ONNX file."""
         return preflight(self.folder / "network.onnx", cann=self.export.cann, soc_version=self.export.soc_version)
@@ -96,6 +106,23 @@ class Conversions:
         rows = [(name, row) for name, one in self.streams.items() for row in one.formats]
         rows += [(JOINT, row) for row in self.fused]
         return pd.DataFrame({"stream": name, **row.model_dump(), "score": row.score.figures(3)} for name, row in rows)
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """The same for people, by format, or by stream and format where there are several streams."""
+        table = self.table
+        small = {"max abs": table.max_abs_difference, "relative": table.relative_difference}
+        names = table.format if len(self.streams) == 1 else table.stream + ", " + table.format
+        return pd.DataFrame(
+            {
+                **{title: column.astype(float).map("{:.1e}".format) for title, column in small.items()},
+                "cosine": table.cosine.astype(float).map("{:.6f}".format),
+                "same winner": table.agreement.map("{:.1%}".format),
+                "score": table.score,
+                "good if": table.criterion,
+                "passed": table.passed.map({True: "yes", False: "NO"}),
+            }
+        ).set_index(names)
 
     def failed(self) -> list[str]:
         """What did not pass, and why: one line a stream and format."""
@@ -262,13 +289,13 @@ def convert_family(conversions: Conversions) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "network": row.network,
-            "macs": row.macs,
+            "million MACs": round(row.macs / 1e6, 1),
             "nodes": f"{export.raw_nodes} → {export.nodes}",
             "preflight": row.preflight.verdict if row.preflight else "",
-            **{f"{one.format}, right": one.score.correct for one in row.formats},
-            **{f"{one.format} differs": one.relative_difference for one in row.formats},
-            **{f"{one.format}, bytes": one.bytes for one in row.exports},
-            "clips/s": speed,
+            **{f"{one.format} differs": _power(one.relative_difference) for one in row.formats[1:]},
+            **{f"{one.format} right": one.score.correct for one in row.formats},
+            **{f"{one.format} KiB": one.bytes // 1024 for one in row.exports},
+            "clips/s": round(speed),
             "failed": ", ".join(one.format for one in row.formats if not one.passed) or "none",
         }
         for row, speed in zip(rows, speeds, strict=True)
@@ -284,6 +311,10 @@ IN_PROCESS = ("network", "MINDIR", "ONNX", "ONNX-fp16", "ONNX-int8")
 def _member(one: Converted, name: str) -> FamilyRow:
     macs = int(layer_table(one.network, one.spec).macs.sum())
     return FamilyRow(network=name, macs=macs, **dict(_conversion(replace(one, throughput=[]))))
+
+
+def _power(difference: float | None) -> str:
+    return "not finite" if difference is None else f"{difference:.0e}"
 
 
 def _quick(made: Made) -> float:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from actionbook.clips.pipeline import tested
+from actionbook.clips.samples import Sample, Samples
+from actionbook.clips.transforms import to_pixels
 from actionbook.core.stage_results import DataResults
 from actionbook.core.workspace import Stage
 from actionbook.datasets import obtain as obtaining
@@ -67,6 +70,28 @@ def class_strips(data: StageData) -> list[tuple[str, np.ndarray]]:
     pairs = data.own.manifest.class_groups.get(PAIRS, ())
     labels = [label for pair in pairs for label in pair if label in found] or list(found.index[:6])
     return [(label, unprepared_frames(data.own, found[label], range(0, 16, 2))) for label in labels]
+
+
+def tested_strips(samples: Samples, count: int = 4) -> list[tuple[str, np.ndarray]]:
+    """(label and frames, pixels) of the first tested clip of each of some classes, as the network gets it."""
+    labels = samples.tests.number.map(samples.index.table.label)
+    some = samples.tests.assign(label=labels).drop_duplicates("label").head(count)
+    return [
+        (f"{label}, frames {start} to {stop}", _pixels(samples, sample))
+        for label, start, stop, sample in zip(some.label, some.start + 1, some.stop, tested(samples, some), strict=True)
+    ]
+
+
+def drawn_strips(samples: Samples, count: int = 4) -> list[tuple[str, np.ndarray]]:
+    """(number of the draw, pixels) of some training clips of the first item."""
+    draws = [samples.train(0, np.random.default_rng([1, 0, number])) for number in range(count)]
+    return [(f"draw {number}", _pixels(samples, draw)) for number, draw in enumerate(draws, 1)]
+
+
+def _pixels(samples: Samples, sample: Sample) -> np.ndarray:
+    """Of the input with the most frames, if there are several."""
+    pathways = samples.recipe.sampling.pathways
+    return to_pixels(sample.inputs[min(pathways, key=pathways.__getitem__)], samples.recipe.transforms)
 
 
 def prepare_data(data: StageData) -> dict[str, Prepared]:
