@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from distributed import LocalCluster
 
 import actionbook  # noqa: F401  before any test module imports MindSpore, whose environment it sets
 from actionbook.core.manifest import DatasetManifest, Layout, Split
@@ -84,6 +85,15 @@ def prepared(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
         assert not result.error
         counts.append(result.frames)
     return Prepared(store, Index(index.items.assign(frames=counts), index.labels), frames)
+
+
+@pytest.fixture(scope="session")
+def scheduler() -> Iterator[str]:
+    """The address of a Dask cluster whose worker is a thread of this process, where patches reach it."""
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=None, memory_limit=0
+    ) as cluster:
+        yield cluster.scheduler_address
 
 
 @pytest.fixture

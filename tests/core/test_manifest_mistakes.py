@@ -31,7 +31,8 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "a class twice": ({"classes": ["A", "B", "A"]}, ["a class is listed twice: A"]),
     "no class": ({"classes": []}, ["'classes'", "length at least 1", "found []"]),
-    "a class that is a path": ({"classes": ["A", "../B"]}, ["'classes.1'", "of the form", "found '../B'"]),
+    "a class with space around its name": ({"classes": ["A", "B "]}, ["'classes.1'", "of the form", "found 'B '"]),
+    "a class without a name": ({"classes": ["", "B"]}, ["'classes.0'", "of the form", "found ''"]),
     "a group of no class": ({"class_groups": {"g": [["A", "C"]]}}, ["class_groups name classes that do not exist: C"]),
     "a generator of other counts": (
         {"generator": {"seed": 1, "groups": 3, "clips_per_group": 1}},
@@ -76,6 +77,11 @@ def test_contradictions_name_file_key_and_remedy(name: str) -> None:
 def test_an_empty_mapping_of_splits() -> None:
     with pytest.raises(BookError, match=r"^own\.yaml: .*splits: at least one is needed, found none"):
         validate(DatasetManifest, DATA | {"splits": {}}, "own.yaml")
+
+
+def test_classes_need_not_be_names_of_folders() -> None:
+    names = ("carry/hold (an object)", ".hidden", "行动", "B")
+    assert validate(DatasetManifest, DATA | {"classes": names}, "own.yaml").classes == names
 
 
 @pytest.mark.parametrize("folder", [".", "a", "UCF-101", "a/b.c", "Kinetics 400/videos"])

@@ -12,8 +12,8 @@ import pytest
 from actionbook.core.errors import BookError
 from actionbook.core.manifest import DatasetManifest, load_dataset
 from actionbook.datasets.annotation_json import read_annotation_json, write_annotation_json
-from actionbook.datasets.index import Index, make_index
 from actionbook.datasets.hmdb51 import hmdb51_index
+from actionbook.datasets.index import Index, make_index
 from actionbook.datasets.miniature import HMDB51, MiniSpec
 
 CLASSES = ("golf", "riding a bike", "swing_baseball")

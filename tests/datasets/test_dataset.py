@@ -26,7 +26,9 @@ def test_recipes_that_want_the_same_frames_share_a_store(tmp_path: Path) -> None
     first = one(tmp_path)
     assert first.store("rgb") == first.colour_store == tmp_path / "frames" / "mini_ucf101-h240-q95"
     assert one(tmp_path, split=2).colour_store == one(tmp_path, flow={"bound": 15.0}).colour_store == first.colour_store
-    others = [one(tmp_path, frames=frames).colour_store for frames in ({"height": 64}, {"quality": 80}, {"side": "short"})]
+    others = [
+        one(tmp_path, frames=frames).colour_store for frames in ({"height": 64}, {"quality": 80}, {"side": "short"})
+    ]
     assert len({first.colour_store, *others}) == 4
     assert others[2].name == "mini_ucf101-s240-q95"
 
@@ -64,7 +66,7 @@ def test_every_data_set_and_split_has_an_index_of_its_own(tmp_path: Path, prepar
     assert first.index_file == tmp_path / "work" / "index-mini_ucf101-1"
     assert len({first.index_file, one(tmp_path, split=2).index_file, one(tmp_path, "ucf101").index_file}) == 3
     assert one(tmp_path, frames={"height": 64}).index_file == first.index_file
-    with pytest.raises(BookError, match="index-mini_ucf101-1-items.csv: .*run notebook 01_data"):
+    with pytest.raises(BookError, match=r"index-mini_ucf101-1-items\.csv: .*run notebook 01_data"):
         first.index()
     write_index(prepared.index, first.index_file)
     assert first.index().sha256 == prepared.index.sha256

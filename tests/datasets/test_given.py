@@ -74,10 +74,8 @@ def test_folders_of_frames_in_place_of_the_videos(
         obtain(dataset(tiny.manifest, lists))
 
 
-def test_both_need_nothing_else(
-    tiny: Any, dataset: Make, folders: Path, annotations: Path, from_lists: Index, tmp_path: Path
-) -> None:
-    gone, places = tmp_path / "gone", {"frames_folder": folders, "annotation_json": annotations}
+def test_both_need_nothing_else(tiny: Any, dataset: Make, folders: Path, annotations: Path, from_lists: Index) -> None:
+    gone, places = folders.parent / "gone", {"frames_folder": folders, "annotation_json": annotations}
     found = read(dataset(tiny.manifest, gone, **places))
     assert found.with_items(found.items.assign(frames=0)).sha256 == from_lists.sha256
     generator = Generator(seed=1, groups=10, clips_per_group=1)

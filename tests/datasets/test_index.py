@@ -71,7 +71,7 @@ def test_keyframes_of_a_video_share_its_store_and_have_labels_of_their_own() -> 
     train = index.subset("train")
     assert (train.items["item"].tolist(), len(train.labels)) == (["v,30", "v,60"], 4)
     assert (len(index.subset("validation")), len(index.of_subset("validation"))) == (0, 1)
-    with pytest.raises(BookError, match="1 items have no class or several, .*: v,30; .* detection"):
+    with pytest.raises(BookError, match=r"1 items have no class or several, .*: v,30; .* detection"):
         _ = train.table
 
 
@@ -154,7 +154,8 @@ def indexes(draw: st.DrawFn) -> Index:
             label = {"item": item, "label": draw(TEXT), "target": target}
             labels.append({**label, **dict(zip(BOX, box, strict=True))})
     return Index(
-        pd.DataFrame(items, columns=list(ITEMS)).astype(ITEMS), pd.DataFrame(labels, columns=list(LABELS)).astype(LABELS)
+        pd.DataFrame(items, columns=list(ITEMS)).astype(ITEMS),
+        pd.DataFrame(labels, columns=list(LABELS)).astype(LABELS),
     )
 
 

@@ -55,7 +55,7 @@ def test_every_training_is_as_if_it_were_the_only_one(settings: Settings, step_o
     training = settings(optimizer=optimizer, epochs=3, lr=0.1, lr_steps=(1, 2), dampening=0.0)
     compiled, found, cells = CompiledStep(), [], []
     for seed in (1, 2, 3):
-        network, step = compiled.take("small", Small(seed), LOSS, training, 1, 1)
+        network, step = compiled.take("small", Small(seed), LOSS, training, steps=1)
         found.append(stepped(network, step, seed))
         cells.append((network, step))
     assert cells[0] == cells[1] == cells[2]
@@ -67,9 +67,9 @@ def test_every_training_is_as_if_it_were_the_only_one(settings: Settings, step_o
 
 def test_a_step_of_another_kind_is_compiled_anew(settings: Settings) -> None:
     compiled = CompiledStep()
-    first = compiled.take("one", Small(1), LOSS, settings(), 1, 1)
+    first = compiled.take("one", Small(1), LOSS, settings(), steps=1)
     other = Small(2)
-    second = compiled.take("two", other, LOSS, settings(optimizer="adam"), 1, 1)
+    second = compiled.take("two", other, LOSS, settings(optimizer="adam"), steps=1)
     assert second[0] is other
     assert second[1] is not first[1]
 
@@ -78,8 +78,8 @@ def test_a_network_with_dropout_begins_its_masks_anew(settings: Settings) -> Non
     compiled = CompiledStep()
     found: list[Any] = []
     for _ in range(2):
-        network, step = compiled.take("drops", Small(1, 0.5), LOSS, settings(), 1, 1)
+        network, step = compiled.take("drops", Small(1, 0.5), LOSS, settings(), steps=1)
         found.append(stepped(network, step, 1))
     assert_same(found[1], found[0])
-    without, step = CompiledStep().take("drops", Small(1), LOSS, settings(), 1, 1)
+    without, step = CompiledStep().take("drops", Small(1), LOSS, settings(), steps=1)
     assert (stepped(without, step, 1)["dense.weight"] != found[0]["dense.weight"]).any()

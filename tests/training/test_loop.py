@@ -34,7 +34,7 @@ def train(
 ) -> pd.DataFrame:
     """Train by an optimiser step of the network's own."""
     step = train_step(network, Classification().loss(), training, len(source)) if training.epochs else None
-    return loop.train(network, step, source, training, folder, validate)
+    return loop.train(network, step, source, training, folder, validate=validate)
 
 
 def values(network: nn.Cell) -> dict[str, np.ndarray]:

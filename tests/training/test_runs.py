@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from mindspore import nn
 
 from actionbook.core import runtime
 from actionbook.core.errors import BookError
 from actionbook.core.workspace import Stage
-from actionbook.datasets.index import read_index, write_index
+from actionbook.datasets.dataset import dataset_of
+from actionbook.datasets.index import Index, write_index
 from actionbook.models import create_model
-from actionbook.training.runs import initial_network, run_folder, runs_of_same_clips, train_runs, trained_network
+from actionbook.training.runs import (
+    finished_run,
+    initial_network,
+    run_folder,
+    runs_of_same_clips,
+    train_runs,
+    trained_network,
+)
 
 Open = Callable[..., Stage]
 
@@ -32,38 +40,24 @@ def assert_same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -
         np.testing.assert_array_equal(found[name], value, err_msg=name)
 
 
-def folder_of(stage: Stage, run: str | None = None, seed: int = 1, index: pd.DataFrame | None = None) -> str:
+def folder_of(stage: Stage, run: str | None = None, seed: int = 1) -> str:
     """Name of the folder of a run, by default of the main one."""
     chosen = next(r for r in stage.recipe.training.runs if r.name == (run or stage.recipe.main_run.name))
-    own = stage.for_run(chosen)
-    return run_folder(own, read_index(own.index_file) if index is None else index, seed).name
+    return run_folder(stage.for_run(chosen), seed).name
 
 
-def test_folders_change_with_what_decides_the_result(tiny_stage: Open, prepared: Any) -> None:
-    plain = folder_of(tiny_stage())
+def code(name: str) -> Callable[..., str]:
+    """What stands for the digest of the library's code in these tests."""
+    return lambda *_: name * 64
+
+
+def test_folders_are_named_by_run_seed_inputs_and_code(tiny_stage: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "code_sha256", code("e"))
+    plain, other = folder_of(tiny_stage()), folder_of(tiny_stage(), seed=2)
     assert plain.startswith("clip-seed1-")
-    assert plain.endswith(f"-{runtime.library_sha256()[:8]}")
-    different = [
-        folder_of(tiny_stage(), seed=2),
-        folder_of(tiny_stage(training={"lr": 0.5})),
-        folder_of(tiny_stage(training={"epochs": 3})),
-        folder_of(tiny_stage(training={"optimizer": "adam"})),
-        folder_of(tiny_stage(training={"trainable": ["classifier"]})),
-        folder_of(tiny_stage(training={"lr_restarts": [[1, 0.5]]})),
-        folder_of(tiny_stage(clips={"flip": 0.25})),
-        folder_of(tiny_stage(clips={"last_start": True})),
-        folder_of(tiny_stage(model={"options": {"width": 0.3}})),
-        folder_of(tiny_stage(), index=prepared.index.assign(frames=prepared.index.frames + 1)),
-    ]
-    assert len({plain, *different}) == 11
-    same = [
-        folder_of(tiny_stage(export={"inference_batch": 3})),
-        folder_of(tiny_stage(evaluation={"pool": "logit_mean", "clips": "centre"})),
-        folder_of(tiny_stage(training={"checkpoint_epochs": 2, "validate_epochs": 2, "keep_epochs": 2})),
-        folder_of(tiny_stage(training={"result": "clip"})),
-        folder_of(tiny_stage(title="Another title")),
-    ]
-    assert set(same) == {plain}
+    assert other.startswith("clip-seed2-")
+    assert plain.endswith("-eeeeeeee")
+    assert len(plain.split("-")[2]) == 12
 
 
 def test_folders_of_another_library_are_left_alone_unless_asked_for(
@@ -71,7 +65,7 @@ def test_folders_of_another_library_are_left_alone_unless_asked_for(
 ) -> None:
     older = folder_of(tiny_stage())
     (tiny_stage().folder / "training" / older).mkdir(parents=True)
-    monkeypatch.setattr(runtime, "library_sha256", lambda: "f" * 64)
+    monkeypatch.setattr(runtime, "code_sha256", code("f"))
     with caplog.at_level(logging.WARNING):
         newer = folder_of(tiny_stage())
     assert newer.endswith("-ffffffff")
@@ -89,7 +83,7 @@ def test_the_seed_of_a_run_decides_its_network(tiny_stage: Open) -> None:
 
 def test_a_network_for_flow_takes_two_channels(tiny_stage: Open) -> None:
     flow = {"modality": "flow", "mean": [127.5, 127.5], "std": [127.5, 127.5]}
-    stage = tiny_stage(model={"name": "i3d", "options": {"width": 0.0625}}, clips=flow)
+    stage = tiny_stage(model={"name": "i3d", "options": {"width": 0.0625}}, transforms=flow)
     assert next(initial_network(stage, 1).get_parameters()).shape == (4, 2, 7, 7, 7)
 
 
@@ -97,35 +91,40 @@ def test_every_run_with_every_seed(tiny_stage: Open, tmp_path: Path) -> None:
     other = {"data": {"manifest": str(tmp_path / "other.yaml")}}
     runs = [
         {"name": "clip", "seeds": [1, 2]},
-        {"name": "short", "seeds": [3], "overrides": {"clips": {"frames": 2}}},
+        {"name": "short", "seeds": [3], "overrides": {"sampling": {"frames": 2}}},
         {"name": "more", "seeds": [4], "overrides": other},
     ]
     # No epochs: the order of runs, folders and recipes is looked at, not the training.
     stage = tiny_stage(training={"runs": runs})
-    write_index(read_index(stage.index_file).iloc[:12], stage.folder / "index-other-1.csv")
+    other_set = dataset_of(stage.for_run(stage.recipe.training.runs[2]))
+    index = other_set.index()
+    write_index(index.with_items(index.items.iloc[:12]), other_set.index_file)
     asked: list[tuple[Stage, int]] = []
 
-    def validation(own: Stage, index: pd.DataFrame) -> Any:
+    def validation(own: Stage, index: Index) -> Any:
         asked.append((own, len(index)))
         return lambda _: {}
 
     found = list(train_runs(stage, validation))
     assert [(run.run, run.seed) for run in found] == [("clip", 1), ("clip", 2), ("short", 3), ("more", 4)]
-    assert [run.stage.recipe.clips.frames for run in found] == [4, 4, 2, 4]
+    assert [run.stage.recipe.sampling.frames for run in found] == [4, 4, 2, 4]
     assert [run.stage.manifest.name for run in found] == ["tiny", "tiny", "tiny", "other"]
-    assert [run.stage.frame_store.name for run in found] == ["tiny-h32-q95"] * 3 + ["other-h32-q95"]
+    stores = [dataset_of(run.stage).store("rgb").name for run in found]
+    assert stores == ["tiny-h32-q95"] * 3 + ["other-h32-q95"]
     assert [len(run.index) for run in found] == [20, 20, 20, 12]
     assert [run.network.classifier[1].weight.shape[0] for run in found] == [2, 2, 2, 3]
     assert [(own.recipe, size) for own, size in asked] == [(run.stage.recipe, len(run.index)) for run in found]
     assert len({run.folder for run in found}) == 4
     assert all(run.folder.parent == stage.folder / "training" for run in found)
     assert all((run.folder / "done.json").is_file() for run in found)
+    assert [json.loads((run.folder / "rests_on.json").read_text()) for run in found] == [run.rests_on for run in found]
 
 
 def test_a_data_set_that_is_not_prepared(tiny_stage: Open) -> None:
     stage = tiny_stage()
-    stage.index_file.unlink()
-    with pytest.raises(BookError, match=r"index-tiny-1\.csv: is not a readable index .*run notebook 01_data"):
+    for path in stage.workspace.glob("index-tiny-1-*.csv"):
+        path.unlink()
+    with pytest.raises(BookError, match=r"index-tiny-1-items\.csv: is not a readable index .*run notebook 01_data"):
         next(train_runs(stage))
 
 
@@ -155,12 +154,11 @@ def test_a_run_begins_with_what_an_earlier_one_has_learned(
         assert (start[name] != second[name]).any(), name
         assert (start[name] != untrained[name]).any(), name
     assert learned["classifier.1.weight"].shape == (3, 4)
-    # Loaded again by folder: the result by default, any other by name, each with its own number of classes.
-    folders = {run.run: str(run.folder.relative_to(stage.folder)) for _, run in reversed(found.values())}
-    assert_same(values(trained_network(stage, folders["finetune"])), start)
-    assert_same(values(trained_network(stage, folders["pretrain"], "pretrain")), learned)
-    with pytest.raises(BookError, match=r"network\.ckpt: does not fit the network"):
-        trained_network(stage, folders["pretrain"])
+    # Found again: the result by default, any other by name, each with its own number of classes.
+    assert finished_run(stage) == finetune.folder
+    assert finished_run(stage, "pretrain") == found["pretrain", 5][1].folder
+    assert_same(values(trained_network(stage)), start)
+    assert_same(values(trained_network(stage, "pretrain")), learned)
 
 
 def test_a_run_whose_origin_is_not_trained(tiny_stage: Open, tiny_model: dict[str, Any], tmp_path: Path) -> None:
@@ -186,7 +184,7 @@ def test_folders_change_with_what_a_run_starts_from(tiny_stage: Open, tmp_path: 
     changed = [
         folders(seeds=[6, 5]),
         folders(overrides={"data": data, "training": {"lr": 0.5}}),
-        folders(overrides={"data": data, "clips": {"flip": 0.125}}),
+        folders(overrides={"data": data, "transforms": {"flip": 0.125}}),
         folders(overrides={"data": data, "model": {"options": {"width": 0.3}}}),
         folders(overrides={}),
     ]
@@ -200,8 +198,9 @@ def test_folders_change_with_what_a_run_starts_from(tiny_stage: Open, tmp_path: 
 def test_folders_change_with_the_data_that_a_run_starts_from(tiny_stage: Open, tmp_path: Path) -> None:
     stage = tiny_stage(training={"runs": [*two_runs(tmp_path / "other.yaml"), {"name": "scratch"}]})
     names = [folder_of(stage, run) for run in ("finetune", "scratch")]
-    earlier = stage.for_run(stage.recipe.training.runs[0])
-    write_index(read_index(earlier.index_file).iloc[1:], earlier.index_file)
+    earlier = dataset_of(stage.for_run(stage.recipe.training.runs[0]))
+    index = earlier.index()
+    write_index(index.with_items(index.items.iloc[1:]), earlier.index_file)
     assert folder_of(stage, "finetune") != names[0]
     assert folder_of(stage, "scratch") == names[1]
 
@@ -214,7 +213,7 @@ def test_an_older_librarys_runs_are_gone_on_with_together(
     older = [folder_of(stage, "pretrain", 5), folder_of(stage, "finetune")]
     for name in older:
         (stage.folder / "training" / name).mkdir(parents=True)
-    monkeypatch.setattr(runtime, "library_sha256", lambda: "f" * 64)
+    monkeypatch.setattr(runtime, "code_sha256", code("f"))
     assert folder_of(stage, "finetune") not in older
     going_on = tiny_stage(training={"runs": runs, "any_library": True})
     assert [folder_of(going_on, "pretrain", 5), folder_of(going_on, "finetune")] == older
@@ -233,7 +232,7 @@ def test_seeds_that_share_a_compiled_step_train_as_if_alone(tiny_stage: Open, ti
 
 def test_weights_of_a_file_that_is_missing(tiny_stage: Open, tiny: Any) -> None:
     weights = {"manifest": "weights_efficient3d", "file": "kinetics_mobilenetv2_1.0x_RGB_16_best.pth"}
-    stage = tiny_stage(weights={**weights, "layout": "okankop"})
+    stage = tiny_stage(weights=weights)
     with pytest.raises(BookError) as caught:
         initial_network(stage, 1)
     assert str(caught.value).startswith(f"{tiny.root / 'weights' / weights['file']}: is missing")
@@ -243,10 +242,12 @@ def test_runs_that_one_set_of_test_batches_serves(tiny_stage: Open, tmp_path: Pa
     changes: dict[str, dict[str, Any]] = {
         "clip": {},
         "wide": {"model": {"options": {"width": 0.5}}},
-        "short": {"clips": {"frames": 2}},
+        "short": {"sampling": {"frames": 2}},
+        "small": {"transforms": {"size": 32}},
         "other": {"data": {"manifest": str(tmp_path / "other.yaml")}},
         "split": {"data": {"split": 2}},
-        "centre": {"evaluation": {"clips": "centre"}},
+        "centre": {"sampling": {"name": "centre"}},
+        "pooled": {"evaluation": {"pool": "logit_mean"}},
         "fast": {"training": {"lr": 0.5}},
     }
     runs = [{"name": name, "overrides": overrides} for name, overrides in changes.items()]

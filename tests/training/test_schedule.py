@@ -62,7 +62,7 @@ RATES = {
 @pytest.mark.parametrize("data", ["hmdb51", "hmdb51_1card", "ucf101", "ucf101_1card"])
 @pytest.mark.parametrize("modality", ["rgb", "flow"])
 def test_rates_of_the_published_i3d_trainings(data: str, modality: str) -> None:
-    training = Recipe.load(NOTEBOOKS / "i3d" / "recipes" / f"{data}_{modality}.yaml").training
+    training = Recipe.load(NOTEBOOKS / "i3d" / "recipes" / f"{data}.yaml").for_stream(modality).training
     expected = [rate for first, last, rate in RATES[modality] for _ in range(first, last + 1)]
     assert training.epochs == len(expected) == {"rgb": 40, "flow": 60}[modality]
     assert step_rates(training, 3) == pytest.approx([rate for rate in expected for _ in range(3)], rel=1e-12, abs=0)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from distributed import LocalCluster
 
 from actionbook.datasets.figures import write_avi
 
@@ -24,15 +23,6 @@ def moving_picture(frames: int, width: int, height: int) -> np.ndarray:
 @pytest.fixture(scope="session")
 def picture() -> Callable[[int, int, int], np.ndarray]:
     return moving_picture
-
-
-@pytest.fixture(scope="session")
-def scheduler() -> Iterator[str]:
-    """The address of a Dask cluster whose worker is a thread of this process, where patches reach it."""
-    with LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", dashboard_address=None, memory_limit=0
-    ) as cluster:
-        yield cluster.scheduler_address
 
 
 @pytest.fixture(scope="session")

@@ -38,10 +38,11 @@ class _Reported(tqdm):
 def progress_bar(total: int, what: str, unit: str, initial: int = 0, delay: float = 0.0) -> tqdm:
     """A bar over `total` units of work; use as a context manager and call ``update``.
 
-    Work that is over within `delay` seconds shows none.
+    Work that is over within `delay` seconds shows none. Bytes ("B") are shown in thousands and millions.
     """
     bar, options = _kind()
-    return bar(total=total, desc=what, unit=f" {unit}", initial=initial, delay=delay, **options)
+    scaled = unit == "B"
+    return bar(total=total, desc=what, unit=f" {unit}", initial=initial, delay=delay, unit_scale=scaled, **options)
 
 
 def tracked(items: Iterable[Item], what: str, unit: str, *, progress: bool = True) -> Iterator[Item]:

@@ -52,7 +52,6 @@ class Transfer:
             self.part.open("ab", buffering=0) as self._file,
             progress_bar(self._total or 0, self.path.name, "B") as self._bar,
         ):
-            self._bar.unit_scale = True
             try:
                 self._look_at_part()
                 furthest, waits = self.have, iter(pauses)

@@ -137,8 +137,6 @@ def _extract(archive: Path, into: Path, *, progress: bool = True) -> None:
             _check(archive, members, shutil.disk_usage(into).free)
             total = sum(m.size for m in members)
             with progress_bar(total, archive.name, "B") if progress else nullcontext() as bar:
-                if bar is not None:
-                    bar.unit_scale = True
                 opened.extract(into, (lambda _: None) if bar is None else bar.update)
     except rarfile.RarCannotExec as error:
         raise BookError(no_rar_program(archive)) from error

@@ -168,14 +168,19 @@ def _weights_file(stage: Stage) -> tuple[Path, WeightFile]:
 
 
 def _weights_content(stage: Stage) -> Any:
-    """What the initial weights are, None for fresh ones: digest of the file, or what the earlier run rests on."""
+    """What the initial weights are, None for fresh ones: digest of the file, or what the earlier run rests on.
+
+    Not on which code: that is named beside it, and a training of another library may be gone on with.
+    """
     weights = stage.recipe.weights
     if weights is None:
         return None
     if not weights.run:
-        return [verify(*_weights_file(stage)), weights.skip]
+        path, entry = _weights_file(stage)
+        return [verify(path, entry), entry.layout, weights.skip]
     earlier, seed = _origin(stage)
-    return [rests_on(earlier, dataset_of(earlier).index(), seed), weights.skip]
+    basis = rests_on(earlier, dataset_of(earlier).index(), seed)
+    return [{key: value for key, value in basis.items() if key != "code"}, weights.skip]
 
 
 def rests_on(stage: Stage, index: Index, seed: int) -> dict[str, Any]:
