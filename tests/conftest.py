@@ -121,14 +121,14 @@ def tiny_stage(tiny: Tiny, prepared: Prepared, tmp_path: Path) -> Callable[..., 
         "export": {"inference_batch": 5},
     }
 
-    def open_stage(work: str = "work", file: str = "recipe", **differences: Any) -> Stage:
+    def open_stage(work: str = "work", *, file: str = "recipe", root: Path | None = None, **differences: Any) -> Stage:
         path = tmp_path / f"{file}.yaml"
         path.write_text(json.dumps(merge(recipe, differences)), encoding="utf-8")  # JSON is YAML
         whole = Stage.open(
             "tiny",
             "03_training",
             recipe=str(path),
-            data_root=tiny.root,
+            data_root=root or tiny.root,
             work_root=tmp_path / work,
             device="CPU",
             workers=2,

@@ -235,5 +235,6 @@ def test_the_parameters_are_those_of_open() -> None:
     import inspect
 
     names = [name for name, one in inspect.signature(Stage.open).parameters.items() if one.kind is one.KEYWORD_ONLY]
-    assert sorted(PARAMETERS) == sorted(names)
+    assert set(PARAMETERS) - set(names) == {"video"}  # of the notebook that looks at one
+    assert set(names) < set(PARAMETERS)
     assert "01_data" in STAGES

@@ -19,14 +19,14 @@ import numpy as np
 import pandas as pd
 from stress_common import SESSION, Failed, leftovers, processes, say, write_manifest
 
-from actionbook.clips.preparation import prepare_frames
 from actionbook.core.files import TEMPORARY, sha256_tree
 from actionbook.core.manifest import Split, load_dataset
 from actionbook.core.paths import LIBRARY
+from actionbook.core.record import read_record
 from actionbook.core.schema import merge
 from actionbook.core.workspace import Stage
-from actionbook.datasets.index import read_index, subset, write_index
-from actionbook.datasets.obtain import obtain_stage, read_stage
+from actionbook.datasets.dataset import dataset_of
+from actionbook.stages import data
 
 PIECES = ("preparation", "training", "evaluation")
 START_UP_SHARE = 0.2
@@ -59,9 +59,10 @@ class Trial:
     def stage(self, root: Path) -> Stage:
         """The stage whose work root is `root`."""
         data_root = self.folder / "data" / load_dataset(self.overrides["data"]["manifest"]).name
-        parameters = {"recipe": "mini", "data_root": str(data_root), "work_root": str(root), "device": "CPU"}
-        others = {"workers": self.workers, "overrides": json.dumps(self.overrides)}
-        return Stage.open("efficient3d", "01_data", parameters | others)
+        return Stage.open(
+            "efficient3d", "01_data", data_root=data_root, work_root=root, device="CPU", workers=self.workers,
+            overrides=self.overrides,
+        ).first  # fmt: skip
 
     def command(self, piece: str, root: Path) -> list[str]:
         """What is started and killed."""
@@ -83,8 +84,9 @@ class Trial:
         (root / "frames").symlink_to(self.reference / "frames")
         source, target = self.stage(self.reference).folder, self.stage(root).folder
         target.mkdir(parents=True)
-        for file in [*source.glob("index-*.csv"), source / "record.json"]:
+        for file in source.glob("index-*.csv"):
             shutil.copy(file, target)
+        shutil.copytree(source / "record", target / "record")
         if piece == "evaluation":
             shutil.copytree(source / "training", target / "training", copy_function=shutil.copy2)
 
@@ -92,13 +94,12 @@ class Trial:
 def prepare_piece(trial: Trial, root: Path) -> None:
     """What notebook 01_data does to a data set, without its pictures."""
     stage = trial.stage(root)
-    obtain_stage(stage)
-    index = read_stage(stage)
-    table = prepare_frames(stage, index, report=stage.folder / "failures.csv")
-    table.to_csv(root / "prepared.csv", index=False)
-    index["frames"] = index.video.map(table.set_index("video").frames).fillna(0).astype(int)
-    write_index(index, stage.index_file)
-    stage.finish({"videos": int((index.frames > 0).sum()), "bytes": int(table.bytes.sum())})
+    data.obtain(stage)
+    found = data.read(stage)
+    prepared = data.prepare_data(found)
+    for name, one in prepared.items():
+        one.frames.to_csv(root / f"prepared-{name}.csv", index=False)
+    data.finish(found, prepared)
 
 
 @dataclass(frozen=True)
@@ -172,10 +173,10 @@ def _kill(process: subprocess.Popen) -> None:
 def how_far(trial: Trial, piece: str, root: Path) -> str:
     """What a killed piece has left, in words. Raises Failed if anything of it is damaged."""
     stage = trial.stage(root)
-    stage.workspace.read_record()
+    read_record(stage.workspace)
     left = f", {len(leftovers(root))} half written" if leftovers(root) else ""
     if piece == "preparation":
-        count = _same_files(stage.colour_store, trial.stage(trial.reference).colour_store, complete=False)
+        count = _same_files(_store(stage), _store(trial.stage(trial.reference)), complete=False)
         _same_index(trial, root, complete=False)
         return f"{count} videos{left}"
     written = [path for path in stage.folder.glob("training/*/*.ckpt") if not path.name.startswith(TEMPORARY)]
@@ -183,7 +184,7 @@ def how_far(trial: Trial, piece: str, root: Path) -> str:
     progress = [json.loads(state["progress"]) for state in states if "progress" in state]
     trained = any(stage.folder.glob("training/*/done.json"))
     if trained:
-        parts = [len(_logits(path)) for path in stage.folder.glob("predictions/*/part-*.npy")]
+        parts = [len(_outputs(path)) for path in stage.folder.glob("predictions/*/*.npy")]
         return f"trained, {sum(parts)} clips in {len(parts)} parts{left}"
     epochs, steps = (len(progress[0]["log"]), len(progress[0]["losses"])) if progress else (0, 0)
     return f"{epochs} epochs and {steps} steps{left}"
@@ -196,21 +197,28 @@ def compare(trial: Trial, piece: str, root: Path) -> str:
         raise Failed(f"{len(left)} temporary files are left, such as {left[0]}")
     _same_index(trial, root)
     if piece == "preparation":
-        count = _same_files(ours.colour_store, theirs.colour_store)
-        for name in ("prepared.csv", f"{ours.folder.relative_to(root)}/failures.csv"):
+        count = _same_files(_store(ours), _store(theirs))
+        reports = [*root.glob("prepared-*.csv"), *ours.workspace.glob("failures-*.csv")]
+        for name in (path.relative_to(root) for path in reports):
             if (root / name).read_bytes() != (trial.reference / name).read_bytes():
                 raise Failed(f"{name} differs")
-        results = [stage.workspace.read_record()["stages"]["01_data"]["results"] for stage in (ours, theirs)]
+        results = [read_record(stage.workspace).stages["01_data"].results for stage in (ours, theirs)]
         if results[0] != results[1]:
-            raise Failed(f"record.json: {results[0]}, undisturbed {results[1]}")
-        return f"{count} stores, index, report"
-    return f"{_same_training(ours, theirs)}, {_same_logits(ours, theirs)}"
+            raise Failed(f"record: {results[0]}, undisturbed {results[1]}")
+        return f"{count} stores, index, {len(reports)} reports"
+    return f"{_same_training(ours, theirs)}, {_same_outputs(ours, theirs)}"
+
+
+def _store(stage: Stage) -> Path:
+    return dataset_of(stage).colour_store
 
 
 def _same_index(trial: Trial, root: Path, *, complete: bool = True) -> None:
-    ours, theirs = trial.stage(root).index_file, trial.stage(trial.reference).index_file
-    if (complete or ours.exists()) and ours.read_bytes() != theirs.read_bytes():
-        raise Failed(f"{ours.name} differs")
+    ours, theirs = (dataset_of(trial.stage(one)).index_file for one in (root, trial.reference))
+    for part in ("items", "labels"):
+        found, expected = (stem.with_name(f"{stem.name}-{part}.csv") for stem in (ours, theirs))
+        if (complete or found.exists()) and found.read_bytes() != expected.read_bytes():
+            raise Failed(f"{found.name} differs")
 
 
 def _same_files(ours: Path, theirs: Path, *, complete: bool = True) -> int:
@@ -235,12 +243,12 @@ def _checkpoint(path: Path) -> dict[str, Any]:
     return {name: value.asnumpy() if hasattr(value, "asnumpy") else value for name, value in stored.items()}
 
 
-def _logits(path: Path) -> np.ndarray:
+def _outputs(path: Path) -> np.ndarray:
     try:
-        logits: np.ndarray = np.load(path, allow_pickle=False)
+        outputs: np.ndarray = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise Failed(f"{path} is damaged: {error}") from error
-    return logits
+    return outputs
 
 
 def _same_training(ours: Stage, theirs: Stage) -> str:
@@ -267,22 +275,24 @@ def _same_training(ours: Stage, theirs: Stage) -> str:
     return f"{count} parameters, {len(logs[0])} lines of log"
 
 
-def _same_logits(ours: Stage, theirs: Stage) -> str:
-    """All logits, read as notebook 03_training reads them, and as many as there are windows."""
-    from actionbook.clips.pipeline import window_table
+def _same_outputs(ours: Stage, theirs: Stage) -> str:
+    """All outputs, read as notebook 03_training reads them, and as many as there are windows."""
     from actionbook.evaluation.parts import Parts
+    from actionbook.evaluation.predict import tested_samples
 
-    test = subset(read_index(theirs.index_file), "test")
-    clips = sum(len(range(1, frames, theirs.recipe.clips.window)) for frames in test.frames)
+    samples = tested_samples(ours, dataset_of(theirs).index())
+    clips = sum(len(range(1, frames, ours.recipe.sampling.window)) for frames in samples.index.items.frames)
     (folder,) = theirs.folder.glob("predictions/*")
-    expected = np.concatenate([_logits(part) for part in sorted(folder.glob("part-*.npy"))])
-    table = window_table(test, ours.recipe)
-    found = Parts(ours.folder / "predictions" / folder.name, table, ours.recipe.export.inference_batch).read()
-    if found is None or found.tobytes() != expected.tobytes():
-        raise Failed("logits are missing" if found is None else f"{(found != expected).sum()} logits differ")
-    if (len(found), table.video.nunique()) != (clips, ours.manifest.splits["1"].test):
-        raise Failed(f"{len(found)} clips of {table.video.nunique()} videos, expected {clips} of {len(test)}")
-    return f"{len(found)} clips of {len(test)} videos"
+    found, expected = (
+        Parts(stage.folder / "predictions" / folder.name, samples.tests, ours.recipe.export.inference_batch).read()
+        for stage in (ours, theirs)
+    )
+    if found is None or expected is None or found.tobytes() != expected.tobytes():
+        raise Failed("outputs are missing" if found is None else f"{(found != expected).sum()} outputs differ")
+    videos = samples.tests["item"].nunique()
+    if (len(found), videos) != (clips, ours.manifest.splits["1"].test):
+        raise Failed(f"{len(found)} clips of {videos} videos, expected {clips} of {len(samples)}")
+    return f"{len(found)} clips of {videos} videos"
 
 
 def disturb(trial: Trial, piece: str, times: int, rng: random.Random, usual: Times) -> dict[str, object]:
@@ -325,7 +335,7 @@ def kill(times: int, seed: int, only: list[str] | None, folder: Path, quick: boo
         })  # fmt: skip
     overrides = merge({"data": {"manifest": write_manifest(manifest, folder)}}, training)
     trial, rng, rows = Trial(folder, overrides, 1 if quick else 2), random.Random(seed), []
-    say(obtain_stage(trial.stage(trial.reference)))
+    say("; ".join(data.obtain(trial.stage(trial.reference))))
     wanted = only or PIECES
     for piece in PIECES[: 1 + max(map(PIECES.index, wanted))]:
         root = trial.folder / "again" if piece == "evaluation" else trial.reference

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -16,13 +15,12 @@ from pathlib import Path
 import pandas as pd
 from stress_common import PARENT, Failed, leftovers, processes, say, write_manifest
 
-from actionbook.clips.pipeline import store_path
-from actionbook.clips.preparation import prepare_frames
 from actionbook.core.manifest import DatasetManifest, Split, load_dataset
-from actionbook.core.recipe import Frames
-from actionbook.core.workspace import Stage
-from actionbook.datasets.index import read_index, write_index
-from actionbook.datasets.obtain import obtain_stage, read_stage
+from actionbook.core.sections import Data, Frames
+from actionbook.datasets.dataset import Dataset, store_path
+from actionbook.datasets.index import write_index
+from actionbook.datasets.obtain import obtain, read
+from actionbook.datasets.preparation import complete, prepare_frames
 from actionbook.video.prepare import Job, Prepared, prepare_video
 from actionbook.video.store import unpacked
 
@@ -115,49 +113,57 @@ def scale(clips: Path, videos: int, height: int, folder: Path, workers: int) -> 
     with meter.watching():
         with meter("tree"):
             manifest, files = make_tree(root, sources, videos)
-        parameters = {"recipe": "mini", "data_root": str(root), "work_root": str(folder / "work"), "device": "CPU"}
+        file = write_manifest(manifest, folder)
 
-        def stage_of(**data: object) -> Stage:
-            changes = {"data": {"manifest": write_manifest(manifest, folder), "frames": {"height": height}, **data}}
-            others = {"workers": workers, "overrides": json.dumps(changes)}
-            return Stage.open("efficient3d", "01_data", parameters | others)
+        def dataset_of(**data: object) -> Dataset:
+            settings = Data.model_validate({"manifest": file, "frames": {"height": height}, **data})
+            return Dataset(settings, root, folder / "work" / "frames", folder / "work")
 
-        stage = stage_of()
-        once = _once(sources, files, folder, stage.recipe.data.frames)
+        dataset = dataset_of()
+        once = _once(sources, files, folder, dataset.data.frames)
         with meter("index"):
-            obtain_stage(stage)
-            index = read_stage(stage)
+            obtain(dataset)
+            index = read(dataset)
         with meter("index, splits 2 and 3"):
-            others = [read_stage(stage_of(split=split)) for split in (2, 3)]
+            others = [read(dataset_of(split=split)) for split in (2, 3)]
         with meter("preparation"):
-            table = prepare_frames(stage, index, report=stage.folder / "failures.csv")
+            table = prepare_frames(dataset, index, workers=workers, report=folder / "failures.csv")
         with meter("preparation again"):
-            again = prepare_frames(stage, index, report=stage.folder / "failures.csv")
-        index["frames"] = index.video.map(table.set_index("video").frames)
+            again = prepare_frames(dataset, index, workers=workers, report=folder / "failures.csv")
+        index = complete(index, table)
         with meter("index written and read"):
-            write_index(index, stage.index_file)
-            same = read_index(stage.index_file).equals(index)
-        placed, found = _in_place(meter, stage_of, folder, sources, files)
-    stores = list(stage.colour_store.rglob("*.zip"))
-    splits = [{name: int((one.subset == name).sum()) for name in ("train", "test")} for one in (index, *others)]
+            write_index(index, dataset.index_file)
+            same = dataset.index().sha256 == index.sha256
+        with meter("digest of the frames"):
+            named = dataset.frames_sha256(index, "rgb")
+        given, placed = _in_place(meter, dataset_of, folder, sources, files)
+        looks = []
+        for what in ("digest of the frames in place", "digest of the frames in place again"):
+            with meter(what):
+                looks.append(given.frames_sha256(index, "rgb"))
+    stores = list(dataset.colour_store.rglob("*.zip"))
+    splits = [{name: int((one.items.subset == name).sum()) for name in ("train", "test")} for one in (index, *others)]
     counts = [{"train": split.train, "test": split.test} for split in manifest.splits.values()]
     frames = pd.Series({video: once[source].frames for video, source in files.items()}).sort_index().tolist()
     checks: dict[str, tuple[object, object]] = {
         "videos": (len(index), videos),
         "train and test of the splits": (splits, counts),
-        "classes": (index.label.nunique(), len({video.split("_")[1] for video in files})),
-        "stores": ({*stores}, {store_path(stage.colour_store, video.split("_")[1], video) for video in files}),
+        "classes": (index.labels.label.nunique(), len({video.split("_")[1] for video in files})),
+        "stores": (
+            {*stores}, {store_path(dataset.colour_store, f"{video.split('_')[1]}/{video}") for video in files},
+        ),
         "failed": (int((table.error != "").sum()), 0),
-        "frames of every video": (index.set_index("video").frames.sort_index().tolist(), frames),
+        "frames of every video": (index.items.set_index("video").frames.sort_index().tolist(), frames),
         "the second run": (again.equals(table), True),
         "the index read again": (same, True),
         "bytes on disk": (sum(path.stat().st_size for path in stores), int(table.bytes.sum())),
         "frames in place": (placed.set_index("video").frames.sort_index().tolist(), frames),
-        "the index in place": (found, index.video.tolist()),
+        "the index in place": (placed.video.tolist(), index.items.video.tolist()),
+        "digests of the frames": ({named, *looks}, {named}),
         "temporary files": (leftovers(folder / "work"), []),
     }  # fmt: skip
     facts = {
-        "videos": f"{len(index)} in {index.label.nunique()} classes, links to {len(sources)}",
+        "videos": f"{len(index)} in {index.labels.label.nunique()} classes, links to {len(sources)}",
         "train + test of the splits": ", ".join(f"{split['train']} + {split['test']}" for split in splits),
         "frames": f"{table.frames.sum()}",
         "clips/s": f"{len(table) / meter.seconds['preparation']:.1f} on {workers} workers",
@@ -193,9 +199,9 @@ def _report(meter: Meter, facts: dict[str, str], checks: dict[str, tuple[object,
 
 
 def _in_place(
-    meter: Meter, stage_of: Callable[..., Stage], folder: Path, sources: list[Path], files: dict[str, Path]
-) -> tuple[pd.DataFrame, list[str]]:
-    """The same data set as folders of frames that others have made: what looking at them finds, and the index."""
+    meter: Meter, dataset_of: Callable[..., Dataset], folder: Path, sources: list[Path], files: dict[str, Path]
+) -> tuple[Dataset, pd.DataFrame]:
+    """The same data set as folders of frames that others have made, and what looking at them finds."""
     for number in range(len(sources)):
         (folder / "once" / str(number)).mkdir()
         for name, jpeg in unpacked(folder / "once" / f"{number}.zip").items():
@@ -205,11 +211,11 @@ def _in_place(
         link = folder / "jpg" / video.split("_")[1] / video
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(folder / "once" / str(numbers[source]))
-    stage = stage_of(frames_folder=str(folder / "jpg"))
+    given = dataset_of(frames_folder=str(folder / "jpg"))
     with meter("index, frames in place"):
-        index = read_stage(stage)
+        index = read(given)
     with meter("a look at frames in place"):
-        return prepare_frames(stage, index), index.video.tolist()
+        return given, prepare_frames(given, index)
 
 
 def _short(value: object) -> str:

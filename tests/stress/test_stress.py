@@ -22,7 +22,7 @@ def stress(*arguments: object) -> subprocess.CompletedProcess[str]:
 def test_a_killed_preparation_ends_as_if_nothing_had_been(tmp_path: Path) -> None:
     done = stress("kill", "--only", "preparation", "--times", 1, "--quick", "--work", tmp_path)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"preparation +[\d.]+ s +1 .* 20 stores, index, report\n", done.stdout)
+    assert re.search(r"preparation +[\d.]+ s +1 .* 20 stores, index, 2 reports\n", done.stdout)
     assert "kill 1 of 1 after" in done.stderr
 
 
@@ -32,7 +32,7 @@ def test_a_tree_like_ucf101_from_links_to_a_few_videos(tiny: Any, tmp_path: Path
     assert done.returncode == 0, done.stderr
     assert "30 in 20 classes, links to 10" in done.stdout
     assert "21 + 9, 22 + 8, 22 + 8" in done.stdout
-    assert "12 of 12 checks" in done.stdout
+    assert "13 of 13 checks" in done.stdout
 
 
 def test_what_differs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
