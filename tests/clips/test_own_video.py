@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from actionbook.clips.own_video import video_clips
-from actionbook.clips.sampling import test_windows as windows_of
-from actionbook.clips.sampling import window_clip
-from actionbook.clips.transforms import test_clip as transform_test_clip
-from actionbook.core.recipe import Clips
+from actionbook.clips.sampling import window_clip, windows_of
+from actionbook.clips.transforms import tested_clip
+from actionbook.core.sampling import Windows
+from actionbook.core.transforms import Transforms
 from actionbook.datasets.figures import write_avi
 from actionbook.video import decode
 from actionbook.video.decode import VideoError, read_frames
 from actionbook.video.orientation import Orientation
 
-CLIPS = Clips(frames=4, stride=2, window=8, size=16)
+SAMPLING, TRANSFORMS = Windows(frames=4, stride=2, window=8), Transforms(size=16)
 
 
 def video_of(folder: Path, frames: int) -> Path:
@@ -29,23 +29,30 @@ def video_of(folder: Path, frames: int) -> Path:
 @pytest.mark.parametrize("frames", [2, 7, 8, 9, 10, 16, 17, 18, 20])
 def test_windows_and_clips_are_those_of_the_test_set(tmp_path: Path, frames: int) -> None:
     path = video_of(tmp_path, frames)
-    found = list(video_clips(path, CLIPS))
-    expected = windows_of(frames, CLIPS.window)
+    found = list(video_clips(path, SAMPLING, TRANSFORMS))
+    expected = windows_of(frames, SAMPLING.window)
     assert [window for window, _, _ in found] == expected
     for (_, pixels, clip), window in zip(found, expected, strict=True):
-        original = read_frames(path, window_clip(window, CLIPS.frames, CLIPS.stride).tolist())
+        original = read_frames(path, window_clip(window, SAMPLING.frames, SAMPLING.stride).tolist())
         np.testing.assert_array_equal(pixels, original)
-        np.testing.assert_array_equal(clip, transform_test_clip(list(original), CLIPS))
+        np.testing.assert_array_equal(clip, tested_clip(list(original), TRANSFORMS))
 
 
 def test_a_video_that_asks_to_be_turned_is_turned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = video_of(tmp_path, 8)
-    (_, upright, _), *_ = video_clips(path, CLIPS)
+    (_, upright, _), *_ = video_clips(path, SAMPLING, TRANSFORMS)
     monkeypatch.setattr(decode, "orientation", lambda _: Orientation(swapped=True, mirrored=True))
-    (_, turned, _), *_ = video_clips(path, CLIPS)
+    (_, turned, _), *_ = video_clips(path, SAMPLING, TRANSFORMS)
     np.testing.assert_array_equal(turned, np.rot90(upright, -1, axes=(1, 2)))
 
 
 def test_a_video_of_one_frame_is_too_short(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match=r"own\.avi: has 1 frames, at least two are needed"):
-        list(video_clips(video_of(tmp_path, 1), CLIPS))
+        list(video_clips(video_of(tmp_path, 1), SAMPLING, TRANSFORMS))
+
+
+def test_tested_clips_may_be_longer_than_those_of_training(tmp_path: Path) -> None:
+    path = video_of(tmp_path, 8)
+    ((_, pixels, clip),) = video_clips(path, SAMPLING.model_copy(update={"test_frames": 6}), TRANSFORMS)
+    assert (len(pixels), clip.shape) == (6, (3, 6, 16, 16))
+    np.testing.assert_array_equal(pixels, read_frames(path, [0, 2, 4, 6, 0, 2]))

@@ -5,36 +5,38 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import pandas as pd
 import pytest
 
-from actionbook.clips.pipeline import (
-    TrainingSource,
-    batched,
-    centre_table,
-    ordered_map,
-    read_test_clip,
-    read_train_clip,
-    store_path,
-    training_dataset,
-    window_table,
-)
-from actionbook.clips.pipeline import test_clips as clips_of_windows
-from actionbook.clips.transforms import test_clip as transform_test_clip
+from actionbook.clips import samples as samples_module
+from actionbook.clips.pipeline import TrainingSource, ordered_map, tested, training_dataset
+from actionbook.clips.samples import Sample, Samples, batched
+from actionbook.clips.transforms import tested_clip
 from actionbook.core.errors import BookError
 from actionbook.core.paths import NOTEBOOKS
-from actionbook.core.recipe import Clips, Recipe
-from actionbook.datasets.index import subset
+from actionbook.core.recipe import Recipe
+from actionbook.datasets.dataset import store_path
+from actionbook.datasets.index import Index, make_index
 from actionbook.video.store import FrameStore
 
-CLIPS = Clips(frames=4, stride=2, window=8, size=16)
-FLOW = CLIPS.model_copy(update={"modality": "flow", "mean": (127.5, 127.5), "std": (127.5, 127.5)})
-Batches = list[tuple[np.ndarray, np.ndarray]]
+FLOW = {"modality": "flow", "mean": [127.5, 127.5], "std": [127.5, 127.5]}
+Batches = list[tuple[np.ndarray, ...]]
+
+
+def recipe_of(sampling: dict[str, Any] | None = None, **transforms: Any) -> Recipe:
+    """A recipe with clips of 4 frames, every other one of 8, windows of 8, and these changes."""
+    sections = {
+        "sampling": {"frames": 4, "stride": 2, "window": 8, **(sampling or {})},
+        "transforms": {"size": 16, "short_side": None, **transforms},
+    }
+    if sections["sampling"].get("name") == "centre":
+        sections["sampling"]["window"] = None
+    return Recipe.load(NOTEBOOKS / "efficient3d" / "recipes" / "mini.yaml", sections)
 
 
 @pytest.fixture
@@ -43,9 +45,14 @@ def source(prepared: Any) -> Any:
 
     def make(**changes: Any) -> TrainingSource:
         options = {"batch_size": 4, "seed": 3} | changes
-        return TrainingSource(subset(prepared.index, "test"), prepared.store, CLIPS, **options)
+        samples = Samples(prepared.index.subset("test"), prepared.store, recipe_of(), 2)
+        return TrainingSource(samples, **options)
 
     return make
+
+
+def clip_of(source: TrainingSource, epoch: int, number: int) -> np.ndarray:
+    return source._sample(epoch, number).inputs["image"]
 
 
 def assert_same(found: Batches, expected: Batches) -> None:
@@ -69,7 +76,7 @@ def test_batches(source: Any) -> None:
 def test_targets_belong_to_their_clips(source: Any) -> None:
     made = source()
     order = made.order(0)
-    assert np.concatenate([targets for _, targets in made]).tolist() == made.index.target.to_numpy()[order].tolist()
+    assert np.concatenate([targets for _, targets in made]).tolist() == made.samples.index.truth.to_numpy()[order].tolist()
 
 
 def test_workers_have_no_influence(source: Any) -> None:
@@ -90,9 +97,9 @@ def test_seeds_give_other_orders_and_other_clips(source: Any) -> None:
     one, two = source(seed=3), source(seed=4)
     assert one.order(0).tolist() != two.order(0).tolist()
     number = 5
-    assert (one._clip(0, number) != two._clip(0, number)).any()
-    assert (one._clip(0, number) != one._clip(1, number)).any()
-    np.testing.assert_array_equal(one._clip(0, number), source(seed=3)._clip(0, number))
+    assert (clip_of(one, 0, number) != clip_of(two, 0, number)).any()
+    assert (clip_of(one, 0, number) != clip_of(one, 1, number)).any()
+    np.testing.assert_array_equal(clip_of(one, 0, number), clip_of(source(seed=3), 0, number))
 
 
 def test_devices_share_the_global_batch(source: Any) -> None:
@@ -132,7 +139,7 @@ def test_an_epoch_goes_on_in_its_middle(source: Any) -> None:
 
 def test_repeats_of_a_video_are_other_clips(source: Any) -> None:
     made = source(clips_per_video=2)
-    assert any((made._clip(0, video) != made._clip(0, video + 14)).any() for video in range(3))
+    assert any((clip_of(made, 0, video) != clip_of(made, 0, video + 14)).any() for video in range(3))
 
 
 def test_a_set_that_does_not_fill_a_batch_is_repeated(source: Any) -> None:
@@ -144,7 +151,7 @@ def test_a_set_that_does_not_fill_a_batch_is_repeated(source: Any) -> None:
 def test_no_videos_at_all(source: Any) -> None:
     made = source()
     with pytest.raises(BookError, match=r"^there are no training videos: look at the failures in notebook 01_data"):
-        TrainingSource(made.index.head(0), made.store, made.clips, batch_size=4, seed=1)
+        TrainingSource(replace(made.samples, index=made.samples.index.of_subset("validation")), batch_size=4, seed=1)
 
 
 def test_batches_that_devices_cannot_share(source: Any) -> None:
@@ -161,7 +168,7 @@ def test_through_mindspore_two_epochs_are_the_sources_own(source: Any) -> None:
 
 def test_a_missing_store_file_reaches_the_caller(source: Any, tmp_path: Path) -> None:
     made = source(workers=2)
-    made.store = tmp_path
+    made.samples = replace(made.samples, store=tmp_path)
     with pytest.raises(BookError, match=r"cannot be read .*run the data stage again"):
         list(made)
 
@@ -223,149 +230,199 @@ class Memory:
         return (self.pixels[index] for index in indices)
 
 
+    def read(self, indices: list[int]) -> list[np.ndarray]:
+        return list(self.frames(indices))
+
+    def __enter__(self) -> Memory:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def in_memory(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A function that makes the samples of one video of so many frames and channels that lies in memory."""
+
+    def make(count: int, channels: int, recipe: Recipe) -> Samples:
+        monkeypatch.setattr(samples_module, "open_frames", lambda _: Memory(count, channels))
+        return Samples(index_of(a=count), Path("nowhere"), recipe, 1)
+
+    return make
+
+
 @pytest.mark.parametrize(("last_start", "starts"), [(False, {0, 1}), (True, {0, 1, 2})])
-def test_training_clips_begin_where_the_recipe_says(last_start: bool, starts: set[int]) -> None:
-    clips = CLIPS.model_copy(update={"mean": (0.0, 0.0, 0.0), "last_start": last_start})
-    store: Any = Memory(10, channels=3)
-    drawn = [read_train_clip(store, clips, np.random.default_rng(seed)) for seed in range(60)]
+def test_training_clips_begin_where_the_recipe_says(in_memory: Any, last_start: bool, starts: set[int]) -> None:
+    samples = in_memory(10, 3, recipe_of({"last_start": last_start}, mean=[0.0, 0.0, 0.0]))
+    drawn = [samples.train(0, np.random.default_rng(seed)).inputs["image"] for seed in range(60)]
     assert {int(clip[0, 0, 0, 0]) for clip in drawn} == starts
     assert all((clip[:, 1:] - clip[:, :-1] == 2).all() for clip in drawn)
 
 
-def test_training_clips_of_flow_have_two_channels_and_mirror_the_first() -> None:
-    clips = FLOW.model_copy(update={"frames": 1, "stride": 1, "flip": 1.0})
-    store: Any = Memory(1, channels=2)
-    clip = read_train_clip(store, clips, np.random.default_rng(0))
+def test_training_clips_of_flow_have_two_channels_and_mirror_the_first(in_memory: Any) -> None:
+    samples = in_memory(1, 2, recipe_of({"frames": 1, "stride": 1}, **FLOW, flip=1.0))
+    clip = samples.train(0, np.random.default_rng(0)).inputs["image"]
     assert clip.shape == (2, 1, 16, 16)
     assert (clip[0] == 1).all()
     assert (clip[1] == -1).all()
 
 
-@pytest.mark.parametrize(("channels", "clips", "found"), [(3, FLOW, "rgb"), (2, CLIPS, "flow")])
-def test_frames_of_the_other_kind_are_refused(channels: int, clips: Clips, found: str) -> None:
-    store: Any = Memory(10, channels)
-    message = rf"memory: holds frames of {found}, clips\.modality is '{clips.modality}'"
+@pytest.mark.parametrize(("channels", "transforms", "found"), [(3, FLOW, "rgb"), (2, {}, "flow")])
+def test_frames_of_the_other_kind_are_refused(
+    in_memory: Any, channels: int, transforms: dict[str, Any], found: str
+) -> None:
+    recipe = recipe_of(**transforms)
+    samples = in_memory(10, channels, recipe)
+    message = rf"memory: holds frames of {found}, transforms\.modality is '{recipe.transforms.modality}'"
     with pytest.raises(BookError, match=message):
-        read_train_clip(store, clips, np.random.default_rng(0))
+        samples.train(0, np.random.default_rng(0))
     with pytest.raises(BookError, match=message):
-        read_test_clip(store, np.arange(4), clips)
+        samples.test(0, np.arange(4))
 
 
 def test_flow_in_folders_of_the_original_programs(tmp_path: Path) -> None:
     """Training and test clips of plain grey: x is 200 (or mirrored 55), y the frame's number times ten."""
     index = index_of(a=8, b=8)
-    for video in index.video:
-        folder = tmp_path / "Wave" / video
+    for store in index.items.store:
+        folder = tmp_path / store
         folder.mkdir(parents=True)
         for number in range(1, 9):
             cv2.imwrite(str(folder / f"image_{number:05d}x.jpg"), np.full((24, 32), 200, np.uint8))
             cv2.imwrite(str(folder / f"image_{number:05d}y.jpg"), np.full((24, 32), 10 * number, np.uint8))
-    clips = FLOW.model_copy(update={"mean": (0.0, 0.0), "std": (1.0, 1.0)})
-    tested = list(clips_of_windows(centre_table(index, clips), tmp_path, clips))
-    for _, clip in tested:
+    flow = {**FLOW, "mean": [0.0, 0.0], "std": [1.0, 1.0]}
+    samples = Samples(index, tmp_path, recipe_of({"name": "centre"}, **flow), 1)
+    for sample in tested(samples, samples.tests):
+        clip = sample.inputs["image"]
         assert clip.shape == (2, 4, 16, 16)
         np.testing.assert_allclose(clip[0], 200, atol=1)
         np.testing.assert_allclose(clip[1, :, 0, 0], [10, 30, 50, 70], atol=1)
     for flip, x in ((0.0, 200), (1.0, 55)):
-        source = TrainingSource(index, tmp_path, clips.model_copy(update={"flip": flip}), batch_size=2, seed=1)
-        ((batch, _),) = list(source)
+        samples = Samples(index, tmp_path, recipe_of(**flow, flip=flip), 1)
+        ((batch, _),) = list(TrainingSource(samples, batch_size=2, seed=1))
         assert batch.shape == (2, 2, 4, 16, 16)
         np.testing.assert_allclose(batch[:, 0], x, atol=1)
         np.testing.assert_allclose(batch[:, 1, :, 0, 0], [[10, 30, 50, 70]] * 2, atol=1)
 
 
-def index_of(**frames: int) -> pd.DataFrame:
-    rows = [(video, "Wave", 0, "test", f"{video}.avi", count) for video, count in frames.items()]
-    return pd.DataFrame(rows, columns=["video", "label", "target", "subset", "path", "frames"])
+def index_of(**frames: int) -> Index:
+    """Videos of one class with so many frames each."""
+    rows = [
+        {
+            "video": video,
+            "label": "Wave",
+            "target": 0,
+            "subset": "test",
+            "path": f"{video}.avi",
+            "store": f"Wave/{video}",
+            "frames": count,
+        }
+        for video, count in frames.items()
+    ]
+    return make_index(rows)
 
 
-def recipe_of(**sections: Any) -> Recipe:
-    """A recipe with clips of 16 frames, windows of 16, and these changes."""
-    clips = {"frames": 16, "stride": 1, "window": 16, "size": 16} | sections.pop("clips", {})
-    return Recipe.load(NOTEBOOKS / "efficient3d" / "recipes" / "mini.yaml", {"clips": clips, **sections})
+def tests_of(index: Index, **sampling: Any) -> Any:
+    """The table of tested clips, of 16 frames in windows of 16 unless said otherwise."""
+    wanted = {"frames": 16, "stride": 1, "window": 16, **sampling}
+    return Samples(index, Path("nowhere"), recipe_of(wanted), 1).tests
 
 
-def test_window_table() -> None:
-    table = window_table(index_of(b=34, a=17, c=18), recipe_of())
-    assert table[["video", "start", "stop"]].to_numpy().tolist() == [
-        ["b", 0, 16], ["b", 16, 32], ["b", 32, 34], ["a", 0, 16], ["c", 0, 16], ["c", 16, 18],
+def test_table_of_windows() -> None:
+    table = tests_of(index_of(b=34, a=17, c=18))
+    assert table[["item", "number", "start", "stop"]].to_numpy().tolist() == [
+        ["b", 0, 0, 16], ["b", 0, 16, 32], ["b", 0, 32, 34], ["a", 1, 0, 16], ["c", 2, 0, 16], ["c", 2, 16, 18],
     ]  # fmt: skip
-
-
-def test_window_table_names_videos_that_are_too_short() -> None:
-    with pytest.raises(BookError, match="2 test videos are too short for a window: a, c"):
-        window_table(index_of(a=1, b=16, c=0), recipe_of())
-
-
-def test_windows_do_not_change_with_the_number_of_tested_frames() -> None:
-    index = index_of(b=34, a=17)
-    changed = recipe_of(evaluation={"frames": 40}, clips={"frames": 4, "stride": 2})
-    pd.testing.assert_frame_equal(window_table(index, changed), window_table(index, recipe_of()))
+    assert table.frames[2].tolist() == [32, 33] * 8
 
 
 @pytest.mark.parametrize(
-    ("stride", "tested", "expected"),
+    ("sampling", "short"), [({}, "2 items are too short for a clip: a, c"), ({"name": "centre"}, "1 items .*: c$")]
+)
+def test_items_that_are_too_short_are_named(sampling: dict[str, Any], short: str) -> None:
+    with pytest.raises(BookError, match=short):
+        tests_of(index_of(a=1, b=16, c=0), **sampling)
+
+
+def test_windows_do_not_change_with_the_number_of_tested_frames() -> None:
+    """Where they begin, that is: a clip may be shorter than its window, and is repeated where it is longer."""
+    index, columns = index_of(b=34, a=17), ["item", "number", "start"]
+    plain = tests_of(index)
+    for changes in ({"test_frames": 40}, {"frames": 4, "stride": 2}, {"test_frames": 6}):
+        changed = tests_of(index, **changes)
+        assert changed[columns].equals(plain[columns])
+        assert {len(frames) for frames in changed.frames} == {changes.get("test_frames", changes.get("frames"))}
+        assert (changed.stop <= plain.stop).all()
+
+
+@pytest.mark.parametrize(
+    ("stride", "tested_frames", "expected"),
     [
         # Videos shorter than the clip, as long as it, and longer by an even and an odd number of frames.
         (1, None, {"short": (0, 9), "equal": (0, 16), "even": (12, 28), "odd": (12, 28), "one": (0, 1)}),
-        (2, None, {"short": (0, 9), "equal": (0, 16), "even": (4, 36), "odd": (4, 36), "one": (0, 1)}),
+        (2, None, {"short": (0, 9), "equal": (0, 15), "even": (4, 35), "odd": (4, 35), "one": (0, 1)}),
         (1, 30, {"short": (0, 9), "equal": (0, 16), "even": (5, 35), "odd": (5, 35), "one": (0, 1)}),
         (1, 8, {"short": (0, 8), "equal": (4, 12), "even": (16, 24), "odd": (16, 24), "one": (0, 1)}),
     ],
 )
 def test_centre_protocol_takes_one_clip_of_every_video(
-    stride: int, tested: int | None, expected: dict[str, tuple[int, int]]
+    stride: int, tested_frames: int | None, expected: dict[str, tuple[int, int]]
 ) -> None:
+    """Start and stop are the first and one past the last frame that is taken."""
     index = index_of(short=9, equal=16, even=40, odd=41, one=1)
-    recipe = recipe_of(clips={"stride": stride}, evaluation={"clips": "centre", "frames": tested})
-    table = window_table(index, recipe)
-    assert {row.video: (row.start, row.stop) for row in table.itertuples()} == expected
-    assert table.video.tolist() == index.video.tolist()
-    assert list(table.columns) == list(window_table(index_of(a=17), recipe_of()).columns)
+    table = tests_of(index, name="centre", stride=stride, test_frames=tested_frames)
+    assert {row.item: (row.start, row.stop) for row in table.itertuples()} == expected
+    assert table["item"].tolist() == index.items["item"].tolist()
+    assert list(table.columns) == list(tests_of(index_of(a=17)).columns)
 
 
 @pytest.mark.parametrize(("frames", "stride"), [(4, 2), (40, 1), (11, 3)])
 def test_centre_clips_are_the_middle_frames_or_the_whole_video_again_and_again(
     prepared: Any, frames: int, stride: int
 ) -> None:
-    recipe = recipe_of(clips={"stride": stride}, evaluation={"clips": "centre", "frames": frames})
-    index = subset(prepared.index, "test").iloc[:4]
-    assert recipe.clips.frames != recipe.tested.frames
-    found = list(clips_of_windows(window_table(index, recipe), prepared.store, recipe.tested, workers=2))
-    assert [video for video, _ in found] == index.video.tolist()
-    for (_, clip), row in zip(found, index.to_dict("records"), strict=True):
+    recipe = recipe_of({"name": "centre", "frames": 16, "stride": stride, "test_frames": frames})
+    test = prepared.index.subset("test")
+    samples = Samples(test.with_items(test.items.iloc[:4]), prepared.store, recipe, 2)
+    found = list(tested(samples, samples.tests, workers=2))
+    assert [sample.item for sample in found] == samples.index.items["item"].tolist()
+    for sample, row in zip(found, samples.index.items.to_dict("records"), strict=True):
         start = max(0, row["frames"] // 2 - frames * stride // 2)
         numbers = np.resize(np.arange(start, min(start + frames * stride, row["frames"])), frames * stride)[::stride]
-        with FrameStore(store_path(prepared.store, row["label"], row["video"])) as store:
-            np.testing.assert_array_equal(clip, transform_test_clip(store.read(numbers.tolist()), recipe.tested))
+        with FrameStore(store_path(prepared.store, row["store"])) as store:
+            expected = tested_clip(store.read(numbers.tolist()), recipe.transforms)
+        np.testing.assert_array_equal(sample.inputs["image"], expected)
 
 
 def test_clips_of_all_windows_come_in_the_tables_order(prepared: Any) -> None:
-    windows = window_table(subset(prepared.index, "test"), recipe_of(clips={"window": 8}))
-    found = list(clips_of_windows(windows, prepared.store, CLIPS, workers=3))
-    assert [video for video, _ in found] == windows.video.tolist()
-    for (_, clip), row in list(zip(found, windows.to_dict("records"), strict=True))[::5]:
-        indices: np.ndarray = np.resize(np.arange(row["start"], row["stop"]), 8)[::2]
-        with FrameStore(store_path(prepared.store, row["label"], row["video"])) as store:
-            np.testing.assert_array_equal(clip, transform_test_clip(store.read(indices.tolist()), CLIPS))
+    samples = Samples(prepared.index.subset("test"), prepared.store, recipe_of(), 2)
+    table = samples.tests
+    found = list(tested(samples, table, workers=3))
+    assert [sample.item for sample in found] == table["item"].tolist()
+    for sample, row in list(zip(found, table.to_dict("records"), strict=True))[::5]:
+        item = samples.index.items.iloc[row["number"]]
+        assert sample.target == samples.index.truth[row["item"]]
+        start = row["start"]
+        indices: np.ndarray = np.resize(np.arange(start, min(start + 8, item.frames)), 8)[::2]
+        with FrameStore(store_path(prepared.store, item.store)) as store:
+            expected = tested_clip(store.read(indices.tolist()), samples.recipe.transforms)
+        np.testing.assert_array_equal(sample.inputs["image"], expected)
 
 
-def test_centre_clips_come_in_the_indexs_order(prepared: Any) -> None:
-    index = subset(prepared.index, "train")
-    found = list(clips_of_windows(centre_table(index, CLIPS), prepared.store, CLIPS, workers=2))
-    assert [video for video, _ in found] == index.video.tolist()
-    row = index.iloc[-1]
-    with FrameStore(store_path(prepared.store, row.label, row.video)) as store:
+def test_middle_clips_come_in_the_indexs_order(prepared: Any) -> None:
+    samples = Samples(prepared.index.subset("train"), prepared.store, recipe_of(), 2)
+    found = list(tested(samples, samples.middles(4), workers=2))
+    assert [sample.item for sample in found] == samples.index.items["item"].tolist()
+    row = samples.index.items.iloc[-1]
+    with FrameStore(store_path(prepared.store, row.store)) as store:
         assert len(store) == row.frames
         start = row.frames // 2 - 4
-        expected = transform_test_clip(store.read(list(range(start, start + 8, 2))), CLIPS)
-    np.testing.assert_array_equal(found[-1][1], expected)
+        expected = tested_clip(store.read(list(range(start, start + 8, 2))), samples.recipe.transforms)
+    np.testing.assert_array_equal(found[-1].inputs["image"], expected)
 
 
 @pytest.mark.parametrize(("count", "sizes"), [(0, []), (3, [3]), (4, [4]), (9, [4, 4, 1])])
 def test_batched_drops_nothing(count: int, sizes: list[int]) -> None:
-    clips = [(f"v{i}", np.full((3, 2, 4, 4), i, np.float32)) for i in range(count)]
-    found = list(batched(clips, 4))
-    assert [len(ids) for ids, _ in found] == [len(batch) for _, batch in found] == sizes
-    assert [video for ids, _ in found for video in ids] == [video for video, _ in clips]
-    assert [float(clip[0, 0, 0, 0]) for _, batch in found for clip in batch] == list(range(count))
+    made = [Sample(f"v{i}", {"image": np.full((3, 2), i, np.float32)}, np.zeros(())) for i in range(count)]
+    found = list(batched(made, 4))
+    assert [len(ids) for ids, _ in found] == [len(batch["image"]) for _, batch in found] == sizes
+    assert [item for ids, _ in found for item in ids] == [sample.item for sample in made]
+    assert [float(clip[0, 0]) for _, batch in found for clip in batch["image"]] == list(range(count))

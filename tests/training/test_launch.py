@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -15,8 +16,9 @@ import pytest
 
 from actionbook.core.errors import BookError
 from actionbook.core.schema import merge
+from actionbook.core.stage_results import DataResults, DatasetRow
 from actionbook.core.workspace import Stage
-from actionbook.datasets.index import read_index
+from actionbook.datasets.dataset import dataset_of
 from actionbook.evaluation.predict import predict_test
 from actionbook.training import launch
 from actionbook.training.launch import train_on_devices
@@ -34,7 +36,20 @@ RECIPE: dict[str, Any] = {
 def ready(open_stage: Open, devices: int, batch_size: int = 4) -> Stage:
     """A stage whose data is prepared, in a workspace of its own."""
     stage = open_stage(f"work{devices}", **merge(RECIPE, {"training": {"batch_size": batch_size}}))
-    stage.workspace.write_stage("01_data", {"recipe_sections": {"data": stage._digest("data")}, "results": {}})
+    row = DatasetRow(
+        manifest="tiny",
+        manifest_sha256="0" * 64,
+        generated=True,
+        split=1,
+        videos_expected=20,
+        videos_found=20,
+        missing=(),
+        missing_sha256=None,
+        frames=1,
+        store_bytes=1,
+        index_sha256=dataset_of(stage).index().sha256,
+    )
+    replace(stage, name="01_data").finish(DataResults(own="tiny", sets={"tiny": row}))
     stage.devices = devices
     return stage
 
@@ -55,7 +70,7 @@ def test_two_devices_killed_and_resumed_end_with_the_weights_and_logits_of_one(t
     one, two = ready(tiny_stage, 1), ready(tiny_stage, 2)
     (single,) = train_runs(one)
     expected = {p.name: p.asnumpy().copy() for p in single.network.get_parameters()}
-    logits = predict_test(single.network, one, read_index(one.index_file)).logits
+    logits = predict_test(single.network, one, dataset_of(one).index()).outputs
 
     def kill_rank_1_after_the_first_checkpoint() -> None:
         while not list(two.folder.glob("training/clip-*/state.ckpt")):
@@ -79,7 +94,7 @@ def test_two_devices_killed_and_resumed_end_with_the_weights_and_logits_of_one(t
     np.testing.assert_allclose(double.log.loss, single.log.loss, atol=1e-5)
     # Each process has classified its share of the test clips; all that is left is to put them together.
     assert len(list(two.folder.glob("predictions/*/part-*.npy"))) == 1
-    np.testing.assert_allclose(predict_test(double.network, two, read_index(two.index_file)).logits, logits, atol=1e-4)
+    np.testing.assert_allclose(predict_test(double.network, two, dataset_of(two).index()).outputs, logits, atol=1e-4)
 
 
 def test_the_words_of_the_process_that_failed(tiny_stage: Open) -> None:

@@ -12,18 +12,19 @@ import pandas as pd
 from actionbook.core.manifest import load_dataset
 from actionbook.core.recipe import JOINT, Recipe
 from actionbook.core.score import QUIRK, Score
+from actionbook.core.sections import Detection
 from actionbook.core.stage_results import AccuracyResults, AccuracyRow
 from actionbook.core.workspace import Stage
 from actionbook.datasets.dataset import dataset_of, store_path
 from actionbook.datasets.index import Index
 from actionbook.evaluation.checkpoints import evaluate_checkpoints
 from actionbook.evaluation.compare import read_formats
-from actionbook.evaluation.fusion import fuse
+from actionbook.evaluation.fusion import class_gains, fuse
 from actionbook.evaluation.predict import expected, predict_test, predictions
 from actionbook.inference import read_batches
 from actionbook.stages.conversion import fuse_formats
 from actionbook.tasks import Predictions
-from actionbook.tasks.classification import pooled, topk
+from actionbook.tasks.classification import Classification, pooled, topk
 from actionbook.training.runs import finished_run, trained_network
 from actionbook.video.frame_folder import open_frames
 
@@ -54,9 +55,9 @@ class Scored:
 
     @property
     def rows(self) -> tuple[AccuracyRow, ...]:
-        """All scores, with the original's way of counting the last video beside them."""
+        """All scores; of classification with the original's way of counting the last video beside them."""
         return tuple(
-            AccuracyRow(stream=stream, format=kind, scores=(*found.scores, _without_last(found)))
+            AccuracyRow(stream=stream, format=kind, scores=(*found.scores, *_without_last(found)))
             for (stream, kind), found in self.found.items()
         )
 
@@ -118,9 +119,11 @@ def score(stage: Stage) -> Scored:
     return Scored(stage, index, found)
 
 
-def _without_last(found: Predictions) -> Score:
+def _without_last(found: Predictions) -> tuple[Score, ...]:
+    if not isinstance(found.task, Classification):
+        return ()
     score = topk(pooled(found), found.index.truth, 1, skip_last_video=True)
-    return score.model_copy(update={"metric": LAST_VIDEO})
+    return (score.model_copy(update={"metric": LAST_VIDEO}),)
 
 
 def lengths(stage: Stage) -> pd.DataFrame:
@@ -180,20 +183,48 @@ def first_frames(stage: Stage, store: str, frames: int = 16) -> np.ndarray:
 
 
 def protocol(recipe: Recipe, split: int | None = None) -> str:
-    """One line that says how an accuracy was measured; stands beside every number."""
+    """One line that says how a score was measured; stands beside every number."""
     sampling, transforms, evaluation = recipe.sampling, recipe.transforms, recipe.evaluation
     clips = f"of {sampling.tested} frames (stride {sampling.stride})"
     middle = f"1 clip of the middle {sampling.tested} frames (stride {sampling.stride})"
     size = {transforms.height, transforms.width}
+    boxes = recipe.task.boxes if isinstance(recipe.task, Detection) else 0
+    pooled_by = {"softmax_mean": "mean of softmax", "logit_mean": "mean of logits"}[evaluation.pool]
     parts = [
         f"{load_dataset(recipe.data.manifest).name} split {split or recipe.data.split}",
-        "video level",
+        f"up to {boxes} given boxes an item" if boxes else "video level",
         *(["optical flow"] if transforms.modality == "flow" else []),
         f"clips {clips} at every {sampling.window}-frame window" if sampling.name == "windows" else middle,
         "1 centre crop",
         f"short side {transforms.short_side or min(size)}",
         f"crop {transforms.height if len(size) == 1 else f'{transforms.height} x {transforms.width}'}",
-        {"softmax_mean": "mean of softmax", "logit_mean": "mean of logits"}[evaluation.pool],
-        *(["last video not scored"] if evaluation.skip_last_video else []),
+        "mean of sigmoid" if boxes else pooled_by,
+        *(["last video not scored"] if evaluation.skip_last_video and not boxes else []),
     ]
     return ", ".join(parts)
+
+
+def one_stream_wrong(scored: Scored, count: int = 6, frames: int = 16) -> list[tuple[str, np.ndarray]]:
+    """(what the stream said that is wrong, frames) of videos that all streams together get right, and just one alone.
+
+    One of each class and stream, for `results.film.film_strip`; none where there is a single stream.
+    """
+    names = [name for name in scored.streams if name != JOINT]
+    if JOINT not in scored.streams:
+        return []
+    guess = {name: pooled(scored.best(name)).idxmax(axis=1) for name in scored.streams}
+    table, classes = scored.index.subset("test").table.set_index("item"), scored.stage.manifest.classes
+    seen: dict[tuple[str, str], tuple[str, np.ndarray]] = {}
+    for item, row in table.iterrows():
+        wrong = [name for name in names if guess[name].get(item) != row.target]
+        if guess[JOINT].get(item) == row.target and len(wrong) == 1 and len(seen) < count:
+            said = f"{row.label}: {wrong[0]} says {classes[guess[wrong[0]][item]]}"
+            seen.setdefault((row.label, wrong[0]), (said, first_frames(scored.stage.first, row.store, frames)))
+    return list(seen.values())
+
+
+def gains(scored: Scored) -> pd.DataFrame:
+    """What fusion does to each class (`evaluation.fusion.class_gains`); no rows where there is a single stream."""
+    streams = {name: scored.best(name) for name in scored.streams}
+    joint = streams.pop(JOINT, scored.best())
+    return class_gains(streams, joint, joint.index.truth, scored.stage.manifest.classes)

@@ -294,7 +294,7 @@ def convert_family(conversions: Conversions) -> pd.DataFrame:
             "preflight": row.preflight.verdict if row.preflight else "",
             **{f"{one.format} differs": _power(one.relative_difference) for one in row.formats[1:]},
             **{f"{one.format} right": one.score.correct for one in row.formats},
-            **{f"{one.format} KiB": one.bytes // 1024 for one in row.exports},
+            **{f"{one.format} KiB": round(one.bytes / 1024) for one in row.exports},
             "clips/s": round(speed),
             "failed": ", ".join(one.format for one in row.formats if not one.passed) or "none",
         }

@@ -41,11 +41,17 @@ class StageData:
 
 
 def data_sets(stage: Stage) -> dict[str, Dataset]:
-    """The data sets that the chosen streams and their runs need, by name, the recipe's own first."""
+    """The data sets that the chosen streams and their runs need, by name, the recipe's own first.
+
+    A second one of the same name, with another split or other frames, gets a number.
+    """
     found: dict[str, Dataset] = {}
     for stream in stage.streams.values():
         for own in (stream, *map(stream.for_run, stream.recipe.training.runs)):
-            found.setdefault(own.manifest.name, dataset_of(own))
+            one = dataset_of(own)
+            if one not in found.values():
+                name = own.manifest.name
+                found[f"{name}.{len(found) + 1}" if name in found else name] = one
     return found
 
 
@@ -61,14 +67,14 @@ def read(stage: Stage) -> StageData:
     return StageData(stage, sets, {name: obtaining.read(one) for name, one in sets.items()})
 
 
-def class_strips(data: StageData) -> list[tuple[str, np.ndarray]]:
+def class_strips(data: StageData, most: int = 6) -> list[tuple[str, np.ndarray]]:
     """(label, every second of the first 16 frames) of a video of each class, as it was before preparation.
 
-    Of the classes that are each other's reversal; of the first six where the manifest names none. For `film_strip`.
+    Of the classes that are each other's reversal; of the first `most` where the manifest names none. For `film_strip`.
     """
     found = data.index.table.query("path != ''").drop_duplicates("label").set_index("label").path
     pairs = data.own.manifest.class_groups.get(PAIRS, ())
-    labels = [label for pair in pairs for label in pair if label in found] or list(found.index[:6])
+    labels = [label for pair in pairs for label in pair if label in found] or list(found.index[:most])
     return [(label, unprepared_frames(data.own, found[label], range(0, 16, 2))) for label in labels]
 
 

@@ -191,3 +191,24 @@ def _row(stream: str, trained: TrainedRun, found: Predictions, stage: Stage) -> 
         further=(*others, *([within_groups(found, pairs)] if pairs else [])),
         rests_on={key: str(value) for key, value in trained.rests_on.items()},
     )
+
+
+def stream_claims(trainings: Trainings, tuned: str = "finetune", scratch: str = "scratch") -> tuple[Claim, ...]:
+    """That each stream gains from what was learned on other videos, and that all streams together are no worse than
+    the best one. None where a run is missing, or of a single stream the second."""
+    claims = []
+    for stream in trainings.stage.chosen:
+        with_it, without = (trainings.mean(run, stream=stream) for run in (tuned, scratch))
+        if with_it is not None and without is not None:
+            shown = f"{with_it:.3f} against {without:.3f} from scratch, mean of seeds"
+            claim = f"{stream}: what was learned on other videos helps"
+            claims.append(Claim(claim=claim, holds=with_it > without, shown=shown))
+    joint = trainings.fused_table
+    if len(joint) > 1:
+        means, spread = joint.drop(columns="seed").mean(), joint[JOINT].std()
+        alone = means.drop(JOINT)
+        others = " and ".join(f"{value:.3f} ({name})" for name, value in alone.items())
+        shown = f"{means[JOINT]:.3f} ± {spread:.3f} against {others}, mean of {len(joint)} seeds"
+        claim = "both streams together are at least as good as the better one"
+        claims.append(Claim(claim=claim, holds=bool(means[JOINT] >= alone.max()), shown=shown))
+    return tuple(claims)

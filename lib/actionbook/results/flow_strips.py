@@ -1,0 +1,98 @@
+"""What can be shown of optical flow: one pair of frames, what is stored, and how large the displacements are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from actionbook.clips.samples import Samples
+from actionbook.clips.transforms import to_pixels
+from actionbook.core.workspace import Stage
+from actionbook.datasets.dataset import Dataset, dataset_of, store_path
+from actionbook.datasets.index import Index
+from actionbook.datasets.preparation import made_from, stored_names
+from actionbook.results.flow_pictures import flow_colours
+from actionbook.video.flow import dequantise
+from actionbook.video.frame_folder import open_frames
+from actionbook.video.tvl1 import opencv_tvl1, tvl1
+
+STRIP = range(6, 12)
+"""Frames of a video that are shown, from 0."""
+
+
+@dataclass(frozen=True)
+class FlowPair:
+    """Two neighbouring frames, and the flow between them by this book's kernel and by OpenCV's."""
+
+    frames: np.ndarray
+    """uint8 (T, H, W, 3); the first two are the pair."""
+    ours: np.ndarray
+    """float32 (H, W, 2), pixels to the right and down."""
+    opencv: np.ndarray
+
+    @property
+    def limit(self) -> float:
+        """Displacement in pixels that gets the strongest colour."""
+        return float(np.percentile(np.hypot(*self.ours.transpose(2, 0, 1)), 99.5))
+
+    @property
+    def pictures(self) -> list[np.ndarray]:
+        """Both frames, then both flows in colours."""
+        return [*self.frames[:2], *(flow_colours(flow, self.limit) for flow in (self.ours, self.opencv))]
+
+
+def flow_pair(dataset: Dataset, store: str) -> FlowPair:
+    """The flow between two frames in the middle of a prepared video."""
+    with open_frames(store_path(dataset.colour_store, store)) as frames:
+        shown = np.stack(frames.read(STRIP))
+    before, after = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in shown[:2])
+    return FlowPair(shown, tvl1(before, after), opencv_tvl1(before, after))
+
+
+def stored_flow(dataset: Dataset, store: str) -> str:
+    """The first files of a video's stored flow, and how it was made."""
+    with open_frames(store_path(dataset.flow_store, store)) as frames:
+        return f"{stored_names(frames)[:4]} …\n{len(frames)} frames; {made_from(frames)}"
+
+
+def flow_strips(dataset: Dataset, store: str, pair: FlowPair) -> list[tuple[str, np.ndarray]]:
+    """(what, pictures): frames, both stored planes, and the flow in colours, of the frames of `pair`."""
+    with open_frames(store_path(dataset.flow_store, store)) as frames:
+        planes = np.stack(frames.read(STRIP))
+    restored = dequantise(planes, dataset.data.flow.bound)
+    return [
+        ("frames", pair.frames),
+        ("x, to the right", np.repeat(planes[..., :1], 3, axis=-1)),
+        ("y, down", np.repeat(planes[..., 1:], 3, axis=-1)),
+        ("flow", np.stack([flow_colours(flow, pair.limit) for flow in restored])),
+    ]
+
+
+def some_flow(dataset: Dataset, index: Index, videos: int = 2) -> list[np.ndarray]:
+    """Every third flow, float32 (H, W, 2) in pixels, of a few videos of each class."""
+    table = index.table.query("frames > 0").groupby("label", sort=False).head(videos)
+    flows = []
+    for store in table.store:
+        with open_frames(store_path(dataset.flow_store, store)) as frames:
+            stored = frames.read(range(1, len(frames), 3))
+        flows += [dequantise(plane, dataset.data.flow.bound) for plane in stored]
+    return flows
+
+
+def draws_of_streams(stage: Stage, draws: int = 2) -> list[tuple[str, np.ndarray]]:
+    """(stream and draw, pictures) of training clips of one video: the same random numbers in every stream."""
+    rows = []
+    for draw in range(draws):
+        for name, stream in stage.streams.items():
+            dataset, transforms = dataset_of(stream), stream.recipe.transforms
+            store = dataset.store(transforms.modality)
+            samples = Samples(dataset.index().subset("train"), store, stream.recipe, len(stream.manifest.classes))
+            inputs = samples.train(0, np.random.default_rng([1, 0, draw])).inputs
+            pixels = to_pixels(next(iter(inputs.values())), transforms)[::2]
+            if transforms.modality == "flow":
+                flows = dequantise(pixels, dataset.data.flow.bound)
+                pixels = np.stack([flow_colours(flow, float(np.abs(flows).max())) for flow in flows])
+            rows.append((f"{name}, draw {draw + 1}", pixels))
+    return rows
