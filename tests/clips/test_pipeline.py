@@ -30,12 +30,14 @@ Batches = list[tuple[np.ndarray, ...]]
 
 def recipe_of(sampling: dict[str, Any] | None = None, **transforms: Any) -> Recipe:
     """A recipe with clips of 4 frames, every other one of 8, windows of 8, and these changes."""
+    chosen = {"frames": 4, "stride": 2, **(sampling or {})}
+    if chosen.get("name") != "centre":
+        chosen = {"window": 8, **chosen}
     sections = {
-        "sampling": {"frames": 4, "stride": 2, "window": 8, **(sampling or {})},
-        "transforms": {"size": 16, "short_side": None, **transforms},
+        "sampling": chosen,
+        "transforms": {"size": 16, "flip": 0.5, **transforms},
+        "training": {"runs": [{"name": "clip"}]},
     }
-    if sections["sampling"].get("name") == "centre":
-        sections["sampling"]["window"] = None
     return Recipe.load(NOTEBOOKS / "efficient3d" / "recipes" / "mini.yaml", sections)
 
 
@@ -75,8 +77,8 @@ def test_batches(source: Any) -> None:
 
 def test_targets_belong_to_their_clips(source: Any) -> None:
     made = source()
-    order = made.order(0)
-    assert np.concatenate([targets for _, targets in made]).tolist() == made.samples.index.truth.to_numpy()[order].tolist()
+    expected = made.samples.index.truth.to_numpy()[made.order(0)]
+    np.testing.assert_array_equal(np.concatenate([targets for _, targets in made]), expected)
 
 
 def test_workers_have_no_influence(source: Any) -> None:
@@ -229,7 +231,6 @@ class Memory:
     def frames(self, indices: list[int], **_: Any) -> Iterator[np.ndarray]:
         return (self.pixels[index] for index in indices)
 
-
     def read(self, indices: list[int]) -> list[np.ndarray]:
         return list(self.frames(indices))
 
@@ -323,7 +324,8 @@ def index_of(**frames: int) -> Index:
 
 def tests_of(index: Index, **sampling: Any) -> Any:
     """The table of tested clips, of 16 frames in windows of 16 unless said otherwise."""
-    wanted = {"frames": 16, "stride": 1, "window": 16, **sampling}
+    windows = {} if sampling.get("name") == "centre" else {"window": 16}
+    wanted = {"frames": 16, "stride": 1, **windows, **sampling}
     return Samples(index, Path("nowhere"), recipe_of(wanted), 1).tests
 
 

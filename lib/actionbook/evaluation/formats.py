@@ -132,7 +132,13 @@ FORMATS = (
         lambda j, path: open_engine(path, batch_size=j.batch, spec=j.spec),
         _atc,
     ),
-    Format("MINDIR for MindSpore Lite", Criterion(), lambda j: run_converter_lite(_lite(j)).path, None, _lite),
+    Format(
+        "MINDIR for MindSpore Lite",
+        Criterion(tolerance=TOLERANCE),
+        lambda j: run_converter_lite(_lite(j)).path,
+        None,
+        _lite,
+    ),
 )
 """ONNX-fp16 holds 16-bit weights, ONNX-int8 is quantised; OM is computed in 16 bits unless ATC is told."""
 CRITERIA = {one.name: one.criterion for one in FORMATS}

@@ -29,14 +29,14 @@ FLOORS = ("video", "clips", "models", "inference")
 """Of the library: those whose code takes part in a prediction; scores are computed anew each time."""
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _engine(network: nn.Cell, batch: int, inputs: tuple[tuple[str, Shape], ...], output: Shape | None) -> NetworkEngine:
     """One compilation for all validations and the test of a network; weights are read afresh at every call."""
     return NetworkEngine(network, batch, Spec(dict(inputs), output))
 
 
 def engine_of(network: nn.Cell, spec: Spec, batch: int) -> NetworkEngine:
-    """The engine of a network for batches of this size; the one of the last call, where that is the same."""
+    """The engine of a network for batches of this size; that of one of the last two calls, where it is the same."""
     return _engine(network, batch, tuple(spec.inputs.items()), spec.output)
 
 
@@ -128,10 +128,11 @@ def centre_validation(stage: Stage, index: Index) -> Callable[[nn.Cell], dict[st
     samples = tested_samples(stage, index)
     middles, batch, task = samples.middles(recipe.sampling.frames), recipe.export.inference_batch, task_of(recipe.task)
     spec = recipe.spec(samples.classes, tested=False)
+    evaluation = recipe.evaluation.model_copy(update={"skip_last_video": False})
 
     def validate(network: nn.Cell) -> dict[str, float]:
         items, outputs = run_samples(engine_of(network, spec, batch), samples, middles, batch, stage.workers)
-        found = Predictions(items, outputs, samples.index, recipe.evaluation, task)
+        found = Predictions(items, outputs, samples.index, evaluation, task)
         return {f"centre_clip_{task.main}": round(found.score.value, 6)}
 
     return validate

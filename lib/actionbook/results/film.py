@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from actionbook.results.style import DPI, QUIET, WIDTH, style
+from actionbook.results.style import DPI, QUIET, WIDTH, nothing_to_show, style
 
 COLOURS = 80
 """Colours of a strip. Photographs do not compress as PNG; with fewer colours they take half."""
@@ -22,13 +22,16 @@ def film_strip(rows: Sequence[tuple[str, np.ndarray]], max_frames: int = 8) -> F
     """Frames in time order, one strip for each (title, frames ``(T, H, W, 3)`` uint8 RGB).
 
     Of longer clips `max_frames` are shown, evenly spaced from first to last; their numbers (from 0) stand underneath.
-    Each strip is drawn with its `COLOURS` main colours. Raises ValueError for another shape or type, or for no rows.
+    Each strip is drawn with its `COLOURS` main colours; without rows the figure says so. Raises ValueError for another
+    shape or type.
     """
     for title, frames in rows:
         if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not len(frames):
             raise ValueError(f"{title!r}: expected uint8 (T, H, W, 3), found {frames.dtype} {frames.shape}")
-    if not rows or max_frames < 1:
-        raise ValueError("a film strip needs at least one row and one frame")
+    if max_frames < 1:
+        raise ValueError("a film strip needs at least one frame")
+    if not rows:
+        return nothing_to_show("no video to show")
     columns = min(max_frames, max(len(frames) for _, frames in rows))
     dpi = round(DPI * min(1.0, (30 / (len(rows) * columns)) ** 0.5))
     width = round((WIDTH - 2 * _MARGIN) * dpi)

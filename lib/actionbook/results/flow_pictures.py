@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from actionbook.results.film import film_strip
-from actionbook.results.style import GRID, INK, PAPER, QUIET, colour, figure, style
+from actionbook.results.style import GRID, INK, PAPER, QUIET, colour, figure, nothing_to_show, style
 from actionbook.video.flow import clamped_share, dequantise
 
 # Steps from each corner of the wheel to the next: red, yellow, green, cyan, blue, magenta, red. They follow how finely
@@ -52,6 +52,13 @@ def flow_colours(flow: np.ndarray, limit: float) -> np.ndarray:
     return np.floor(255 * np.where(length <= 1, 1 - length * (1 - hue), hue * _BEYOND)).astype(np.uint8)
 
 
+def in_colours(pixels: np.ndarray, bound: float, limit: float) -> np.ndarray:
+    """Stored frames, uint8 (T, H, W, C), as uint8 RGB (T, H, W, 3): colours as they are, flow (C = 2) by its colours."""
+    if pixels.shape[-1] == 3:
+        return pixels
+    return np.stack([flow_colours(flow, limit) for flow in dequantise(pixels, bound)])
+
+
 def wheel(size: int = 151) -> np.ndarray:
     """The legend of `flow_colours`, uint8 RGB (size, size, 3): motion away from the middle, the limit at the rim."""
     ends = np.linspace(-1, 1, size, dtype=np.float32)
@@ -67,7 +74,7 @@ def flow_strip(
 
     Frames are uint8 RGB (T, H, W, 3); flow is uint8 (T, H, W, 2) as a flow store holds it, 0 and 255 standing for
     `bound` pixels to either side. Colours are full at `limit` pixels; if that is None, at a length that all but half a
-    percent of the flow stay below. Raises ValueError for other shapes, or for no rows.
+    percent of the flow stay below. Raises ValueError for other shapes.
     """
     strips = []
     for title, frames, planes in rows:
@@ -77,7 +84,7 @@ def flow_strip(
         full = limit or max(1.0, float(np.percentile(np.hypot(flow[..., 0], flow[..., 1]), 99.5)))
         strips += [
             (f"{title}: frames", frames),
-            (f"flow, full colour at {full:.2g} pixels", np.stack([flow_colours(each, full) for each in flow])),
+            (f"flow, full colour at {full:.2g} pixels", in_colours(planes, bound, full)),
             ("to the right, as stored", np.repeat(planes[..., :1], 3, axis=-1)),
             ("down, as stored", np.repeat(planes[..., 1:], 3, axis=-1)),
         ]
@@ -88,8 +95,8 @@ def displacement_histogram(flows: Iterable[np.ndarray], bound: float) -> Figure:
     """How many displacements there are of each size, on a logarithmic axis, and what share the bound cuts off.
 
     `flows` are arrays (H, W, 2) in pixels, as computed or as read back from a store; there the cut-off ones are those
-    at the bound. What lies beyond one and a half bounds is counted at the ends of the axis. Raises ValueError if there
-    are none.
+    at the bound. What lies beyond one and a half bounds is counted at the ends of the axis. Without any the figure says
+    so.
     """
     edges = _EDGES * bound
     counts, cut, total = np.zeros((2, len(edges) - 1)), 0.0, 0
@@ -99,7 +106,7 @@ def displacement_histogram(flows: Iterable[np.ndarray], bound: float) -> Figure:
         cut += clamped_share(flow, bound) * flow.size
         total += flow.size
     if not total:
-        raise ValueError("a histogram needs at least one displacement")
+        return nothing_to_show("no flow to show")
     with style():
         fig, ax = figure(3.2)
         for component, label in enumerate(("to the right", "down")):

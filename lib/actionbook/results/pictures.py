@@ -15,7 +15,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from actionbook.results.film import film_strip
-from actionbook.results.style import GRID, INK, PAPER, QUIET, STATE_COLOURS, colour, figure, marker, style
+from actionbook.results.style import (
+    GRID,
+    INK,
+    PAPER,
+    QUIET,
+    STATE_COLOURS,
+    colour,
+    figure,
+    marker,
+    nothing_to_show,
+    style,
+)
 
 __all__ = [
     "accuracy_against_cost",
@@ -82,6 +93,8 @@ def seeds_plot(values: pd.DataFrame, chance: float | None = None, ylabel: str = 
     """
     values = values.dropna(subset=["value"])  # a run without this figure
     runs = list(dict.fromkeys(values["run"]))
+    if not runs:
+        return nothing_to_show("no run to show")
     with style():
         fig, ax = figure(3.4)
         for place, run in enumerate(runs):
@@ -275,7 +288,7 @@ def differences_plot(rows: Iterable[Mapping[str, object]] | pd.DataFrame) -> Fig
     """Relative difference of each format's logits from the network's, on a logarithmic axis, with its tolerance.
 
     `rows` have ``format``, ``relative_difference`` (None: not finite), ``tolerance`` (None where the format is judged
-    by its score) and ``passed``, as `actionbook.core.stage_results.FormatRow` has. A difference of zero is drawn at the
+    by its score) and ``passed``, as `actionbook.core.stage_results.FormatRow` has; also ``stream`` if there are several. A difference of zero is drawn at the
     left edge and called exact; one that is not finite, at the right.
     """
     table = pd.DataFrame(rows if isinstance(rows, pd.DataFrame) else list(rows))
@@ -305,7 +318,8 @@ def differences_plot(rows: Iterable[Mapping[str, object]] | pd.DataFrame) -> Fig
                 va="center",
                 fontsize=9,
             )
-        ax.set_yticks(range(len(table)), table["format"])
+        several = "stream" in table and table["stream"].nunique() > 1
+        ax.set_yticks(range(len(table)), table["stream"] + ", " + table["format"] if several else table["format"])
         ax.set(
             ylim=(-0.6, len(table) - 0.4),
             xlabel="greatest difference of a logit, in standard deviations of the logits; the mark is the tolerance",

@@ -72,6 +72,15 @@ def figure(height: float, rows: int = 1, columns: int = 1, **options: Any) -> tu
     return plt.subplots(rows, columns, figsize=(WIDTH, height), dpi=DPI, layout="constrained", **options)
 
 
+def nothing_to_show(why: str) -> Figure:
+    """A figure with nothing but words, for a run that has nothing to draw."""
+    with style():
+        fig, ax = figure(0.5)
+        ax.set_axis_off()
+        ax.text(0, 0.5, why, color=QUIET, va="center")
+    return fig
+
+
 def colour(number: int) -> str:
     """Colour of the series with this number, counted from 0; they repeat after seven."""
     return SERIES[number % len(SERIES)]

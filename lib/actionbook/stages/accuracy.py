@@ -215,11 +215,12 @@ def one_stream_wrong(scored: Scored, count: int = 6, frames: int = 16) -> list[t
     guess = {name: pooled(scored.best(name)).idxmax(axis=1) for name in scored.streams}
     table, classes = scored.index.subset("test").table.set_index("item"), scored.stage.manifest.classes
     seen: dict[tuple[str, str], tuple[str, np.ndarray]] = {}
-    for item, row in table.iterrows():
-        wrong = [name for name in names if guess[name].get(item) != row.target]
-        if guess[JOINT].get(item) == row.target and len(wrong) == 1 and len(seen) < count:
-            said = f"{row.label}: {wrong[0]} says {classes[guess[wrong[0]][item]]}"
-            seen.setdefault((row.label, wrong[0]), (said, first_frames(scored.stage.first, row.store, frames)))
+    rows = zip(table.index.astype(str), table.label.astype(str), table.target, table.store.astype(str), strict=True)
+    for item, label, target, store in rows:
+        wrong = [name for name in names if guess[name].get(item) != target]
+        if guess[JOINT].get(item) == target and len(wrong) == 1 and len(seen) < count:
+            said = f"{label}: {wrong[0]} says {classes[guess[wrong[0]][item]]}"
+            seen.setdefault((label, wrong[0]), (said, first_frames(scored.stage.first, store, frames)))
     return list(seen.values())
 
 

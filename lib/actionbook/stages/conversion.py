@@ -134,7 +134,10 @@ class Conversions:
         ]
 
     def finish(self) -> ConversionResults:
-        """Write the record. Raises AssertionError naming required formats that did not pass."""
+        """Write the record, after `compare` where that has not run. Raises AssertionError naming required formats that
+        did not pass."""
+        if not all(one.formats for one in self.streams.values()):
+            compare(self)
         results = ConversionResults(
             streams={name: _conversion(one) for name, one in self.streams.items()},
             fused=self.fused,

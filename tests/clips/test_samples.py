@@ -1,0 +1,209 @@
+"""Samples of several inputs: two pathways, boxes that go where the crop takes what is in them, masks, keyframes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import simplejpeg
+
+from actionbook.clips.pipeline import TrainingSource, tested, training_dataset
+from actionbook.clips.samples import Sample, Samples, batched, stacked
+from actionbook.clips.sampling import keyframe_clip
+from actionbook.clips.transforms import tested_clip
+from actionbook.core.errors import BookError
+from actionbook.core.recipe import BOXES, Recipe
+from actionbook.datasets.dataset import store_path
+from actionbook.datasets.index import BOX, Index, make_index
+from actionbook.video.store import StoreInfo, write_store
+
+SIZE, ROOM = (48, 64), 3
+FRAMES = {"a": 20, "b": 12}
+"""Videos of 96 x 128 pixels."""
+PLACES = {"a@4": [(16, 24, 56, 72), (72, 8, 120, 88)], "a@18": [(32, 16, 96, 80)], "b@0": [(8, 8, 64, 48)]}
+"""Boxes of the keyframes in pixels: x1, y1, x2, y2."""
+SECTIONS: dict[str, Any] = {
+    "chapter": "tiny",
+    "name": "tiny",
+    "title": "Tiny",
+    "task": {"name": "detection", "boxes": ROOM},
+    "data": {"manifest": "mini_ucf101"},
+    "sampling": {"name": "centre", "frames": 8, "pathways": {"slow": 4, "fast": 2}},
+    "transforms": {"size": SIZE, "mean": (0.0, 0.0, 0.0)},
+    "model": {"name": "tiny"},
+    "training": {"epochs": 1, "batch_size": 2, "lr": 0.1},
+}
+
+
+def recipe_of(**changes: Any) -> Recipe:
+    return Recipe.model_validate({**SECTIONS, **changes})
+
+
+def frame_of(video: str, number: int) -> np.ndarray:
+    """Keyframes and frames around them have their boxes painted white; the background says which frame it is."""
+    frame = np.full((96, 128, 3), 3 * number, np.uint8)
+    for item, boxes in PLACES.items():
+        name, keyframe = item.split("@")
+        if name == video and abs(int(keyframe) - number) <= 6:
+            for x1, y1, x2, y2 in boxes:
+                frame[y1:y2, x1:x2] = 255
+    return frame
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("boxes")
+    for video, count in FRAMES.items():
+        jpegs = [
+            simplejpeg.encode_jpeg(np.ascontiguousarray(frame_of(video, number)), 98, colorsubsampling="444")
+            for number in range(count)
+        ]
+        info = StoreInfo(source=f"{video}.avi", source_bytes=1, fps=25.0, height=96, quality=98, ffmpeg="none")
+        write_store(store_path(folder, video), jpegs, info)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def index() -> Index:
+    rows = [
+        {
+            "video": item[0],
+            "item": item,
+            "frame": int(item[2:]),
+            "frames": FRAMES[item[0]],
+            "store": item[0],
+            "label": "AB"[target],
+            "target": target,
+            "subset": "train",
+            "path": "",
+            **dict(zip(BOX, np.array(box) / [128, 96, 128, 96], strict=True)),
+        }
+        for item, boxes in PLACES.items()
+        for box in boxes
+        for target in ([0, 1] if box[0] == 16 else [1])
+    ]
+    return make_index(rows)
+
+
+def assert_painted(clip: np.ndarray, boxes: np.ndarray) -> None:
+    """The white part of the first frame of a clip (3, T, H, W) is what the boxes in pixels hold together."""
+    white = clip[0, 0] > 160
+    inside = np.zeros(white.shape, bool)
+    rows, columns = np.mgrid[: white.shape[0], : white.shape[1]] + 0.5
+    for x1, y1, x2, y2 in boxes:
+        inside |= (columns > x1) & (columns < x2) & (rows > y1) & (rows < y2)
+    # Rims of a pixel and a half to either side may be this or that.
+    assert (white != inside).sum() <= 3 * sum((x2 - x1) + (y2 - y1) for x1, y1, x2, y2 in boxes) + 4
+    assert white.sum() > 0
+
+
+def test_a_training_sample_has_its_boxes_where_their_content_is(index: Index, store: Path) -> None:
+    samples = Samples(index, store, recipe_of(), 2)
+    flipped = set()
+    for number in range(len(samples)):
+        for seed in range(12):
+            sample = samples.train(number, np.random.default_rng(seed))
+            count = len(PLACES[sample.item])
+            boxes = sample.inputs[BOXES]
+            assert (boxes.shape, boxes.dtype) == ((ROOM, 4), np.float32)
+            assert not boxes[count:].any()
+            assert (boxes[:count, 2:] >= boxes[:count, :2]).all()
+            assert sample.mask is not None
+            assert sample.mask.tolist() == [1.0] * count + [0.0] * (ROOM - count)
+            if (boxes[:count, 2:] - boxes[:count, :2] > 3).all():  # else the crop has left it out, or all but a rim
+                assert_painted(sample.inputs["fast"], boxes[:count])
+            if count == 2 and boxes[:count].any(axis=1).all():
+                flipped.add(bool(boxes[0, 0] > boxes[1, 0]))
+    assert flipped == {False, True}  # mirrored clips were among them
+
+
+def test_a_tested_sample_has_its_boxes_where_their_content_is(index: Index, store: Path) -> None:
+    samples = Samples(index, store, recipe_of(), 2)
+    for sample in tested(samples, samples.tests):
+        count = len(PLACES[sample.item])
+        assert_painted(sample.inputs["fast"], sample.inputs[BOXES][:count])
+        # 128 x 96 becomes 64 x 48 and nothing is cut off: exactly half.
+        np.testing.assert_allclose(sample.inputs[BOXES][:count], np.array(PLACES[sample.item]) / 2, atol=1e-4)
+
+
+def test_targets_belong_to_their_boxes(index: Index, store: Path) -> None:
+    samples = Samples(index, store, recipe_of(), 2)
+    targets = {sample.item: sample.target.tolist() for sample in tested(samples, samples.tests)}
+    assert targets["a@4"] == [[1, 1], [0, 1], [0, 0]]
+    assert targets["a@18"] == targets["b@0"] == [[0, 1], [0, 0], [0, 0]]
+
+
+def test_pathways_see_the_same_clip_at_their_own_rates(index: Index, store: Path) -> None:
+    recipe = recipe_of(transforms={**SECTIONS["transforms"], "flip": 0.0})
+    samples = Samples(index, store, recipe, 2)
+    spec = recipe.spec(2)
+    for sample in (samples.train(0, np.random.default_rng(0)), *tested(samples, samples.tests)):
+        assert {name: array.shape for name, array in sample.inputs.items()} == dict(spec.inputs)
+        assert list(sample.inputs) == list(spec.inputs)
+        np.testing.assert_array_equal(sample.inputs["slow"], sample.inputs["fast"][:, ::2])
+
+
+def test_keyframes_of_one_video_are_samples_around_themselves(index: Index, store: Path) -> None:
+    recipe = recipe_of(sampling={"name": "centre", "frames": 8, "stride": 2, "pathways": {"image": 1}})
+    samples = Samples(index, store, recipe, 2)
+    assert samples.tests["item"].tolist() == list(PLACES)
+    assert samples.middles(4).number.tolist() == [0, 1, 2]
+    for sample, item in zip(tested(samples, samples.tests), PLACES, strict=True):
+        numbers = keyframe_clip(int(item[2:]), FRAMES[item[0]], 8, 2)
+        expected = tested_clip([frame_of(item[0], number) for number in numbers], recipe.transforms)
+        assert np.abs(sample.inputs["image"] - expected).mean() < 4  # JPEG, and nothing else
+        # The corner that no box covers tells each frame's number.
+        np.testing.assert_allclose(sample.inputs["image"][0, :, -1, 0], 3 * numbers, atol=4)
+
+
+def test_windows_of_a_video_mean_nothing_for_keyframes(index: Index, store: Path) -> None:
+    samples = Samples(index, store, recipe_of(sampling={"name": "windows"}), 2)
+    for use in (lambda: samples.tests, lambda: samples.middles(4), lambda: samples.train(0, np.random.default_rng(0))):
+        with pytest.raises(BookError, match=r"such as a@4 are keyframes: their sampling\.name must be 'centre'"):
+            use()
+
+
+def test_items_of_several_classes_are_no_matter_of_classification(index: Index, store: Path) -> None:
+    samples = Samples(index, store, recipe_of(task={"name": "classification"}), 2)
+    with pytest.raises(BookError, match=r"no class or several, expected one each: a@4.*the task is detection"):
+        samples.train(0, np.random.default_rng(0))
+
+
+def test_more_boxes_than_there_is_room_for(index: Index, store: Path) -> None:
+    samples = Samples(index, store, recipe_of(task={"name": "detection", "boxes": 1}), 2)
+    assert len(list(tested(samples, samples.tests.iloc[1:]))) == 2
+    with pytest.raises(BookError, match=r"item a@4: 2 boxes, the recipe has room for 1"):
+        list(tested(samples, samples.tests))
+
+
+def test_batches_are_what_the_step_takes(index: Index, store: Path) -> None:
+    """Inputs in the spec's order, targets, mask; and through MindSpore the same columns."""
+    samples = Samples(index, store, recipe_of(), 2)
+    expected = list(TrainingSource(samples, batch_size=2, seed=1))
+    assert len(expected) == 2
+    shapes = [array.shape for array in expected[0]]
+    assert shapes == [(2, 3, 2, *SIZE), (2, 3, 4, *SIZE), (2, ROOM, 4), (2, ROOM, 2), (2, ROOM)]
+    assert {array.dtype for array in expected[0]} == {np.dtype(np.float32)}
+    dataset = training_dataset(TrainingSource(samples, batch_size=2, seed=1))
+    assert dataset.get_col_names() == ["slow", "fast", BOXES, "target", "mask"]
+    for found, batch in zip(dataset.create_tuple_iterator(num_epochs=1, output_numpy=True), expected, strict=True):
+        for one, other in zip(found, batch, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_of_classification_there_is_no_mask() -> None:
+    made = [Sample("v", {"image": np.full((3, 2), i, np.float32)}, np.int32(i)) for i in range(3)]
+    clips, targets = stacked(made)
+    assert (clips.shape, targets.tolist(), targets.dtype) == ((3, 3, 2), [0, 1, 2], np.int32)
+
+
+def test_batched_keeps_all_inputs_together(index: Index, store: Path) -> None:
+    samples = Samples(index, store, recipe_of(), 2)
+    every = list(tested(samples, samples.tests))
+    (first, batch), (last, rest) = batched(every, 2)
+    assert (first, last) == (["a@4", "a@18"], ["b@0"])
+    for name in samples.recipe.spec(2).inputs:
+        np.testing.assert_array_equal(batch[name], [sample.inputs[name] for sample in every[:2]])
+        assert len(rest[name]) == 1
