@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +11,19 @@ from mindspore import Parameter, Tensor, nn
 
 from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_file, write_json_atomic
-from actionbook.evaluation.checkpoints import COLUMNS, STORE, evaluate_checkpoints
-from actionbook.evaluation.predict import Predictions
+from actionbook.core.sections import Evaluation
+from actionbook.datasets.index import Index, make_index
+from actionbook.evaluation.checkpoints import COLUMNS, evaluate_checkpoints
+from actionbook.tasks import Classification, Predictions
 from actionbook.training.checkpoint import save_checkpoint
 
-TRUTH = pd.Series([0] * 6, index=list("abcdef"))
+
+def index_of(items: str) -> Index:
+    """Videos of one class."""
+    return make_index({"video": name, "label": "A", "target": 0, "subset": "test", "path": ""} for name in items)
+
+
+INDEX = index_of("abcdef")
 
 
 class Right(nn.Cell):
@@ -30,9 +37,9 @@ class Right(nn.Cell):
 class Predicting:
     """What is handed to `evaluate_checkpoints`: notes its calls and fails at one of them if asked to."""
 
-    def __init__(self, fail_at: int | None = None, truth: pd.Series = TRUTH) -> None:
+    def __init__(self, fail_at: int | None = None, index: Index = INDEX) -> None:
         self.seen: list[int] = []
-        self.fail_at, self.truth = fail_at, truth
+        self.fail_at, self.index = fail_at, index
 
     def __call__(self, network: nn.Cell) -> Predictions:
         assert isinstance(network, Right)
@@ -43,7 +50,7 @@ class Predicting:
         self.seen.append(right)
         logits = np.zeros((6, 2))
         logits[right:, 1] = 1
-        return Predictions(list("abcdef"), logits, self.truth)
+        return Predictions(list("abcdef"), logits, self.index, Evaluation(), Classification())
 
 
 def keep(folder: Path, right: dict[int, int], last: int | None = None, epochs: int = 12) -> Path:
@@ -66,7 +73,7 @@ def test_the_table_of_all_checkpoints(tmp_path: Path) -> None:
     assert table.to_dict("list") == {
         "checkpoint": ["epoch-009.ckpt", "epoch-010.ckpt", "epoch-011.ckpt", "network.ckpt"],
         "epoch": [9, 10, 11, 12],
-        "top1": [2 / 6, 3 / 6, 5 / 6, 4 / 6],
+        "value": [2 / 6, 3 / 6, 5 / 6, 4 / 6],
         "correct": [2, 3, 5, 4],
         "evaluated": [6] * 4,
         "expected": [6] * 4,
@@ -94,56 +101,33 @@ def test_of_equals_the_earliest_epoch_is_the_best(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fail_at", [0, 1, 2])
-def test_an_interrupted_evaluation_goes_on_and_ends_the_same(tmp_path: Path, fail_at: int) -> None:
+def test_an_interrupted_evaluation_is_run_again_to_the_same_end(tmp_path: Path, fail_at: int) -> None:
+    """What `predict_test` has kept by then is not run again, see there."""
     folder = keep(tmp_path / "run", {1: 3, 2: 1, 3: 6})
     whole = evaluate_checkpoints(Right(), keep(tmp_path / "other", {1: 3, 2: 1, 3: 6}), Predicting(), progress=False)
     with pytest.raises(KeyboardInterrupt):
         evaluate_checkpoints(Right(), folder, Predicting(fail_at), progress=False)
     again, network = Predicting(), Right()
     pd.testing.assert_frame_equal(evaluate_checkpoints(network, folder, again, progress=False), whole)
-    assert again.seen == [3, 1, 6][fail_at:]
+    assert again.seen == [3, 1, 6]
     assert int(network.right.asnumpy()) == 6
 
 
-def test_what_is_stored_is_not_run_again_unless_the_file_or_the_protocol_changes(tmp_path: Path) -> None:
+def test_a_checkpoint_that_is_replaced_has_its_own_score(tmp_path: Path) -> None:
     folder = keep(tmp_path / "run", {1: 3, 2: 1})
-    first = evaluate_checkpoints(Right(), folder, Predicting(), protocol="centre", progress=False)
-    assert set(json.loads((folder / STORE).read_text())["results"]) == {
-        sha256_file(folder / f"epoch-00{epoch}.ckpt") for epoch in (1, 2)
-    }
-    idle, network = Predicting(), Right()
-    second = evaluate_checkpoints(network, folder, idle, protocol="centre", progress=False)
-    pd.testing.assert_frame_equal(first, second)
-    assert idle.seen == []
-    assert int(network.right.asnumpy()) == 1  # the same weights at the end as when it was run
-
-    (folder / "epoch-001.ckpt").rename(folder / "epoch-007.ckpt")  # other names, other dates: the bytes count
+    evaluate_checkpoints(Right(), folder, Predicting(), progress=False)
+    (folder / "epoch-001.ckpt").rename(folder / "epoch-007.ckpt")  # other names, other dates: the weights count
     keep(folder, {2: 4})
-    changed = Predicting()
-    table = evaluate_checkpoints(Right(), folder, changed, protocol="centre", progress=False)
-    assert changed.seen == [4]
+    table = evaluate_checkpoints(Right(), folder, Predicting(), progress=False)
     assert table["epoch"].tolist() == [2, 7]
     assert table["correct"].tolist() == [4, 3]
-
-    other = Predicting()
-    evaluate_checkpoints(Right(), folder, other, protocol="windows", progress=False)
-    assert other.seen == [4, 3]
-
-
-def test_checkpoints_of_equal_bytes_are_run_once(tmp_path: Path) -> None:
-    folder = keep(tmp_path / "run", {1: 3})
-    (folder / "epoch-002.ckpt").write_bytes((folder / "epoch-001.ckpt").read_bytes())
-    predict = Predicting()
-    table = evaluate_checkpoints(Right(), folder, predict, progress=False)
-    assert predict.seen == [3]
-    assert table["correct"].tolist() == [3, 3]
 
 
 def test_missing_videos_are_misses_here_too(tmp_path: Path) -> None:
     folder = keep(tmp_path / "run", {1: 6})
-    truth = pd.concat([TRUTH, pd.Series({"g": 0, "h": 0})])
-    (row,) = evaluate_checkpoints(Right(), folder, Predicting(truth=truth), progress=False).to_dict("records")
-    assert (row["correct"], row["evaluated"], row["expected"], row["top1"]) == (6, 6, 8, 0.75)
+    index = index_of("abcdefgh")
+    (row,) = evaluate_checkpoints(Right(), folder, Predicting(index=index), progress=False).to_dict("records")
+    assert (row["correct"], row["evaluated"], row["expected"], row["value"]) == (6, 6, 8, 0.75)
 
 
 def test_a_folder_without_checkpoints_is_an_error(tmp_path: Path) -> None:
@@ -151,27 +135,6 @@ def test_a_folder_without_checkpoints_is_an_error(tmp_path: Path) -> None:
     save_checkpoint(Right(), tmp_path / "network.ckpt")  # of a training that never finished: its epoch is not known
     with pytest.raises(BookError, match=r"holds no checkpoint.*keep_epochs"):
         evaluate_checkpoints(Right(), tmp_path, Predicting(), progress=False)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["{", "[]", '{"results": {}}', '{"protocol": "", "results": {"0": {}}}', '{"protocol": "", "results": {"0": 3}}',
-     '{"protocol": "", "results": {"0": {"correct": "1", "evaluated": 1, "expected": 1}}}'],
-)  # fmt: skip
-def test_damaged_results_are_an_error_that_names_the_file(tmp_path: Path, text: str) -> None:
-    folder = keep(tmp_path / "run", {1: 3})
-    (folder / STORE).write_text(text)
-    with pytest.raises(BookError, match=r"evaluated\.json: .*delete it"):
-        evaluate_checkpoints(Right(), folder, Predicting(), progress=False)
-
-
-def test_results_over_other_numbers_of_videos_do_not_stand_in_one_table(tmp_path: Path) -> None:
-    folder = keep(tmp_path / "run", {1: 3})
-    evaluate_checkpoints(Right(), folder, Predicting(), progress=False)
-    keep(folder, {2: 3})
-    more = pd.concat([TRUTH, pd.Series({"g": 0})])
-    with pytest.raises(BookError, match=r"different numbers of videos \(6, 7\)"):
-        evaluate_checkpoints(Right(), folder, Predicting(truth=more), progress=False)
 
 
 def test_a_damaged_mark_and_a_checkpoint_of_another_network_are_errors(tmp_path: Path) -> None:
@@ -183,4 +146,3 @@ def test_a_damaged_mark_and_a_checkpoint_of_another_network_are_errors(tmp_path:
     (folder / "done.json").unlink()
     with pytest.raises(BookError, match=r"epoch-001\.ckpt: does not fit the network"):
         evaluate_checkpoints(Right(), folder, Predicting(), progress=False)
-    assert not (folder / STORE).exists()

@@ -1,106 +1,185 @@
-"""The accuracy ladder: what every rung is compared with, what it is judged by, and that a failed one says so."""
+"""Every format of a network: what can be made here is, what cannot is said with reason, remedy and command."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import os
+import shlex
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
+from mindspore import Tensor, nn
 
-from actionbook.evaluation.formats import CRITERIA, climb
-from actionbook.inference import BatchSet, InferenceError, write_batches
+from actionbook.conversion import ConversionError
+from actionbook.core.files import sha256_file
+from actionbook.core.runtime import set_device
+from actionbook.core.sections import Export
+from actionbook.core.spec import Spec
+from actionbook.core.stage_results import Step
+from actionbook.evaluation import formats as module
+from actionbook.evaluation.formats import CRITERIA, FORMATS, Criterion, Made, make_formats
 
-SHAPE = (3, 1, 2, 2)
-VIDEOS = [f"v{i:02}" for i in range(20)]
-TRUTH = pd.Series([i % 4 for i in range(20)], index=VIDEOS)
+STAND_INS = Path(__file__).parents[1] / "conversion" / "stand_ins"
+SPEC = Spec({"image": (3, 2, 8, 8)}, (4,))
+EXPORT = Export(inference_batch=2, soc_version="Ascend310P3")
+HERE = ["network", "MINDIR", "ONNX", "ONNX-fp16", "ONNX-int8"]
+TOOLS = ["OM", "MINDIR for MindSpore Lite"]
 
 
-class Engine:
-    """Logits from the clip's first value, its class number; `change` may spoil them."""
+class Small(nn.Cell):
+    """A convolution and a dense layer: (N, 3, 2, 8, 8) -> (N, 4)."""
 
-    name = "engine"
-    batch_size = None
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        rng = np.random.default_rng(seed)
+        weight = Tensor(rng.standard_normal((4, 3, 1, 3, 3)).astype(np.float32))
+        self.conv = nn.Conv3d(3, 4, (1, 3, 3), pad_mode="pad", padding=(0, 0, 1, 1, 1, 1), weight_init=weight)
+        self.dense = nn.Dense(4, 4, Tensor(rng.standard_normal((4, 4)).astype(np.float32)), "zeros")
 
-    def __init__(self, change: Callable[[np.ndarray], np.ndarray] = lambda logits: logits) -> None:
-        self.change = change
-        self.sha256 = f"{id(self):064d}"
+    def construct(self, image: Tensor) -> Tensor:
+        return self.dense(self.conv(image).mean((2, 3, 4)))
 
-    def run(self, batch: np.ndarray) -> np.ndarray:
-        numbers = batch[:, 0, 0, 0, 0]
-        logits = np.stack([-((numbers - k) ** 2) for k in range(4)], axis=1)
-        return self.change(logits.astype(np.float32))
+
+@pytest.fixture(scope="module")
+def network() -> nn.Cell:
+    set_device("CPU")
+    return Small().set_train(False)
 
 
 @pytest.fixture
-def batches(tmp_path: Path) -> BatchSet:
-    clips = [(video, np.full(SHAPE, TRUTH[video], np.float32)) for video in VIDEOS for _ in range(2)]
-    return write_batches(clips, tmp_path / "batches", batch_size=8, clip_shape=SHAPE, progress=False)
+def calibration() -> dict[str, np.ndarray]:
+    return SPEC.random(4, seed=1)
 
 
-def run(engines: dict, batches: BatchSet, folder: Path) -> dict:
-    rungs = climb(engines, batches, folder, TRUTH, num_classes=4, progress=False)
-    return {rung.format: rung for rung in rungs}
+@pytest.fixture
+def without_tools(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without CANN and MindSpore Lite."""
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
 
 
-def shifted(amount: float) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda logits: logits + np.float32(amount) * np.array([1, -1, 1, -1], np.float32)
+@pytest.fixture
+def stand_ins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """A machine with stand-ins for both, which do what the environment variable STAND_IN says."""
+    monkeypatch.setenv("PATH", os.pathsep.join([str(STAND_INS), str(Path(sys.executable).parent), os.environ["PATH"]]))
+    monkeypatch.setenv("STAND_IN_CALL", str(tmp_path / "call.json"))
+    monkeypatch.setenv("STAND_IN", "success")
+    return monkeypatch
 
 
-def test_equal_formats_pass(batches, tmp_path):
-    rungs = run({"network": Engine(), "MINDIR": Engine(), "ONNX": Engine(shifted(1e-5))}, batches, tmp_path / "r")
-    assert [rung.passed for rung in rungs.values()] == [True] * 3
-    assert rungs["MINDIR"].max_abs_difference == 0
-    assert rungs["ONNX"].max_abs_difference == pytest.approx(1e-5, rel=0.2)
-    assert rungs["ONNX"].accuracy == {
-        "k": 1, "correct": 20, "evaluated": 20, "expected": 20, "missing_sha256": None, "value": 1.0,
-    }  # fmt: skip
-    assert rungs["ONNX"].clips == 40
-    assert rungs["ONNX"].cosine == pytest.approx(1, abs=1e-6)
-    assert (tmp_path / "r" / "ONNX" / "4_0.bin").exists()
+def make(network: nn.Cell, folder: Path, calibration: Any, *only: str) -> Made:
+    return make_formats(network, SPEC, folder, EXPORT, calibration, only=only)
 
 
-def test_an_exact_format_fails_by_its_difference_alone(batches, tmp_path):
-    rung = run({"network": Engine(), "ONNX": Engine(shifted(0.01))}, batches, tmp_path / "r")["ONNX"]
-    assert rung.top1_agreement == 1
-    assert not rung.passed
-    assert rung.required
-    assert rung.reason.endswith("is above 0.0001")
+@pytest.mark.usefixtures("without_tools")
+def test_what_a_machine_without_tools_makes(network: nn.Cell, tmp_path: Path, calibration: Any) -> None:
+    folder = tmp_path / "a b, 网络" / "export"
+    made = make(network, folder, calibration)
+    assert list(made.engines) == HERE
+    assert [row.format for row in made.exports] == HERE[1:]
+    for row in made.exports:
+        path = folder.parent / row.file
+        assert (row.bytes, row.sha256) == (path.stat().st_size, sha256_file(path))
+        assert (row.nodes is not None) == (row.raw_nodes is not None) == (row.format == "ONNX")
+    assert made.onnx is not None
+    assert made.onnx.path == folder / "network.onnx"
+    # All of them take the same batches and say the same.
+    batch = SPEC.random(2, seed=3)
+    outputs = {name: engine.run(batch) for name, engine in made.engines.items()}
+    for name in HERE[1:4]:
+        np.testing.assert_allclose(outputs[name], outputs["network"], atol=1e-2)
+    assert {engine.batch_size for name, engine in made.engines.items() if name in HERE[:2]} == {2}
+    # What is missing is said, with the commands to be run in that folder on another machine.
+    assert [step.format for step in made.not_made] == TOOLS
+    om, lite = made.not_made
+    assert om.reason.startswith("atc is not on the PATH")
+    assert "--soc_version=Ascend310P3" in om.command
+    assert shlex.split(om.command)[:4] == ["cd", str(folder), "&&", "atc"]
+    assert "converter_lite" in lite.reason
+    assert shlex.split(lite.command)[3] == "converter_lite"
+    assert "--input_shape=image:2,3,2,8,8" in om.command
 
 
-def test_a_rounded_format_is_judged_by_what_it_loses(batches, tmp_path):
-    def wrong(logits: np.ndarray) -> np.ndarray:
-        found = logits.copy()
-        found[found.argmax(1) == 3] = found[found.argmax(1) == 3][:, ::-1]  # class 3 becomes class 0: a quarter lost
-        return found
-
-    rungs = run({"network": Engine(), "ONNX-fp16": Engine(shifted(1e-3)), "ONNX-int8": Engine(shifted(0.4)),
-                 "OM": Engine(wrong)}, batches, tmp_path / "r")  # fmt: skip
-    assert rungs["ONNX-fp16"].passed
-    assert rungs["ONNX-int8"].passed  # far off, and the winners are the same
-    assert rungs["ONNX-int8"].relative_difference > 0.05
-    assert not rungs["ONNX-int8"].required
-    assert rungs["OM"].reason == "loses 25.00 percentage points of top-1, more than 1"
-    assert rungs["OM"].accuracy["correct"] == 15
-    assert rungs["OM"].top1_agreement == 0.75
-    assert rungs["OM"].cosine < 0.9
-
-
-def test_a_format_without_a_rule_must_be_exact(batches, tmp_path):
-    rung = run({"network": Engine(), "TensorRT": Engine(shifted(0.01))}, batches, tmp_path / "r")["TensorRT"]
-    assert rung.criterion == str(CRITERIA["ONNX"])
-    assert not rung.passed
+def test_the_tools_work_in_the_folder_wherever_the_notebook_runs(
+    network: nn.Cell, stand_ins: pytest.MonkeyPatch, tmp_path: Path, calibration: Any
+) -> None:
+    elsewhere, folder = tmp_path / "elsewhere", tmp_path / "a b, 网络" / "export"
+    elsewhere.mkdir()
+    stand_ins.chdir(elsewhere)
+    made = make(network, folder, calibration, "network", "MINDIR", "ONNX", *TOOLS)
+    rows = {row.format: row for row in made.exports}
+    assert (folder / "network_bs2.om").read_bytes() == b"OM of " + (folder / "network.onnx").read_bytes()
+    assert rows["OM"].file == "export/network_bs2.om"
+    assert rows["OM"].sha256 == sha256_file(folder / "network_bs2.om")
+    assert rows["MINDIR for MindSpore Lite"].file == "export/lite.mindir"
+    assert Path.cwd() == elsewhere
+    assert not list(elsewhere.iterdir())
+    # The OM is there, and what runs it is not.
+    assert "OM" not in made.engines
+    assert [step.format for step in made.not_made] == ["OM"]
+    assert "network_bs2.om" in made.not_made[0].reason
+    assert "ais_bench" in made.not_made[0].reason + made.not_made[0].remedy
 
 
-def test_results_from_another_machine(batches, tmp_path):
-    run({"network": Engine(), "OM": Engine()}, batches, tmp_path / "r")
-    folder = tmp_path / "copied" / "OM"
-    folder.mkdir(parents=True)
-    for path in (tmp_path / "r" / "OM").glob("*.bin"):
-        (folder / path.name).write_bytes(path.read_bytes())
-    rungs = run({"network": Engine(), "OM": None}, batches, tmp_path / "copied")
-    assert rungs["OM"].passed
-    (folder / "2_0.bin").unlink()
-    with pytest.raises(InferenceError, match=r"2_0\.bin is missing"):
-        run({"network": Engine(), "OM": None}, batches, tmp_path / "copied")
+def test_atc_that_ends_with_an_error_is_a_step_and_the_others_go_on(
+    network: nn.Cell, stand_ins: pytest.MonkeyPatch, tmp_path: Path, calibration: Any
+) -> None:
+    stand_ins.setenv("STAND_IN", "codes")
+    made = make(network, tmp_path / "export", calibration, "network", "ONNX", "OM")
+    assert list(made.engines) == ["network", "ONNX"]
+    (step,) = made.not_made
+    assert step.format == "OM"
+    assert step.reason.startswith("atc failed: exit status 255")
+    assert "EZ3003" in step.remedy
+    assert "atc --framework=5" in step.command
+    assert json.loads((tmp_path / "call.json").read_text())["argv"]
+    assert not list((tmp_path / "export").glob("*.om"))
+
+
+@pytest.mark.usefixtures("without_tools")
+def test_a_format_whose_source_could_not_be_made_is_not_made_of_an_older_one(
+    network: nn.Cell, stand_ins: pytest.MonkeyPatch, tmp_path: Path, calibration: Any
+) -> None:
+    folder = tmp_path / "export"
+    make(network, folder, calibration, "ONNX", "MINDIR")
+    old = (folder / "network.onnx").read_bytes()
+
+    def fails(*_: Any, **__: Any) -> Any:
+        raise ConversionError("the exporter says no\nAsk another one")
+
+    stand_ins.setattr(module, "export_onnx", fails)
+    stand_ins.setattr(module, "export_mindir", fails)
+    made = make(Small(1).set_train(False), folder, calibration)
+    assert list(made.engines) == ["network"]
+    assert made.exports == ()
+    assert made.onnx is None
+    steps = {step.format: step for step in made.not_made}
+    assert list(steps) == [one.name for one in FORMATS][1:]
+    assert steps["ONNX"] == Step(format="ONNX", reason="the exporter says no", remedy="Ask another one")
+    for name in ("ONNX-fp16", "ONNX-int8", "OM"):
+        assert "ONNX could not be made" in steps[name].reason
+    assert "MINDIR could not be made" in steps["MINDIR for MindSpore Lite"].reason
+    assert (folder / "network.onnx").read_bytes() == old
+    assert not list(folder.glob("*-fp16.onnx"))
+
+
+def test_formats_that_could_not_be_run_are_noted_once() -> None:
+    steps = (Step(format="OM", reason="no atc"), Step(format="Lite", reason="no tool"))
+    made = Made({"network": None, "ONNX": None}, (), steps, None)  # type: ignore[dict-item]
+    failed = (Step(format="ONNX", reason="not finite"), Step(format="OM", reason="2_0.bin is missing"))
+    found = made.without(failed)
+    assert list(found.engines) == ["network"]
+    assert found.not_made == (steps[1], *failed)
+
+
+def test_every_format_says_when_it_is_good() -> None:
+    assert len(CRITERIA) == len(FORMATS)
+    assert next(iter(CRITERIA)) == module.NETWORK
+    for criterion in CRITERIA.values():
+        assert (criterion.tolerance is None) != (criterion.points is None)
+        assert str(criterion.tolerance or criterion.points)[:1] in str(criterion)
+    assert str(Criterion(points=1.0)) == "loses <= 1 points"
+    assert str(Criterion(tolerance=1e-4)) == "relative difference <= 0.0001"
+    assert [name for name, one in CRITERIA.items() if not one.required] == ["ONNX-fp16", "ONNX-int8"]

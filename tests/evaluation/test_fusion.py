@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -10,18 +11,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actionbook.datasets.index import missing_sha256
+from actionbook.core.files import sha256_json
+from actionbook.core.sections import Evaluation
+from actionbook.datasets.index import Index, make_index
 from actionbook.evaluation.fusion import FusionError, How, class_gains, fuse
-from actionbook.evaluation.predict import Predictions
-from actionbook.evaluation.video_level import softmax
+from actionbook.tasks import Classification, Predictions
+from actionbook.tasks.classification import pooled
+from actionbook.tasks.pooling import Pool, softmax
 
 TRUTH = pd.Series([0, 1, 2, 1], index=["a", "b", "c", "d"])
+
+
+@cache
+def index_of(truth: tuple[tuple[str, int], ...]) -> Index:
+    return make_index(
+        {"video": video, "label": "ABC"[target], "target": target, "subset": "test", "path": ""}
+        for video, target in truth
+    )
+
+
+def predictions(videos: list[str], outputs: np.ndarray, truth: pd.Series, pool: Pool = "softmax_mean") -> Predictions:
+    return Predictions(videos, outputs, index_of(tuple(truth.items())), Evaluation(pool=pool), Classification())
 
 
 def stream(
     logits: Mapping[str, Sequence[Sequence[float]]],
     truth: pd.Series = TRUTH,
-    pool: str = "softmax_mean",
+    pool: Pool = "softmax_mean",
     order: str = "",
 ) -> Predictions:
     """Predictions of clips by video; `order` names the videos in the order of the rows."""
@@ -31,7 +47,7 @@ def stream(
     for video in videos:
         rows.append(logits[video][seen[video]])
         seen[video] += 1
-    return Predictions(videos, np.array(rows, np.float32), truth, pool)
+    return predictions(videos, np.array(rows, np.float32), truth, pool)
 
 
 # Two clips of b, one of the others.
@@ -46,24 +62,24 @@ def rgb_and_flow(flow: Predictions | None = None) -> dict[str, Predictions]:
 
 def test_logits_are_added_by_video_and_clip() -> None:
     joint = fuse(rgb_and_flow())
-    assert joint.videos == ["a", "b", "b", "c", "d"]
-    assert joint.logits.tolist() == [row for rows in JOINT.values() for row in rows]
-    accuracy = joint.accuracy()
-    assert (accuracy.correct, accuracy.evaluated, accuracy.expected) == (4, 4, 4)
-    assert [found.accuracy().correct for found in rgb_and_flow().values()] == [2, 2]
+    assert joint.items == ["a", "b", "b", "c", "d"]
+    assert joint.outputs.tolist() == [row for rows in JOINT.values() for row in rows]
+    score = joint.score
+    assert (score.correct, score.evaluated, score.expected) == (4, 4, 4)
+    assert [found.score.correct for found in rgb_and_flow().values()] == [2, 2]
 
 
 def test_rows_in_another_order_make_no_difference() -> None:
     shuffled = stream(FLOW, TRUTH.loc[["d", "b", "a", "c"]], order="dbac")
-    clips_apart = Predictions(
+    clips_apart = predictions(
         ["b", "d", "a", "b", "c"], np.array([FLOW[v][i] for v, i in zip("bdabc", (0, 0, 0, 1, 0), strict=True)]), TRUTH
     )
     expected = fuse(rgb_and_flow())
     for other in (shuffled, clips_apart):
         joint = fuse(rgb_and_flow(other))
-        assert joint.videos == expected.videos
-        assert np.array_equal(joint.logits, expected.logits)
-        pd.testing.assert_series_equal(joint.truth, TRUTH)
+        assert joint.items == expected.items
+        assert np.array_equal(joint.outputs, expected.outputs)
+        pd.testing.assert_series_equal(joint.index.truth, TRUTH, check_names=False)
 
 
 @given(st.permutations("abcd"), st.permutations("abcd"), st.sampled_from(["logit_sum", "softmax_mean"]))
@@ -71,25 +87,25 @@ def test_no_order_of_rows_or_streams_changes_a_bit(one: Sequence[str], two: Sequ
     expected = fuse({**rgb_and_flow(), "third": stream(FLOW)}, how)
     third, flow = stream(FLOW, order="".join(one)), stream(FLOW, order="".join(two))
     joint = fuse({"third": third, "flow": flow, "rgb": stream(RGB)}, how)
-    assert joint.videos == expected.videos
-    assert np.array_equal(joint.logits, expected.logits)
+    assert joint.items == expected.items
+    assert np.array_equal(joint.outputs, expected.outputs)
 
 
 def test_the_sum_of_logits_is_the_product_of_softmaxes_and_the_mean_is_another_rule() -> None:
     streams = rgb_and_flow()
-    order = [streams["rgb"].logits, streams["flow"].logits]
+    order = [streams["rgb"].outputs, streams["flow"].outputs]
     product = softmax(order[0]) * softmax(order[1])
-    np.testing.assert_allclose(softmax(fuse(streams).logits), product / product.sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(softmax(fuse(streams).outputs), product / product.sum(axis=1, keepdims=True))
     mean = fuse(streams, "softmax_mean")
-    np.testing.assert_allclose(softmax(mean.logits), (softmax(order[0]) + softmax(order[1])) / 2)
-    np.testing.assert_allclose(mean.scores.loc["b"], softmax(mean.logits)[1:3].mean(axis=0))
+    np.testing.assert_allclose(softmax(mean.outputs), (softmax(order[0]) + softmax(order[1])) / 2)
+    np.testing.assert_allclose(pooled(mean).loc["b"], softmax(mean.outputs)[1:3].mean(axis=0))
 
 
 def test_a_class_that_one_stream_rules_out_is_lost_in_the_sum_and_not_in_the_mean() -> None:
     truth = pd.Series([0], index=["a"])
     streams = {"rgb": stream({"a": [[0, -9, -2]]}, truth), "flow": stream({"a": [[-30, 9, 8.9]]}, truth)}
-    assert fuse(streams).scores.idxmax(axis=1).tolist() == [2]
-    assert fuse(streams, "softmax_mean").scores.idxmax(axis=1).tolist() == [0]
+    assert pooled(fuse(streams)).idxmax(axis=1).tolist() == [2]
+    assert pooled(fuse(streams, "softmax_mean")).idxmax(axis=1).tolist() == [0]
 
 
 def test_equal_logits_of_both_streams_tie_towards_the_lower_class() -> None:
@@ -98,23 +114,23 @@ def test_equal_logits_of_both_streams_tie_towards_the_lower_class() -> None:
     two = stream({"a": [[1, 0]], "b": [[1, 0]]}, truth)
     for how in ("logit_sum", "softmax_mean"):
         joint = fuse({"rgb": one, "flow": two}, how)
-        assert joint.accuracy().correct == 1  # class 0 wins both
-        assert joint.logits[0, 0] == joint.logits[0, 1]
+        assert joint.score.correct == 1  # class 0 wins both
+        assert joint.outputs[0, 0] == joint.outputs[0, 1]
 
 
 def test_the_joint_of_one_stream_is_the_stream() -> None:
     alone = stream(RGB)
-    assert np.array_equal(fuse({"rgb": alone}).logits, alone.logits)
-    pd.testing.assert_frame_equal(fuse({"rgb": alone}).scores, alone.scores)
-    pd.testing.assert_frame_equal(fuse({"rgb": alone}, "softmax_mean").scores, alone.scores)
-    assert fuse({"rgb": alone, "again": alone}).accuracy() == alone.accuracy()
+    assert np.array_equal(fuse({"rgb": alone}).outputs, alone.outputs)
+    pd.testing.assert_frame_equal(pooled(fuse({"rgb": alone})), pooled(alone))
+    pd.testing.assert_frame_equal(pooled(fuse({"rgb": alone}, "softmax_mean")), pooled(alone))
+    assert fuse({"rgb": alone, "again": alone}).score == alone.score
 
 
 def test_probabilities_too_small_for_a_float_stay_finite() -> None:
     truth = pd.Series([0], index=["a"])
     far = stream({"a": [[0, 2000, -2000]]}, truth)
     joint = fuse({"rgb": far, "flow": far}, "softmax_mean")
-    np.testing.assert_allclose(joint.logits, [[-2000, 0, -4000]], atol=1e-9)
+    np.testing.assert_allclose(joint.outputs, [[-2000, 0, -4000]], atol=1e-9)
 
 
 @pytest.mark.parametrize("how", ["logit_sum", "softmax_mean"])
@@ -123,17 +139,17 @@ def test_a_video_without_prediction_in_one_stream_is_an_error_or_a_miss(how: How
     with pytest.raises(FusionError, match=r"flow lacks b\. .*missing=\"miss\""):
         fuse(rgb_and_flow(flow), how)
     joint = fuse(rgb_and_flow(flow), how, missing="miss")
-    assert joint.videos == ["a", "c", "d"]
-    accuracy = joint.accuracy()
-    assert (accuracy.evaluated, accuracy.expected) == (3, 4)
-    assert accuracy.missing_sha256 == missing_sha256(["b"])
-    assert fuse(rgb_and_flow(flow), missing="miss").accuracy().correct == 3
+    assert joint.items == ["a", "c", "d"]
+    score = joint.score
+    assert (score.evaluated, score.expected) == (3, 4)
+    assert score.missing_sha256 == sha256_json(["b"])
+    assert fuse(rgb_and_flow(flow), missing="miss").score.correct == 3
 
 
 def test_a_video_that_no_stream_has_is_a_miss_as_everywhere() -> None:
     without = {"rgb": {v: c for v, c in RGB.items() if v != "d"}, "flow": {v: c for v, c in FLOW.items() if v != "d"}}
-    accuracy = fuse({name: stream(clips) for name, clips in without.items()}).accuracy()
-    assert (accuracy.correct, accuracy.evaluated, accuracy.expected) == (3, 3, 4)
+    score = fuse({name: stream(clips) for name, clips in without.items()}).score
+    assert (score.correct, score.evaluated, score.expected) == (3, 3, 4)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +161,7 @@ def test_a_video_that_no_stream_has_is_a_miss_as_everywhere() -> None:
         (stream({**FLOW, "z": [[0, 0, 0]]}), "flow holds predictions that were not asked for: z"),
         (stream(FLOW, pool="logit_mean"), "pool clips by softmax_mean and logit_mean"),
         (stream({v: [c[:2] for c in clips] for v, clips in FLOW.items()}), "have 3 and 2 classes"),
-        (Predictions(["a"], np.zeros((2, 3)), TRUTH), "stream flow: 1 clip names for 2 rows"),
+        (predictions(["a"], np.zeros((2, 3)), TRUTH), "stream flow: 1 clip names for 2 rows"),
     ],
 )
 def test_streams_that_do_not_belong_together_are_refused(flow: Predictions, message: str) -> None:
@@ -157,21 +173,18 @@ def test_streams_that_do_not_belong_together_are_refused(flow: Predictions, mess
 def test_messages_name_five_videos_at_most() -> None:
     names = [f"v{i}" for i in range(9)]
     truth = pd.Series(0, index=names)
-    full, short = Predictions(names, np.zeros((9, 2)), truth), Predictions(["v8"], np.zeros((1, 2)), truth)
+    full, short = predictions(names, np.zeros((9, 2)), truth), predictions(["v8"], np.zeros((1, 2)), truth)
     with pytest.raises(FusionError, match="flow lacks v0, v1, v2, v3, v4 and 3 more"):
         fuse({"rgb": full, "flow": short})
 
 
-def test_nothing_to_fuse_and_expecting_a_video_twice_are_errors() -> None:
+def test_nothing_to_fuse_is_an_error() -> None:
     with pytest.raises(FusionError, match="no stream given"):
         fuse({})
     truth = pd.Series([0, 0], index=["a", "b"])
-    one, two = Predictions(["a"], np.zeros((1, 2)), truth), Predictions(["b"], np.zeros((1, 2)), truth)
+    one, two = predictions(["a"], np.zeros((1, 2)), truth), predictions(["b"], np.zeros((1, 2)), truth)
     with pytest.raises(FusionError, match="no video has a prediction in all of rgb, flow"):
         fuse({"rgb": one, "flow": two}, missing="miss")
-    double = pd.Series([0, 0], index=["a", "a"])
-    with pytest.raises(FusionError, match="rgb expects videos twice: a"):
-        fuse({"rgb": Predictions(["a"], np.zeros((1, 2)), double)})
 
 
 def test_gains_of_each_class() -> None:

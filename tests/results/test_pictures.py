@@ -63,6 +63,12 @@ def test_film_strip_takes_only_frames(frames: np.ndarray) -> None:
         pictures.film_strip([("x", frames)])
 
 
+def test_pictures_of_nothing_say_so() -> None:
+    nothing = pd.DataFrame({"run": [], "seed": [], "value": []})
+    assert "no run" in texts(pictures.seeds_plot(nothing, chance=0.1))
+    assert "no video" in texts(pictures.film_strip([]))
+
+
 def test_training_curves_of_several_seeds_share_a_colour() -> None:
     log = pd.DataFrame({"epoch": [1, 2], "lr": [0.1, 0.1], "loss": [2.0, 1.0], "seconds": [1, 1], "top1": [0.2, 0.6]})
     figure = pictures.training_curves({"clip, seed 1": log, "clip, seed 2": log, "frame, seed 1": log})

@@ -10,7 +10,7 @@ import numpy as np
 from actionbook.core.difference import difference
 from actionbook.core.errors import BookError
 from actionbook.core.stage_results import FormatRow, Step
-from actionbook.evaluation.formats import CRITERIA, Criterion
+from actionbook.evaluation.formats import CRITERIA, NETWORK, Criterion, step_of
 from actionbook.inference import BatchSet, Engine, read_results, run_batches
 from actionbook.tasks import Predictions
 from actionbook.tasks.predictions import PredictionsOf
@@ -28,26 +28,31 @@ def run_formats(
     for name, engine in engines.items():
         try:
             run_batches(engine, batches, folder / name, progress=progress)
-            read_results(folder / name, batches)
         except BookError as error:
-            if name == next(iter(engines)):
-                raise
-            reason, _, remedy = str(error).partition("\n")
-            failed.append(Step(format=name, reason=reason, remedy=remedy))
-    names = {step.format for step in failed}
-    return read_formats(folder, batches, of, leave_out=names), tuple(failed)
+            failed.append(step_of(name, error))
+    found, unread = read_formats(folder, batches, of, leave_out=[step.format for step in failed])
+    return found, (*failed, *unread)
 
 
 def read_formats(
     folder: Path, batches: BatchSet, of: PredictionsOf, leave_out: Collection[str] = ()
-) -> dict[str, Predictions]:
+) -> tuple[dict[str, Predictions], tuple[Step, ...]]:
     """The predictions of every known format that has results of these batches in ``<folder>/<format>``.
 
-    They may have been left there by another machine, which has a card. Raises InferenceError where results are missing,
-    damaged or of other samples.
+    They may have been left there by another machine, which has a card. Results that are missing, damaged, of other
+    samples or not finite are a step with the reason. Raises InferenceError where those of the network are.
     """
-    names = [name for name in CRITERIA if (folder / name).is_dir() and name not in leave_out]
-    return {name: of(*read_results(folder / name, batches)) for name in names}
+    found: dict[str, Predictions] = {}
+    unread = []
+    for name in CRITERIA:
+        if name == NETWORK or ((folder / name).is_dir() and name not in leave_out):
+            try:
+                found[name] = of(*read_results(folder / name, batches))
+            except BookError as error:
+                if name == NETWORK:
+                    raise
+                unread.append(step_of(name, error))
+    return found, tuple(unread)
 
 
 def compare_formats(found: Mapping[str, Predictions]) -> tuple[FormatRow, ...]:
@@ -81,7 +86,7 @@ def _row(name: str, found: Predictions, reference: Predictions) -> FormatRow:
 def _reason(criterion: Criterion, relative: float, lost: float) -> str:
     if criterion.tolerance is not None and not relative <= criterion.tolerance:
         return f"relative difference {relative:.1e} is above {criterion.tolerance:g}"
-    if criterion.points is not None and lost > criterion.points:
+    if criterion.points is not None and round(lost, 9) > criterion.points:  # 0.81 - 0.8 is more than 0.01
         return f"loses {lost:.2f} percentage points of the main score, more than {criterion.points:g}"
     return ""
 

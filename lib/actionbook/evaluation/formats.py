@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import chdir
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -30,6 +31,8 @@ from actionbook.core.stage_results import ExportRow, Step
 from actionbook.inference import Engine, MindirEngine, NetworkEngine, OnnxEngine, open_engine
 
 HALF_TOLERANCE = 1e-2  # weights rounded to 11 bits each move by up to 2^-12, and there are some fifty layers of them
+NETWORK = "network"
+"""The format that the others are compared with: none, MindSpore's own."""
 POINTS = 1.0  # percentage points of the main score: the pass mark of the original Ascend port for its OM
 
 
@@ -60,6 +63,8 @@ class Job:
     """Training samples (N, ...) by input."""
     onnx: list[OnnxExport] = field(default_factory=list)
     """What `export_onnx` says of its file, once it is made."""
+    made: dict[str, Path] = field(default_factory=dict)
+    """The files that were made, by format."""
 
     @property
     def batch(self) -> int:
@@ -69,6 +74,12 @@ class Job:
     def path(self, name: str) -> Path:
         """A file of the folder."""
         return self.folder / name
+
+    def source(self, name: str) -> Path:
+        """The file of a format that another one is made from. Raises BookError where it was not made this time."""
+        if name not in self.made:
+            raise BookError(f"{name} could not be made, and this is made from it")
+        return self.made[name]
 
 
 @dataclass(frozen=True)
@@ -82,7 +93,8 @@ class Format:
     engine: Callable[[Job, Path], Engine] | None
     """What runs the file; None where nothing here does."""
     command: Callable[[Job], Sequence[str]] | None = None
-    """The command line of a tool that only some machines have."""
+    """The command line of a tool that only some machines have, to be run in the job's folder: the tools take plain
+    names only, and the folders above may be called anything."""
 
 
 def _onnx(job: Job) -> Path:
@@ -94,14 +106,26 @@ def _onnx(job: Job) -> Path:
 
 
 def _atc(job: Job) -> list[str]:
-    output = shown(job.path(f"network_bs{job.batch}"))
-    source = shown(job.path("network.onnx"))
-    return atc_command(source, batch=job.batch, spec=job.spec, soc_version=job.export.soc_version, output=output)
+    output = f"network_bs{job.batch}"
+    return atc_command(
+        "network.onnx", batch=job.batch, spec=job.spec, soc_version=job.export.soc_version, output=output
+    )
+
+
+def _om(job: Job) -> Path:
+    job.source("ONNX")
+    with chdir(job.folder):
+        return job.path(run_atc(_atc(job)).om.name)
 
 
 def _lite(job: Job) -> list[str]:
-    source, output = shown(job.path("network.mindir")), shown(job.path("lite"))
-    return converter_lite_command(source, batch=job.batch, spec=job.spec, output=output)
+    return converter_lite_command("network.mindir", batch=job.batch, spec=job.spec, output="lite")
+
+
+def _lite_mindir(job: Job) -> Path:
+    job.source("MINDIR")
+    with chdir(job.folder):
+        return job.path(run_converter_lite(_lite(job)).path.name)
 
 
 FORMATS = (
@@ -116,26 +140,26 @@ FORMATS = (
     Format(
         "ONNX-fp16",
         Criterion(tolerance=HALF_TOLERANCE, required=False),
-        lambda j: store_half(j.path("network.onnx"), j.path("network-fp16.onnx")),
+        lambda j: store_half(j.source("ONNX"), j.path("network-fp16.onnx")),
         lambda _, path: OnnxEngine(path),
     ),
     Format(
         "ONNX-int8",
         Criterion(points=POINTS, required=False),
-        lambda j: quantise(j.path("network.onnx"), j.path("network-int8.onnx"), j.calibration),
+        lambda j: quantise(j.source("ONNX"), j.path("network-int8.onnx"), j.calibration),
         lambda _, path: OnnxEngine(path),
     ),
     Format(
         "OM",
         Criterion(points=POINTS),
-        lambda j: run_atc(_atc(j)).om,
+        _om,
         lambda j, path: open_engine(path, batch_size=j.batch, spec=j.spec),
         _atc,
     ),
     Format(
         "MINDIR for MindSpore Lite",
         Criterion(tolerance=TOLERANCE),
-        lambda j: run_converter_lite(_lite(j)).path,
+        _lite_mindir,
         None,
         _lite,
     ),
@@ -182,14 +206,20 @@ def make_formats(
         try:
             path = one.make(job) if one.make else folder
             if one.make:
+                job.made[one.name] = path
                 exports.append(_row(one.name, path, job))
             if one.engine:
                 engines[one.name] = one.engine(job, path)
         except BookError as error:
-            command = shlex.join(one.command(job)) if one.command else ""
-            reason, _, remedy = str(error).partition("\n")
-            not_made.append(Step(format=one.name, reason=reason, remedy=remedy, command=command))
+            command = f"cd {shlex.quote(shown(folder))} && {shlex.join(one.command(job))}" if one.command else ""
+            not_made.append(step_of(one.name, error, command))
     return Made(engines, tuple(exports), tuple(not_made), job.onnx[0] if job.onnx else None)
+
+
+def step_of(name: str, error: BookError, command: str = "") -> Step:
+    """What is to be said of a format that failed: the first line of the error is the reason, the rest the remedy."""
+    reason, _, remedy = str(error).partition("\n")
+    return Step(format=name, reason=reason, remedy=remedy, command=command)
 
 
 def _row(name: str, path: Path, job: Job) -> ExportRow:

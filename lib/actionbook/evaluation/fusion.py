@@ -127,10 +127,8 @@ def _rows(name: str, found: Predictions) -> dict[str, list[int]]:
     rows: dict[str, list[int]] = {}
     for row, video in enumerate(found.items):
         rows.setdefault(video, []).append(row)
-    if found.index.truth.index.has_duplicates:
-        twice = found.index.truth.index[found.index.truth.index.duplicated()].unique()
-        raise FusionError(f"stream {name} expects videos twice: {_some(twice)}")
-    strangers = [video for video in rows if video not in found.index.truth.index]
+    known = set(found.index.truth.index)
+    strangers = [video for video in rows if video not in known]
     if strangers:
         raise FusionError(f"stream {name} holds predictions that were not asked for: {_some(strangers)}")
     return rows

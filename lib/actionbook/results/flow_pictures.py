@@ -52,11 +52,16 @@ def flow_colours(flow: np.ndarray, limit: float) -> np.ndarray:
     return np.floor(255 * np.where(length <= 1, 1 - length * (1 - hue), hue * _BEYOND)).astype(np.uint8)
 
 
-def in_colours(pixels: np.ndarray, bound: float, limit: float) -> np.ndarray:
-    """Stored frames, uint8 (T, H, W, C), as uint8 RGB (T, H, W, 3): colours as they are, flow (C = 2) by its colours."""
+def in_colours(pixels: np.ndarray, bound: float, limit: float | None = None) -> np.ndarray:
+    """Stored frames, uint8 (T, H, W, C), as uint8 RGB (T, H, W, 3): colours as they are, flow (C = 2) in its colours.
+
+    They are full at `limit` pixels; if that is None, at a length that all but half a percent of the flow stay below.
+    """
     if pixels.shape[-1] == 3:
         return pixels
-    return np.stack([flow_colours(flow, limit) for flow in dequantise(pixels, bound)])
+    flows = dequantise(pixels, bound)
+    full = limit or max(1.0, float(np.percentile(np.hypot(flows[..., 0], flows[..., 1]), 99.5)))
+    return np.stack([flow_colours(flow, full) for flow in flows])
 
 
 def wheel(size: int = 151) -> np.ndarray:

@@ -13,9 +13,9 @@ from actionbook.core.workspace import Stage
 from actionbook.datasets.dataset import Dataset, dataset_of, store_path
 from actionbook.datasets.index import Index
 from actionbook.datasets.preparation import made_from, stored_names
-from actionbook.results.flow_pictures import flow_colours
+from actionbook.results.flow_pictures import flow_colours, in_colours
 from actionbook.video.flow import dequantise
-from actionbook.video.frame_folder import open_frames
+from actionbook.video.frame_folder import frames_path, open_frames
 from actionbook.video.tvl1 import opencv_tvl1, tvl1
 
 STRIP = range(6, 12)
@@ -52,29 +52,35 @@ def flow_pair(dataset: Dataset, store: str) -> FlowPair:
 
 
 def stored_flow(dataset: Dataset, store: str) -> str:
-    """The first files of a video's stored flow, and how it was made."""
+    """The first files of a video's stored flow, and how it was made; where there is none, that."""
+    if not _has_flow(dataset, store):
+        return "no flow of this video was computed"
     with open_frames(store_path(dataset.flow_store, store)) as frames:
         return f"{stored_names(frames)[:4]} …\n{len(frames)} frames; {made_from(frames)}"
 
 
 def flow_strips(dataset: Dataset, store: str, pair: FlowPair) -> list[tuple[str, np.ndarray]]:
-    """(what, pictures): frames, both stored planes, and the flow in colours, of the frames of `pair`."""
+    """(what, pictures): frames, both stored planes, and the flow in colours, of the frames of `pair`.
+
+    The frames alone where no flow was computed.
+    """
+    if not _has_flow(dataset, store):
+        return [("frames", pair.frames)]
     with open_frames(store_path(dataset.flow_store, store)) as frames:
         planes = np.stack(frames.read(STRIP))
-    restored = dequantise(planes, dataset.data.flow.bound)
     return [
         ("frames", pair.frames),
         ("x, to the right", np.repeat(planes[..., :1], 3, axis=-1)),
         ("y, down", np.repeat(planes[..., 1:], 3, axis=-1)),
-        ("flow", np.stack([flow_colours(flow, pair.limit) for flow in restored])),
+        ("flow", in_colours(planes, dataset.data.flow.bound, pair.limit)),
     ]
 
 
 def some_flow(dataset: Dataset, index: Index, videos: int = 2) -> list[np.ndarray]:
-    """Every third flow, float32 (H, W, 2) in pixels, of a few videos of each class."""
+    """Every third flow, float32 (H, W, 2) in pixels, of a few videos of each class; none where none was computed."""
     table = index.table.query("frames > 0").groupby("label", sort=False).head(videos)
-    flows = []
-    for store in table.store:
+    flows: list[np.ndarray] = []
+    for store in (store for store in table.store if _has_flow(dataset, store)):
         with open_frames(store_path(dataset.flow_store, store)) as frames:
             stored = frames.read(range(1, len(frames), 3))
         flows += [dequantise(plane, dataset.data.flow.bound) for plane in stored]
@@ -91,8 +97,10 @@ def draws_of_streams(stage: Stage, draws: int = 2) -> list[tuple[str, np.ndarray
             samples = Samples(dataset.index().subset("train"), store, stream.recipe, len(stream.manifest.classes))
             inputs = samples.train(0, np.random.default_rng([1, 0, draw])).inputs
             pixels = to_pixels(next(iter(inputs.values())), transforms)[::2]
-            if transforms.modality == "flow":
-                flows = dequantise(pixels, dataset.data.flow.bound)
-                pixels = np.stack([flow_colours(flow, float(np.abs(flows).max())) for flow in flows])
+            pixels = in_colours(pixels, dataset.data.flow.bound)
             rows.append((f"{name}, draw {draw + 1}", pixels))
     return rows
+
+
+def _has_flow(dataset: Dataset, store: str) -> bool:
+    return frames_path(store_path(dataset.flow_store, store)).exists()

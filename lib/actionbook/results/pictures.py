@@ -288,8 +288,8 @@ def differences_plot(rows: Iterable[Mapping[str, object]] | pd.DataFrame) -> Fig
     """Relative difference of each format's logits from the network's, on a logarithmic axis, with its tolerance.
 
     `rows` have ``format``, ``relative_difference`` (None: not finite), ``tolerance`` (None where the format is judged
-    by its score) and ``passed``, as `actionbook.core.stage_results.FormatRow` has; also ``stream`` if there are several. A difference of zero is drawn at the
-    left edge and called exact; one that is not finite, at the right.
+    by its score) and ``passed``, as `actionbook.core.stage_results.FormatRow` has, and ``stream`` if there are several.
+    A difference of zero is drawn at the left edge and called exact; one that is not finite, at the right.
     """
     table = pd.DataFrame(rows if isinstance(rows, pd.DataFrame) else list(rows))
     table = table.iloc[::-1]

@@ -9,8 +9,10 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from actionbook.core.errors import BookError
 from actionbook.core.manifest import load_dataset
 from actionbook.core.recipe import JOINT, Recipe
+from actionbook.core.record import read_record
 from actionbook.core.score import QUIRK, Score
 from actionbook.core.sections import Detection
 from actionbook.core.stage_results import AccuracyResults, AccuracyRow
@@ -21,7 +23,7 @@ from actionbook.evaluation.checkpoints import evaluate_checkpoints
 from actionbook.evaluation.compare import read_formats
 from actionbook.evaluation.fusion import class_gains, fuse
 from actionbook.evaluation.predict import expected, predict_test, predictions
-from actionbook.inference import read_batches
+from actionbook.inference import NetworkEngine, read_batches
 from actionbook.stages.conversion import fuse_formats
 from actionbook.tasks import Predictions
 from actionbook.tasks.classification import Classification, pooled, topk
@@ -105,11 +107,15 @@ def score(stage: Stage) -> Scored:
     """
     stage.require("04_conversion", "data", "sampling", "transforms", "model", "export")
     stage.set_device()
+    converted = read_record(stage.workspace).stages["04_conversion"].rests_on
     by_stream: dict[str, dict[str, Predictions]] = {}
     for name, stream in stage.streams.items():
-        finished_run(stream)
         index, batches = dataset_of(stream).index(), read_batches(stream.folder / "batches")
-        by_stream[name] = read_formats(stream.folder / "results", batches, partial(predictions, stream, index))
+        network = NetworkEngine(trained_network(stream)).sha256
+        if (converted.get(f"{name}.network"), converted.get(f"{name}.samples")) != (network, batches.sha256):
+            notebook = f"notebooks/{stage.recipe.chapter}/04_conversion.ipynb"
+            raise BookError(f"stage 04 ran with another training or other samples of {name}: run {notebook} again")
+        by_stream[name], _ = read_formats(stream.folder / "results", batches, partial(predictions, stream, index))
     index = dataset_of(stage.first).index()
     found = {(name, kind): one for name, its in by_stream.items() for kind, one in its.items()}
     if len(by_stream) > 1:
@@ -215,8 +221,8 @@ def one_stream_wrong(scored: Scored, count: int = 6, frames: int = 16) -> list[t
     guess = {name: pooled(scored.best(name)).idxmax(axis=1) for name in scored.streams}
     table, classes = scored.index.subset("test").table.set_index("item"), scored.stage.manifest.classes
     seen: dict[tuple[str, str], tuple[str, np.ndarray]] = {}
-    rows = zip(table.index.astype(str), table.label.astype(str), table.target, table.store.astype(str), strict=True)
-    for item, label, target, store in rows:
+    rows = zip(map(str, table.index), map(str, table.label), map(str, table.store), table.target, strict=True)
+    for item, label, store, target in rows:
         wrong = [name for name in names if guess[name].get(item) != target]
         if guess[JOINT].get(item) == target and len(wrong) == 1 and len(seen) < count:
             said = f"{label}: {wrong[0]} says {classes[guess[wrong[0]][item]]}"

@@ -67,14 +67,15 @@ def read(stage: Stage) -> StageData:
     return StageData(stage, sets, {name: obtaining.read(one) for name, one in sets.items()})
 
 
-def class_strips(data: StageData, most: int = 6) -> list[tuple[str, np.ndarray]]:
+def class_strips(data: StageData, most: int | None = None) -> list[tuple[str, np.ndarray]]:
     """(label, every second of the first 16 frames) of a video of each class, as it was before preparation.
 
-    Of the classes that are each other's reversal; of the first `most` where the manifest names none. For `film_strip`.
+    Of the first `most` classes; None: of those that are each other's reversal, if the manifest names such, else of six.
+    For `film_strip`.
     """
     found = data.index.table.query("path != ''").drop_duplicates("label").set_index("label").path
-    pairs = data.own.manifest.class_groups.get(PAIRS, ())
-    labels = [label for pair in pairs for label in pair if label in found] or list(found.index[:most])
+    pairs = data.own.manifest.class_groups.get(PAIRS, ()) if most is None else ()
+    labels = [label for pair in pairs for label in pair if label in found] or list(found.index[: most or 6])
     return [(label, unprepared_frames(data.own, found[label], range(0, 16, 2))) for label in labels]
 
 

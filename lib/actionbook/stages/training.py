@@ -108,7 +108,8 @@ class Trainings:
     @property
     def fused_table(self) -> pd.DataFrame:
         """One row a seed: each stream's score and that of both together."""
-        return pd.DataFrame([{"seed": row.seed, **row.values} for row in self.fused])
+        rows = [{"seed": row.seed, **row.values} for row in self.fused]
+        return pd.DataFrame(rows, columns=["seed", *self.stage.streams, JOINT])
 
     def finish(self, learns: Iterable[Claim]) -> TrainingResults:
         """Write the record: trainings, the networks that go on to conversion, and what was claimed."""
