@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import actionbook  # noqa: F401  before any test module imports MindSpore, whose
 from actionbook.core.manifest import DatasetManifest, Layout, Split
 from actionbook.core.schema import merge
 from actionbook.core.sections import Frames
+from actionbook.core.stage_results import DataResults, DatasetRow
 from actionbook.core.workspace import Stage
 from actionbook.datasets.dataset import dataset_of, store_path
 from actionbook.datasets.index import Index, write_index
@@ -144,6 +145,31 @@ def tiny_stage(tiny: Tiny, prepared: Prepared, tmp_path: Path) -> Callable[..., 
         return whole if whole.recipe.streams else whole.first
 
     return open_stage
+
+
+@pytest.fixture
+def after_data() -> Callable[[Stage], Stage]:
+    """A function that writes what stage 01 would have into the record of a stage, and returns that stage."""
+
+    def finish(stage: Stage) -> Stage:
+        index, name = dataset_of(stage).index(), stage.manifest.name
+        row = DatasetRow(
+            manifest=name,
+            manifest_sha256="0" * 64,
+            generated=True,
+            split=stage.recipe.data.split,
+            videos_expected=len(index),
+            videos_found=len(index),
+            missing=(),
+            missing_sha256=None,
+            frames=int(index.items.frames.sum()),
+            store_bytes=1,
+            index_sha256=index.sha256,
+        )
+        replace(stage, name="01_data").finish(DataResults(own=name, sets={name: row}))
+        return stage
+
+    return finish
 
 
 @pytest.fixture(scope="session")

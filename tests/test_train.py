@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from mindspore import Tensor, nn
 
-from actionbook import train
+from actionbook import models, train
+from actionbook.core.workspace import Stage
 
 
 @pytest.mark.parametrize(
@@ -41,3 +44,36 @@ def test_arguments_of_another_kind(arguments: list[str], capsys: pytest.CaptureF
         train.main(["efficient3d", "mini", *arguments])
     assert stopped.value.code == 2
     assert f"argument {arguments[0]}: invalid" in capsys.readouterr().err
+
+
+class Averages(nn.Cell):
+    """A dense layer on the mean colours of a clip: compiled in no time."""
+
+    def __init__(self, classes: int, seed: int) -> None:
+        super().__init__()
+        self.dense = nn.Dense(3, classes, weight_init="ones")
+
+    def construct(self, clip: Tensor) -> Tensor:
+        return self.dense(clip.mean((2, 3, 4)))
+
+
+@pytest.fixture
+def two_streams(tiny_stage: Any, after_data: Any, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    """The stage of a recipe of two streams whose data is prepared."""
+    monkeypatch.setitem(models.MODELS, "averages", Averages)
+    streams = {"one": {}, "two": {"transforms": {"flip": 0.0}}}
+    return after_data(tiny_stage(model={"name": "averages", "options": {}}, streams=streams))
+
+
+@pytest.mark.parametrize(("arguments", "streams"), [([], ["one", "two"]), (["--stream", "two"], ["two"])])
+def test_streams_are_trained_and_tested(
+    two_streams: Stage, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], streams: list[str]
+) -> None:
+    places = ["--data-root", str(two_streams.data_root), "--work-root", str(two_streams.work_root)]
+    recipe = str(tmp_path / "recipe.yaml")
+    assert train.main(["tiny", recipe, *places, "--device", "CPU", "--workers", "1", *arguments]) == 0
+    folders = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    assert [folder.parents[1] for folder in folders] == [two_streams.workspace / name for name in streams]
+    assert all((folder / "done.json").is_file() for folder in folders)
+    assert [len(list(folder.parents[1].glob("predictions/*/part-*.npy"))) for folder in folders] == [1] * len(streams)
+    assert not list((two_streams.workspace / "training").glob("*"))

@@ -61,8 +61,9 @@ def _train(options: dict[str, Any]) -> None:
         stage.devices = ranks.count
     for stream in stage.streams.values():
         for trained in train_runs(stream, centre_validation, ranks):
-            predict_share(trained.network, trained.stage, trained.index, ranks.rank, ranks.count)
-            ranks.wait()
+            if started_by_msrun or stage.devices == 1:  # else the processes that have trained have done it
+                predict_share(trained.network, trained.stage, trained.index, ranks.rank, ranks.count)
+                ranks.wait()
             if ranks.leads:
                 sys.stdout.write(f"{trained.folder}\n")
 

@@ -15,6 +15,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from actionbook.conversion import OnnxExport, export_mindir, export_onnx, layer_differences, preflight
 from actionbook.conversion.graph import Graph, attributes, model_shapes
+from actionbook.conversion.padding import padding_table
 from actionbook.conversion.repair import fold_casts
 from actionbook.core.runtime import set_device
 from actionbook.models import create_model
@@ -54,6 +55,21 @@ def same_pads(sizes: tuple[int, ...], kernel: list[int], strides: list[int]) -> 
     """TensorFlow's rule: begins, then ends."""
     totals = [max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(sizes, kernel, strides, strict=True)]
     return [total // 2 for total in totals] + [total - total // 2 for total in totals]
+
+
+def test_the_table_of_pads_sees_a_wrong_one(exported: tuple[nn.Cell, OnnxExport, ModelProto], tmp_path: Path) -> None:
+    _, export, _ = exported
+    table = padding_table(export.path)
+    assert table.same.all()
+    assert set(table.operator) == {"Conv", "MaxPool"}
+    model = onnx.load(export.path)
+    node = next(n for n in model.graph.node if n.op_type == "MaxPool")
+    pads = next(a for a in node.attribute if a.name == "pads")
+    pads.ints[:] = [*pads.ints[3:], *pads.ints[:3]]  # the odd elements at the beginning
+    pads.ints[1] += 1
+    onnx.save(model, tmp_path / "wrong.onnx")
+    wrong = padding_table(tmp_path / "wrong.onnx")
+    assert (~wrong.same).sum() == 1
 
 
 def test_pads_are_written_out_and_follow_the_rule(exported: tuple[nn.Cell, OnnxExport, ModelProto]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.patches import StepPatch
 
-from actionbook.results.flow_pictures import displacement_histogram, flow_colours, flow_strip, wheel
+from actionbook.results.flow_pictures import displacement_histogram, flow_colours, in_colours, wheel
 from actionbook.video.flow import dequantise, quantise
 
 
@@ -62,26 +62,15 @@ def test_the_wheel_points_outwards() -> None:
     assert (found[0, 0] == 255).all()  # outside
 
 
-def test_a_strip_shows_frames_flow_and_both_planes() -> None:
-    frames = np.full((3, 24, 32, 3), 90, np.uint8)
-    flow = np.zeros((3, 24, 32, 2), np.float32)
+def test_stored_frames_in_colours() -> None:
+    frames = np.full((3, 4, 4, 3), 90, np.uint8)
+    assert in_colours(frames, bound=20) is frames
+    flow = np.zeros((3, 4, 4, 2), np.float32)
     flow[..., 0], flow[..., 1] = 10, -20
-    figure = flow_strip([("waving", frames, quantise(flow, 20))], bound=20, limit=50)
-    assert [ax.get_title(loc="left") for ax in figure.axes] == [
-        "waving: frames",
-        "flow, full colour at 50 pixels",
-        "to the right, as stored",
-        "down, as stored",
-    ]
-    shown = [np.asarray(ax.images[0].get_array())[10, 10].tolist() for ax in figure.axes]
-    assert shown[0] == [90] * 3
-    np.testing.assert_allclose(shown[1], colour_of(10, -20, 50), atol=1)
-    assert shown[2:] == [[191] * 3, [0] * 3]
-
-
-def test_flow_that_belongs_to_other_frames() -> None:
-    with pytest.raises(ValueError, match=r"'a': flow uint8 \(2, 8, 8, 2\) does not belong to frames \(3, 8, 8, 3\)"):
-        flow_strip([("a", np.zeros((3, 8, 8, 3), np.uint8), np.zeros((2, 8, 8, 2), np.uint8))], bound=20)
+    shown = in_colours(quantise(flow, 20), bound=20, limit=50)
+    np.testing.assert_allclose(shown[1, 2, 2], colour_of(10, -20, 50), atol=1)
+    full = in_colours(quantise(flow, 20), bound=20)  # full at the length that is there
+    np.testing.assert_allclose(full[1, 2, 2], colour_of(10, -20, np.hypot(10, 20)), atol=2)
 
 
 def test_the_histogram_counts_every_displacement_once() -> None:

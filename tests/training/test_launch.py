@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -15,8 +14,8 @@ import numpy as np
 import pytest
 
 from actionbook.core.errors import BookError
+from actionbook.core.recipe import Recipe
 from actionbook.core.schema import merge
-from actionbook.core.stage_results import DataResults, DatasetRow
 from actionbook.core.workspace import Stage
 from actionbook.datasets.dataset import dataset_of
 from actionbook.evaluation.predict import predict_test
@@ -33,25 +32,16 @@ RECIPE: dict[str, Any] = {
 }
 
 
-def ready(open_stage: Open, devices: int, batch_size: int = 4) -> Stage:
-    """A stage whose data is prepared, in a workspace of its own."""
-    stage = open_stage(f"work{devices}", **merge(RECIPE, {"training": {"batch_size": batch_size}}))
-    row = DatasetRow(
-        manifest="tiny",
-        manifest_sha256="0" * 64,
-        generated=True,
-        split=1,
-        videos_expected=20,
-        videos_found=20,
-        missing=(),
-        missing_sha256=None,
-        frames=1,
-        store_bytes=1,
-        index_sha256=dataset_of(stage).index().sha256,
-    )
-    replace(stage, name="01_data").finish(DataResults(own="tiny", sets={"tiny": row}))
-    stage.devices = devices
-    return stage
+@pytest.fixture
+def ready(tiny_stage: Open, after_data: Callable[[Stage], Stage]) -> Callable[..., Stage]:
+    """A function that gives a stage whose data is prepared, in a workspace of its own."""
+
+    def make(devices: int, batch_size: int = 4) -> Stage:
+        stage = tiny_stage(f"work{devices}", **merge(RECIPE, {"training": {"batch_size": batch_size}}))
+        after_data(stage).devices = devices
+        return stage
+
+    return make
 
 
 def log_folder(stage: Stage) -> Path:
@@ -66,8 +56,8 @@ def assert_none_left(stage: Stage) -> None:
     assert not left
 
 
-def test_two_devices_killed_and_resumed_end_with_the_weights_and_logits_of_one(tiny_stage: Open) -> None:
-    one, two = ready(tiny_stage, 1), ready(tiny_stage, 2)
+def test_two_devices_killed_and_resumed_end_with_the_weights_and_logits_of_one(ready: Open) -> None:
+    one, two = ready(1), ready(2)
     (single,) = train_runs(one)
     expected = {p.name: p.asnumpy().copy() for p in single.network.get_parameters()}
     logits = predict_test(single.network, one, dataset_of(one).index()).outputs
@@ -97,17 +87,28 @@ def test_two_devices_killed_and_resumed_end_with_the_weights_and_logits_of_one(t
     np.testing.assert_allclose(predict_test(double.network, two, dataset_of(two).index()).outputs, logits, atol=1e-4)
 
 
-def test_the_words_of_the_process_that_failed(tiny_stage: Open) -> None:
-    stage = ready(tiny_stage, 2, batch_size=3)
+def test_the_words_of_the_process_that_failed(ready: Open) -> None:
+    stage = ready(2, batch_size=3)
     with pytest.raises(BookError, match=r"batch_size 3 is not a multiple of the 2 devices"):
         train_on_devices(stage)
     assert_none_left(stage)
 
 
-def test_a_training_that_hangs_is_stopped(tiny_stage: Open) -> None:
-    stage = ready(tiny_stage, 2)
+def test_a_training_that_hangs_is_stopped(ready: Open) -> None:
+    stage = ready(2)
     training = stage.recipe.training.model_copy(update={"hang_minutes": 1 / 60})  # less than a process needs to start
     stage.recipe = stage.recipe.model_copy(update={"training": training})
     with pytest.raises(BookError, match=r"was stopped: no figure has changed for 0\.016\d* minutes .*hang_minutes"):
         train_on_devices(stage)
     assert_none_left(stage)
+
+
+def test_processes_are_told_their_stream(tiny_stage: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = tiny_stage(streams={"one": {}, "two": {"transforms": {"flip": 0.0}}})
+    stage, called = both.streams["two"], []
+    monkeypatch.setattr(launch, "run_logged", lambda command, *_, **__: called.append(command) or 0)
+    train_on_devices(stage)
+    assert called[0][called[0].index("--stream") + 1] == "two"
+    assert log_folder(stage) == both.workspace / "two" / "training" / "devices"
+    # They read the whole recipe, so that they find the workspace of this one.
+    assert Recipe.load(log_folder(stage) / "recipe.yaml") == both.recipe

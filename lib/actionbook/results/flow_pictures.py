@@ -1,18 +1,17 @@
-"""Pictures of optical flow: colours for directions, strips of what is stored, and how far things move.
+"""Pictures of optical flow: colours for directions, and how far things move.
 
 As in `pictures`: arrays in, an image or a figure out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from actionbook.results.film import film_strip
 from actionbook.results.style import GRID, INK, PAPER, QUIET, colour, figure, nothing_to_show, style
 from actionbook.video.flow import clamped_share, dequantise
 
@@ -70,30 +69,6 @@ def wheel(size: int = 151) -> np.ndarray:
     flow = np.stack(np.broadcast_arrays(ends[None, :], ends[:, None]), axis=-1)
     inside = np.hypot(flow[..., 0], flow[..., 1])[..., None] <= 1
     return np.where(inside, flow_colours(flow, 1.0), 255).astype(np.uint8)
-
-
-def flow_strip(
-    rows: Sequence[tuple[str, np.ndarray, np.ndarray]], bound: float, limit: float | None = None, max_frames: int = 8
-) -> Figure:
-    """Of each (title, frames, flow) four strips: the frames, the flow in colours, and its two planes as stored.
-
-    Frames are uint8 RGB (T, H, W, 3); flow is uint8 (T, H, W, 2) as a flow store holds it, 0 and 255 standing for
-    `bound` pixels to either side. Colours are full at `limit` pixels; if that is None, at a length that all but half a
-    percent of the flow stay below. Raises ValueError for other shapes.
-    """
-    strips = []
-    for title, frames, planes in rows:
-        if planes.dtype != np.uint8 or planes.shape != (*frames.shape[:3], 2):
-            raise ValueError(f"{title!r}: flow {planes.dtype} {planes.shape} does not belong to frames {frames.shape}")
-        flow = dequantise(planes, bound)
-        full = limit or max(1.0, float(np.percentile(np.hypot(flow[..., 0], flow[..., 1]), 99.5)))
-        strips += [
-            (f"{title}: frames", frames),
-            (f"flow, full colour at {full:.2g} pixels", in_colours(planes, bound, full)),
-            ("to the right, as stored", np.repeat(planes[..., :1], 3, axis=-1)),
-            ("down, as stored", np.repeat(planes[..., 1:], 3, axis=-1)),
-        ]
-    return film_strip(strips, max_frames)
 
 
 def displacement_histogram(flows: Iterable[np.ndarray], bound: float) -> Figure:

@@ -1,0 +1,56 @@
+"""The line beside every score that says how it was measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from actionbook.core.paths import NOTEBOOKS
+from actionbook.core.recipe import Recipe
+from actionbook.stages.accuracy import protocol
+
+MINI = NOTEBOOKS / "efficient3d" / "recipes" / "mini.yaml"
+CHANGES: dict[str, Any] = {
+    "data": {"manifest": "ucf101", "split": 2},
+    "sampling": {"frames": 16, "stride": 1, "window": 16},
+    "transforms": {"size": 112},
+    "evaluation": {"pool": "softmax_mean", "skip_last_video": False},
+    "training": {"runs": [{"name": "clip"}], "result": None},
+}
+PLAIN = (
+    "ucf101 split 2, video level, clips of 16 frames (stride 1) at every 16-frame window, 1 centre crop, "
+    "short side 112, crop 112, mean of softmax"
+)
+
+
+def of(**changes: Any) -> str:
+    return protocol(Recipe.load(MINI, CHANGES | changes))
+
+
+def test_it_says_how_a_number_was_measured() -> None:
+    assert of() == PLAIN
+    assert protocol(Recipe.load(MINI, CHANGES), split=3) == PLAIN.replace("split 2", "split 3")
+    quirk = of(evaluation={"pool": "logit_mean", "skip_last_video": True})
+    assert quirk == PLAIN.replace("mean of softmax", "mean of logits, last video not scored")
+
+
+def test_it_names_flow_the_centre_and_another_length() -> None:
+    changes: dict[str, Any] = {
+        "data": {"manifest": "ucf101"},
+        "sampling": {"name": "centre", "frames": 64, "stride": 1},
+        "transforms": {"modality": "flow", "mean": [0.0, 0.0], "std": [1.0, 1.0], "size": 224, "short_side": 256},
+        "evaluation": {"pool": "logit_mean"},
+    }
+    centre = "ucf101 split 1, video level, optical flow, 1 clip of the middle 64 frames (stride 1), 1 centre crop, "
+    scaled = "short side 256, crop 224, mean of logits"
+    assert of(**changes) == centre + scaled
+    changes["sampling"]["test_frames"] = 250
+    assert of(**changes) == centre.replace("64", "250") + scaled
+    changes["sampling"] = {"name": "windows", "frames": 64, "stride": 1, "test_frames": 80, "window": 100}
+    assert "clips of 80 frames (stride 1) at every 100-frame window, 1 centre crop" in of(**changes)
+
+
+@pytest.mark.parametrize(("size", "crop"), [(112, "crop 112"), ([96, 128], "crop 96 x 128"), ([64, 64], "crop 64")])
+def test_it_names_a_rectangle_by_both_sides(size: Any, crop: str) -> None:
+    assert f", {crop}, " in of(transforms={"size": size, "short_side": 128})
