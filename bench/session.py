@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from actionbook.core.progress import progress_bar
-from actionbook.core.recipe import Frames
 from actionbook.core.runtime import default_workers
+from actionbook.core.sections import Frames
 from actionbook.datasets.figures import render_frame, write_avi
 from actionbook.datasets.miniature import GENERATOR_VERSION, MiniSpec, ucf101_scene
 from actionbook.video.prepare import Job, prepare_video

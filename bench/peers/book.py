@@ -10,17 +10,18 @@ from zlib import crc32
 
 import mindspore as ms
 import numpy as np
-import pandas as pd
 from mindspore import Tensor, nn
 
 from actionbook.clips.pipeline import TrainingSource, training_dataset
 from actionbook.conversion import export_onnx, export_onnx_raw
-from actionbook.core.recipe import Clips, Training
 from actionbook.core.runtime import set_device
+from actionbook.core.training import Training
 from actionbook.models import create_model
 from actionbook.models.layers import Dropout
+from actionbook.tasks import Classification
 from actionbook.training.optimiser import train_step
 from actionbook.weights import export_state, load
+from bench.peers.book_samples import samples
 from bench.worker import Contestant
 
 STEPS = 100_000  # of the training whose rates are made; no run takes so many
@@ -79,10 +80,10 @@ def fed_train(
     """The same step, fed by the book's loader with clips of `store`, which holds videos of so many `frames`."""
     made = build(weights, **network).set_train(True)
     cell = training_cell(made, shape[0], sgd)
-    index = pd.DataFrame([{"video": v, "label": "bench", "target": 0, "frames": n} for v, n in frames.items()])
-    repeats = 1 + 500 * shape[0] // len(index)  # an epoch of about 500 steps, so that its end hardly weighs
-    clips = Clips(frames=shape[2], window=shape[2], size=shape[3])
-    source = TrainingSource(index, Path(store), clips, shape[0], 1, repeats, workers)
+    repeats = 1 + 500 * shape[0] // len(frames)  # an epoch of about 500 steps, so that its end hardly weighs
+    videos = {f"bench/{video}": count for video, count in frames.items()}
+    clips = samples(videos, Path(store), {"frames": shape[2], "window": shape[2], "size": shape[3]})
+    source = TrainingSource(clips, shape[0], 1, repeats, workers)
     batches = endless(source)
 
     def step() -> np.ndarray:
@@ -117,7 +118,8 @@ def layout(model: str) -> str:
 def training_cell(network: nn.Cell, batch_size: int, sgd: dict[str, Any]) -> nn.Cell:
     """The book's training step. `sgd` holds PyTorch's names; the book's recipes use the same but for two."""
     same = {name: sgd[name] for name in ("lr", "momentum", "dampening", "weight_decay")}
-    return train_step(network, Training(epochs=1, batch_size=batch_size, **same), STEPS).set_train(True)
+    loss = Classification().loss()
+    return train_step(network, loss, Training(epochs=1, batch_size=batch_size, **same), STEPS).set_train(True)
 
 
 def endless(source: TrainingSource) -> Iterator[tuple[ms.Tensor, ms.Tensor]]:

@@ -10,12 +10,11 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from actionbook.clips.pipeline import read_train_clip
 from actionbook.clips.sampling import random_clip
 from actionbook.clips.transforms import draw_crop
-from actionbook.core.recipe import Clips
 from actionbook.video.store import FrameStore
 from bench.peers.access import unpack
+from bench.peers.book_samples import samples, settings
 from bench.worker import Contestant
 
 CHECKED = 4  # clips that both sides must agree on
@@ -24,11 +23,15 @@ CHECKED = 4  # clips that both sides must agree on
 def ours(stores: list[str], clips: dict[str, Any], checked: str) -> Contestant:
     """From the frame store. Writes the first clips to the file `checked`."""
     cv2.setNumThreads(1)
-    settings = Clips(**clips)
+    paths = [Path(store) for store in stores]
+    lengths = {}
+    for path in paths:
+        with FrameStore(path) as store:
+            lengths[str(path.with_suffix("").relative_to(paths[0].parents[1]))] = len(store)
+    read_sample = samples(lengths, paths[0].parents[1], clips)
 
     def read(number: int) -> np.ndarray:
-        with FrameStore(stores[number % len(stores)]) as store:
-            return read_train_clip(store, settings, np.random.default_rng(number))
+        return read_sample.train(number % len(stores), np.random.default_rng(number)).inputs["image"]
 
     np.save(checked, np.stack([read(i) for i in range(CHECKED)]))
     numbers = itertools.count()
@@ -40,8 +43,9 @@ def pillow(stores: list[str], clips: dict[str, Any], folder: str, checked: str) 
 
     The draws are the book's, so clip k is the same piece of the same video on both sides.
     """
-    settings = Clips(**clips)
-    mean, std = np.array(settings.mean, np.float32), np.array(settings.std, np.float32)
+    recipe = settings(clips)
+    sampling, transforms = recipe.sampling, recipe.transforms
+    mean, std = np.array(transforms.mean, np.float32), np.array(transforms.std, np.float32)
     videos = []
     for number, store in enumerate(stores):
         unpack(Path(store), Path(folder) / str(number))
@@ -50,17 +54,17 @@ def pillow(stores: list[str], clips: dict[str, Any], folder: str, checked: str) 
     def read(number: int) -> np.ndarray:
         paths = videos[number % len(videos)]
         rng = np.random.default_rng(number)
-        indices = random_clip(len(paths), settings.frames, settings.stride, rng)
+        indices = random_clip(len(paths), sampling.frames, sampling.stride, rng)
         with Image.open(paths[0]) as first:
             width, height = first.size
-        crop = draw_crop(width, height, settings, rng)
+        crop = draw_crop(width, height, transforms, rng)
         side = int(min(width, height) * crop.side)
         left, top = round(crop.left * width), round(crop.top * height)
         frames = []
         for index in indices:
             with Image.open(paths[index]) as file:
                 image = file.convert("RGB").crop((left, top, left + side, top + side))
-            image = image.resize((settings.size, settings.size), Image.Resampling.BILINEAR)
+            image = image.resize((transforms.width, transforms.height), Image.Resampling.BILINEAR)
             frames.append(np.asarray(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if crop.flip else image))
         clip = (np.stack(frames).astype(np.float32) - mean) / std
         return np.ascontiguousarray(clip.transpose(3, 0, 1, 2))

@@ -12,7 +12,7 @@ import numpy as np
 from distributed import Client, LocalCluster
 
 from actionbook.core.errors import BookError
-from actionbook.core.recipe import Flow
+from actionbook.core.sections import Flow
 from actionbook.video.prepare_flow import FlowJob, prepare_flow, prepare_video_flow
 from actionbook.video.store import FrameStore, unpacked
 from actionbook.video.tvl1 import tvl1

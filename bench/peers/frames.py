@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from actionbook.core.errors import BookError
-from actionbook.core.recipe import Frames
+from actionbook.core.sections import Frames
 from actionbook.video.prepare import Job, prepare_video
 from actionbook.video.store import FrameStore
 from bench.worker import Contestant

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from actionbook.core.recipe import Frames
+from actionbook.core.sections import Frames
 from actionbook.video.prepare import Job, prepare_video
 from actionbook.video.store import FrameStore
 from bench.errors import PeerFailed
