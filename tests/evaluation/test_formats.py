@@ -138,6 +138,20 @@ def test_atc_that_ends_with_an_error_is_a_step_and_the_others_go_on(
     assert not list((tmp_path / "export").glob("*.om"))
 
 
+def test_converter_lite_that_ends_with_an_error_is_a_step_too(
+    network: nn.Cell, stand_ins: pytest.MonkeyPatch, tmp_path: Path, calibration: Any
+) -> None:
+    stand_ins.setenv("STAND_IN", "failure")
+    made = make(network, tmp_path / "export", calibration, "network", "MINDIR", "MINDIR for MindSpore Lite")
+    assert list(made.engines) == ["network", "MINDIR"]
+    assert [row.format for row in made.exports] == ["MINDIR"]
+    (step,) = made.not_made
+    assert step.format == "MINDIR for MindSpore Lite"
+    assert "converter_lite failed" in step.reason
+    assert "Failed to find operator" in step.reason + step.remedy
+    assert "converter_lite --" in step.command
+
+
 @pytest.mark.usefixtures("without_tools")
 def test_a_format_whose_source_could_not_be_made_is_not_made_of_an_older_one(
     network: nn.Cell, stand_ins: pytest.MonkeyPatch, tmp_path: Path, calibration: Any
