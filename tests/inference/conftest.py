@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import actionbook  # noqa: F401 (sets what MindSpore reads when it is imported)
+from actionbook.core.spec import Arrays, Spec
 from actionbook.inference import BatchSet, write_batches
 
 SHAPE = (3, 2, 4, 5)
@@ -23,11 +24,12 @@ class SumEngine:
     sha256 = "0" * 64
 
     def __init__(self, batch_size: int | None = None, fail_at: int | None = None) -> None:
-        self.batch_size = batch_size
+        self.batch_size, self.spec = batch_size, Spec.of(SHAPE)
         self.fail_at = fail_at
         self.runs = 0
 
-    def run(self, batch: np.ndarray) -> np.ndarray:
+    def run(self, batch: Arrays | np.ndarray) -> np.ndarray:
+        batch = self.spec.named(batch)["image"]
         if self.runs == self.fail_at:
             raise KeyboardInterrupt
         self.runs += 1
@@ -45,7 +47,7 @@ def clips() -> list[tuple[str, np.ndarray]]:
 @pytest.fixture
 def batches(clips, tmp_path) -> BatchSet:
     """Three batches of three; the last holds one clip and two rows of padding."""
-    return write_batches(clips, tmp_path / "batches", batch_size=3, clip_shape=SHAPE, progress=False)
+    return write_batches(clips, tmp_path / "batches", batch_size=3, spec=SHAPE, progress=False)
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def test_the_last_batch_is_padded_with_zeros_and_masked(clips, batches):
 
 
 def test_rewriting_leaves_no_old_batch(clips, batches):
-    smaller = write_batches(clips[:2], batches.folder, batch_size=3, clip_shape=SHAPE, progress=False)
+    smaller = write_batches(clips[:2], batches.folder, batch_size=3, spec=SHAPE, progress=False)
     assert len(read_batches(smaller.folder)) == 1
     assert not (smaller.folder / "2.bin").exists()
 
@@ -46,7 +46,7 @@ def test_an_interrupted_write_is_recognised(clips, tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_batches(stopping(), tmp_path, batch_size=3, clip_shape=SHAPE, progress=False)
+        write_batches(stopping(), tmp_path, batch_size=3, spec=SHAPE, progress=False)
     assert (tmp_path / "0.bin").exists()
     with pytest.raises(InferenceError, match="not written completely"):
         read_batches(tmp_path)
@@ -69,7 +69,7 @@ def test_links_are_hard_where_they_can_be(batches, tmp_path, monkeypatch):
 def test_what_a_killed_writer_left_is_no_batch(clips, batches):
     (batches.folder / ".tmp-77-abc.bin").write_bytes(b"half")
     assert read_batches(batches.folder) == batches
-    assert write_batches(clips, batches.folder, batch_size=3, clip_shape=SHAPE, progress=False) == batches
+    assert write_batches(clips, batches.folder, batch_size=3, spec=SHAPE, progress=False) == batches
 
 
 def cut(folder):
@@ -140,13 +140,13 @@ def test_damage_is_named(batches, damage, message):
 )
 def test_clips_that_do_not_fit_are_refused(tmp_path, clip, message):
     with pytest.raises(InferenceError, match=message):
-        write_batches([clip], tmp_path, batch_size=2, clip_shape=SHAPE, progress=False)
+        write_batches([clip], tmp_path, batch_size=2, spec=SHAPE, progress=False)
 
 
 def test_nothing_to_write_and_foreign_files_are_refused(clips, tmp_path):
     with pytest.raises(InferenceError, match="no clips"):
-        write_batches([], tmp_path, batch_size=2, clip_shape=SHAPE, progress=False)
+        write_batches([], tmp_path, batch_size=2, spec=SHAPE, progress=False)
     (tmp_path / "weights.bin").write_bytes(b"precious")
     with pytest.raises(InferenceError, match=r"weights\.bin"):
-        write_batches(clips, tmp_path, batch_size=2, clip_shape=SHAPE, progress=False)
+        write_batches(clips, tmp_path, batch_size=2, spec=SHAPE, progress=False)
     assert (tmp_path / "weights.bin").read_bytes() == b"precious"

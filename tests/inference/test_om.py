@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("tools")
 
 def batches_of(size, tmp_path, clips=CLIPS):
     pairs = [(f"v{i}", clip) for i, clip in enumerate(clips)]
-    return write_batches(pairs, tmp_path / f"batches, {size}", batch_size=size, clip_shape=SHAPE, progress=False)
+    return write_batches(pairs, tmp_path / f"batches, {size}", batch_size=size, spec=SHAPE, progress=False)
 
 
 def results(engine, batches, folder):
@@ -46,7 +47,7 @@ def results(engine, batches, folder):
 @pytest.mark.parametrize("kind", KINDS)
 def test_eleven_batches_of_one_keep_their_order(kind, om, tmp_path):
     """10.bin sorts before 2.bin for msame and after it for ais_bench; both must end up the same."""
-    engine = kind(om(1), batch_size=1, clip_shape=SHAPE)
+    engine = kind(om(1), batch_size=1, spec=SHAPE)
     assert isinstance(engine, Engine)
     assert isinstance(engine, FolderEngine)
     ids, logits = results(engine, batches_of(1, tmp_path), tmp_path / "out")
@@ -59,7 +60,7 @@ def test_eleven_batches_of_one_keep_their_order(kind, om, tmp_path):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_last_batch_is_masked(kind, om, tmp_path):
-    engine = kind(om(5), batch_size=5, clip_shape=SHAPE)
+    engine = kind(om(5), batch_size=5, spec=SHAPE)
     ids, logits = results(engine, batches_of(5, tmp_path), tmp_path / "out")
     assert len(ids) == 12
     np.testing.assert_allclose(logits, SUMS, atol=1e-4)
@@ -68,7 +69,7 @@ def test_the_last_batch_is_masked(kind, om, tmp_path):
 @pytest.mark.parametrize(("files", "om_batch"), [(1, 5), (1, 16), (2, 4), (4, 16)])
 def test_ais_bench_combines_small_files(files, om_batch, om, tmp_path):
     """The last group is not full, and its filling must not show up as a result."""
-    engine = AisBenchEngine(om(om_batch), batch_size=om_batch, clip_shape=SHAPE)
+    engine = AisBenchEngine(om(om_batch), batch_size=om_batch, spec=SHAPE)
     batches = batches_of(files, tmp_path)
     _, logits = results(engine, batches, tmp_path / "out")
     np.testing.assert_allclose(logits, SUMS, atol=1e-4)
@@ -86,13 +87,13 @@ def test_ais_bench_combines_small_files(files, om_batch, om, tmp_path):
 )
 def test_files_that_do_not_fit_are_refused_before_the_tool_starts(kind, files, message, om, tmp_path):
     with pytest.raises(InferenceError, match=message):
-        run_batches(kind(om(4), batch_size=4, clip_shape=SHAPE), batches_of(files, tmp_path), tmp_path / "out")
+        run_batches(kind(om(4), batch_size=4, spec=SHAPE), batches_of(files, tmp_path), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_single_batch_is_padded_and_cut(kind, om):
-    engine = kind(om(4), batch_size=4, clip_shape=SHAPE)
+    engine = kind(om(4), batch_size=4, spec=SHAPE)
     for size in (1, 4):
         np.testing.assert_allclose(engine.run(CLIPS[:size]), SUMS[:size], atol=1e-4)
     with pytest.raises(InferenceError, match="at most 4"):
@@ -103,7 +104,7 @@ def test_a_single_batch_is_padded_and_cut(kind, om):
 
 @pytest.mark.parametrize("old", [False, True])
 def test_ais_bench_summaries_of_both_kinds_are_read_and_kept(old, om, tmp_path):
-    engine = AisBenchEngine(om(4, old=old), batch_size=4, clip_shape=SHAPE)
+    engine = AisBenchEngine(om(4, old=old), batch_size=4, spec=SHAPE)
     with pytest.raises(InferenceError, match="nothing has been run"):
         engine.throughput()
     results(engine, batches_of(4, tmp_path), tmp_path / "out")
@@ -117,7 +118,7 @@ def test_ais_bench_summaries_of_both_kinds_are_read_and_kept(old, om, tmp_path):
 
 
 def test_msame_times_leave_out_the_first(om, tmp_path):
-    engine = MsameEngine(om(4), batch_size=4, clip_shape=SHAPE)
+    engine = MsameEngine(om(4), batch_size=4, spec=SHAPE)
     results(engine, batches_of(4, tmp_path), tmp_path / "out")
     measured = engine.throughput()
     assert (measured.runs, measured.ms_per_batch, measured.first_ms) == (2, 3.5, 2.0)
@@ -126,7 +127,7 @@ def test_msame_times_leave_out_the_first(om, tmp_path):
 
 
 def test_a_wrong_batch_size_shows_in_the_throughput(om, tmp_path):
-    engine = AisBenchEngine(om(8), batch_size=4, clip_shape=SHAPE)
+    engine = AisBenchEngine(om(8), batch_size=4, spec=SHAPE)
     results(engine, batches_of(4, tmp_path), tmp_path / "out")
     with pytest.raises(InferenceError, match="counts 8 clips in an inference, the engine was told 4"):
         engine.throughput()
@@ -137,12 +138,12 @@ def test_a_tool_that_is_killed_is_carried_on(kind, om, tmp_path):
     batches = batches_of(1, tmp_path)
     path = om(1, die_after=7)
     with pytest.raises(InferenceError, match=r"(?s)7 of 12 batches have results|8 of 12.*it was killed"):
-        run_batches(kind(path, batch_size=1, clip_shape=SHAPE), batches, tmp_path / "out", progress=False)
+        run_batches(kind(path, batch_size=1, spec=SHAPE), batches, tmp_path / "out", progress=False)
     kept = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "out").glob("*_0.bin")}
     assert len(kept) == 7  # the eighth was cut off
     assert not list((tmp_path / "out").glob(".tmp-*"))
     path.write_text(path.read_text().replace('"die_after": 7', '"die_after": -1'))
-    engine = kind(path, batch_size=1, clip_shape=SHAPE)
+    engine = kind(path, batch_size=1, spec=SHAPE)
     record = tmp_path / "out" / "results.json"
     record.write_text(json.dumps({**json.loads(record.read_text()), "model_sha256": engine.sha256}))
     _, logits = results(engine, batches, tmp_path / "out")
@@ -152,7 +153,7 @@ def test_a_tool_that_is_killed_is_carried_on(kind, om, tmp_path):
 
 
 def test_an_interrupt_ends_the_tool_and_keeps_what_is_whole(om, tmp_path, monkeypatch):
-    engine = AisBenchEngine(om(1, sleep=0.05), batch_size=1, clip_shape=SHAPE)
+    engine = AisBenchEngine(om(1, sleep=0.05), batch_size=1, spec=SHAPE)
     found = AisBenchEngine._found
 
     def interrupted(self, work):
@@ -174,7 +175,7 @@ def test_an_interrupt_ends_the_tool_and_keeps_what_is_whole(om, tmp_path, monkey
 
 
 def test_a_first_result_that_is_cut_off_is_not_kept(om, tmp_path):
-    engine = AisBenchEngine(om(1, die_after=0), batch_size=1, clip_shape=SHAPE)
+    engine = AisBenchEngine(om(1, die_after=0), batch_size=1, spec=SHAPE)
     with pytest.raises(InferenceError, match="it was killed"):
         run_batches(engine, batches_of(1, tmp_path), tmp_path / "out", progress=False)
     assert not list((tmp_path / "out").glob("*_0.bin"))
@@ -183,7 +184,7 @@ def test_a_first_result_that_is_cut_off_is_not_kept(om, tmp_path):
 def test_this_process_killed_is_carried_on_too(om, tmp_path):
     """SIGKILL leaves the folder that the tool worked in; what is whole there is taken over, of the same model only."""
     engine, batches, out = (
-        AisBenchEngine(om(1), batch_size=1, clip_shape=SHAPE),
+        AisBenchEngine(om(1), batch_size=1, spec=SHAPE),
         batches_of(1, tmp_path),
         tmp_path / "o",
     )
@@ -192,9 +193,9 @@ def test_this_process_killed_is_carried_on_too(om, tmp_path):
         run_batches(six, batches, out, progress=False)
         left = out / ".tmp-run-x" / "out" / "logits"
         left.mkdir(parents=True)
-        (out / ".tmp-run-x" / "in").mkdir()
+        (out / ".tmp-run-x" / "in" / "image").mkdir(parents=True)
         for number in range(12):
-            (out / ".tmp-run-x" / "in" / f"{number}.bin").hardlink_to(batches.path(number))
+            (out / ".tmp-run-x" / "in" / "image" / f"{number}.bin").hardlink_to(batches.path(number))
         for number in range(6):
             os.utime((out / f"{number}_0.bin").rename(left / f"{number}_0.bin"), ns=(number, number))
         (left / "5_0.bin").write_bytes(b"cut")
@@ -208,7 +209,7 @@ def test_this_process_killed_is_carried_on_too(om, tmp_path):
     assert engine.throughput().runs == 12 - 5
     assert not list(out.glob(".tmp-run-*"))
     stop_after(engine)
-    other = AisBenchEngine(om(1, fail="device"), batch_size=1, clip_shape=SHAPE)
+    other = AisBenchEngine(om(1, fail="device"), batch_size=1, spec=SHAPE)
     with pytest.raises(InferenceError, match="0 of 12"):
         run_batches(other, batches, out, progress=False)
     assert not list(out.glob("*_0.bin"))
@@ -217,8 +218,8 @@ def test_this_process_killed_is_carried_on_too(om, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_is_run_where_all_is_there(kind, om, tmp_path):
     batches = batches_of(4, tmp_path)
-    run_batches(kind(om(4), batch_size=4, clip_shape=SHAPE), batches, tmp_path / "out", progress=False)
-    engine = kind(om(4), batch_size=4, clip_shape=SHAPE)
+    run_batches(kind(om(4), batch_size=4, spec=SHAPE), batches, tmp_path / "out", progress=False)
+    engine = kind(om(4), batch_size=4, spec=SHAPE)
     run_batches(engine, batches, tmp_path / "out", progress=False)
     with pytest.raises(InferenceError, match="nothing has been run"):
         engine.throughput()
@@ -239,7 +240,7 @@ def test_nothing_is_run_where_all_is_there(kind, om, tmp_path):
     ],
 )
 def test_failures_are_explained(kind, options, message, om, tmp_path):
-    engine = kind(om(**{"batch": 4, **options}), batch_size=4, clip_shape=SHAPE)
+    engine = kind(om(**{"batch": 4, **options}), batch_size=4, spec=SHAPE)
     with pytest.raises(InferenceError, match=f"(?s){message}") as error:
         run_batches(engine, batches_of(4, tmp_path), tmp_path / "out", progress=False)
     assert "net.om" in str(error.value)
@@ -247,29 +248,29 @@ def test_failures_are_explained(kind, options, message, om, tmp_path):
 
 @pytest.mark.parametrize("options", [{"outputs": 2}, {"float16": True, "classes": 1}])
 def test_results_of_the_wrong_kind_are_not_kept(options, om, tmp_path):
-    engine = AisBenchEngine(om(1, **options), batch_size=1, clip_shape=SHAPE)
+    engine = AisBenchEngine(om(1, **options), batch_size=1, spec=SHAPE)
     with pytest.raises(InferenceError):
         run_batches(engine, batches_of(1, tmp_path), tmp_path / "out", progress=False)
     assert not list((tmp_path / "out").glob("*.bin"))
 
 
 def test_float16_results_are_recognised(om, tmp_path):
-    half = AisBenchEngine(om(4, float16=True), batch_size=4, clip_shape=SHAPE)
+    half = AisBenchEngine(om(4, float16=True), batch_size=4, spec=SHAPE)
     batches = batches_of(4, tmp_path)
     folder = run_batches(half, batches, tmp_path / "out", progress=False)
     with pytest.raises(
         InferenceError, match=r"16 bytes, expected 32.*float16\? Compile the OM with --output_type=FP32"
     ):
-        read_results(folder, batches, num_classes=2)
-    odd = AisBenchEngine(om(1, float16=True, classes=1), batch_size=1, clip_shape=SHAPE)
+        read_results(folder, replace(batches, spec=batches.spec.with_output((2,))))
+    odd = AisBenchEngine(om(1, float16=True, classes=1), batch_size=1, spec=SHAPE)
     with pytest.raises(InferenceError, match=r"wrote 2 bytes for 0\.bin, expected a multiple of 4.*float16\?"):
         odd.run(CLIPS[:1])
 
 
 def test_results_of_another_model_are_replaced_those_of_nobody_are_left(om, tmp_path):
     batches = batches_of(4, tmp_path)
-    run_batches(AisBenchEngine(om(4), batch_size=4, clip_shape=SHAPE), batches, tmp_path / "out", progress=False)
-    other = AisBenchEngine(om(4, ms=9.0), batch_size=4, clip_shape=SHAPE)
+    run_batches(AisBenchEngine(om(4), batch_size=4, spec=SHAPE), batches, tmp_path / "out", progress=False)
+    other = AisBenchEngine(om(4, ms=9.0), batch_size=4, spec=SHAPE)
     run_batches(other, batches, tmp_path / "out", progress=False)
     assert other.throughput().runs == 3
     (tmp_path / "out" / "results.json").unlink()
@@ -281,7 +282,7 @@ def test_results_of_another_model_are_replaced_those_of_nobody_are_left(om, tmp_
 def test_batches_are_linked_not_copied_and_stay(om, tmp_path):
     batches = batches_of(4, tmp_path)
     before = {path.name: path.read_bytes() for path in batches.folder.iterdir()}
-    run_batches(MsameEngine(om(4), batch_size=4, clip_shape=SHAPE), batches, tmp_path / "out", progress=False)
+    run_batches(MsameEngine(om(4), batch_size=4, spec=SHAPE), batches, tmp_path / "out", progress=False)
     assert {path.name: path.read_bytes() for path in batches.folder.iterdir()} == before
 
 
@@ -289,12 +290,12 @@ def test_missing_tools_are_named(om, tools, tmp_path):
     batches = batches_of(4, tmp_path)
     (tools / "msame").unlink()
     with pytest.raises(ProgramError, match="msame: no such program"):
-        run_batches(MsameEngine(om(4), batch_size=4, clip_shape=SHAPE), batches, tmp_path / "out", progress=False)
+        run_batches(MsameEngine(om(4), batch_size=4, spec=SHAPE), batches, tmp_path / "out", progress=False)
 
 
 def test_a_python_without_ais_bench_is_named(om, monkeypatch, tmp_path):
     monkeypatch.delenv("PYTHONPATH")
-    engine = AisBenchEngine(om(4), batch_size=4, clip_shape=SHAPE, python=sys.executable)
+    engine = AisBenchEngine(om(4), batch_size=4, spec=SHAPE, python=sys.executable)
     with pytest.raises(InferenceError, match=r"(?s)install the two wheels.*No module named"):
         run_batches(engine, batches_of(4, tmp_path), tmp_path / "out", progress=False)
 
@@ -303,26 +304,26 @@ def test_open_engine_takes_the_tool_that_is_there(om, tools, monkeypatch):
     path = om(4)
     with pytest.raises(InferenceError, match=r"what it was compiled for.*batch_size="):
         open_engine(path)
-    engine = open_engine(path, batch_size=4, clip_shape=SHAPE, device=3)
+    engine = open_engine(path, batch_size=4, spec=SHAPE, device=3)
     assert isinstance(engine, AisBenchEngine)
     assert engine.device == 3
     monkeypatch.delenv("PYTHONPATH")
-    assert isinstance(open_engine(path, batch_size=4, clip_shape=SHAPE), MsameEngine)
+    assert isinstance(open_engine(path, batch_size=4, spec=SHAPE), MsameEngine)
     (tools / "msame").unlink()
     with pytest.raises(InferenceError, match="neither"):
-        open_engine(path, batch_size=4, clip_shape=SHAPE)
+        open_engine(path, batch_size=4, spec=SHAPE)
 
 
 def test_the_device_reaches_the_tool(om):
     for kind in KINDS:
         with pytest.raises(InferenceError, match="HwHiAiUser"):
-            kind(om(4), batch_size=4, clip_shape=SHAPE, device=8).run(CLIPS[:4])
+            kind(om(4), batch_size=4, spec=SHAPE, device=8).run(CLIPS[:4])
 
 
 def test_relative_paths_are_of_the_callers_folder(om, tools, tmp_path, monkeypatch):
     path = om(4)
     monkeypatch.chdir(tmp_path)
-    engine = AisBenchEngine(path.relative_to(tmp_path), batch_size=4, clip_shape=SHAPE, python=f"{tools.name}/python3")
+    engine = AisBenchEngine(path.relative_to(tmp_path), batch_size=4, spec=SHAPE, python=f"{tools.name}/python3")
     monkeypatch.chdir(tools.parent)
     np.testing.assert_allclose(engine.run(CLIPS[:4]), SUMS[:4], atol=1e-4)
 
@@ -330,12 +331,12 @@ def test_relative_paths_are_of_the_callers_folder(om, tools, tmp_path, monkeypat
 @pytest.mark.parametrize(("batch_size", "shape"), [(0, SHAPE), (4, ()), (4, (3, 0, 4, 5))])
 def test_impossible_shapes_are_refused(om, batch_size, shape):
     with pytest.raises(InferenceError, match="expected 1 or more"):
-        AisBenchEngine(om(4), batch_size=batch_size, clip_shape=shape)
+        AisBenchEngine(om(4), batch_size=batch_size, spec=shape)
 
 
 def test_a_missing_om_is_named():
     with pytest.raises(InferenceError, match=r"absent\.om does not exist"):
-        MsameEngine(Path("absent.om"), batch_size=1, clip_shape=SHAPE)
+        MsameEngine(Path("absent.om"), batch_size=1, spec=SHAPE)
 
 
 def test_commands():

@@ -22,7 +22,7 @@ def test_numbers_decide_not_the_order_of_names(batches, sum_engine, clips, tmp_p
     from actionbook.inference import write_batches
 
     many = [(f"v{i}", clips[i % 7][1] + i) for i in range(12)]  # 10_0.bin sorts before 2_0.bin
-    ones = write_batches(many, tmp_path / "ones", batch_size=1, clip_shape=(3, 2, 4, 5), progress=False)
+    ones = write_batches(many, tmp_path / "ones", batch_size=1, spec=(3, 2, 4, 5), progress=False)
     ids, logits = read_results(run_batches(sum_engine(), ones, tmp_path / "out", progress=False), ones)
     assert ids == [name for name, _ in many]
     np.testing.assert_allclose(logits, expected_logits(many), rtol=1e-4, atol=1e-3)
@@ -64,7 +64,7 @@ def test_folders_of_the_ascend_tools_are_read(batches, tmp_path, pattern):
     for k in range(3):
         np.full((3, 4), k, np.float32).tofile(tmp_path / pattern.format(k))
     (tmp_path / "sumary.json").write_text("{}")  # old ais_bench leaves this among the results
-    _, logits = read_results(tmp_path, batches, num_classes=4)
+    _, logits = read_results(tmp_path, replace(batches, spec=batches.spec.with_output((4,))))
     np.testing.assert_array_equal(logits[:, 0], [0, 0, 0, 1, 1, 1, 2])
 
 
@@ -128,7 +128,7 @@ def test_other_types_are_named(batches, sum_engine, tmp_path, damage, message):
     folder = run_batches(sum_engine(), batches, tmp_path / "out", progress=False)
     damage(folder)
     with pytest.raises(InferenceError, match=message):
-        read_results(folder, batches, num_classes=2)
+        read_results(folder, replace(batches, spec=batches.spec.with_output((2,))))
 
 
 def test_half_numbers_are_named_without_the_class_count(batches, tmp_path):
@@ -166,6 +166,6 @@ def test_what_a_killed_writer_left_is_no_result(batches, sum_engine, tmp_path):
 def test_results_for_other_classes_and_empty_folders_are_refused(batches, sum_engine, tmp_path):
     folder = run_batches(sum_engine(), batches, tmp_path / "out", progress=False)
     with pytest.raises(InferenceError, match="24 bytes, expected 1212"):
-        read_results(folder, batches, num_classes=101)
+        read_results(folder, replace(batches, spec=batches.spec.with_output((101,))))
     with pytest.raises(InferenceError, match="no results"):
         read_results(tmp_path / "nothing", batches)

@@ -108,7 +108,7 @@ def test_the_table_goes_into_the_plot(sum_engine):
     measured = measure_sizes(sum_engine(), [1, 2], SHAPE, repeats=3, progress=False)
     table = throughput_table(measured)
     assert list(table.batch) == [1, 2]
-    assert list(table.columns[:7]) == ["engine", "batch", "clip_shape", "runs", "clips_per_second", "low", "high"]
+    assert list(table.columns[:7]) == ["engine", "batch", "inputs", "runs", "clips_per_second", "low", "high"]
     assert table.clips_per_second[1] == measured[1].clips_per_second
     assert len(throughput_plot(table).axes[0].patches) == 2
     assert list(throughput_table([]).columns) == list(table.columns)
@@ -118,7 +118,7 @@ def test_the_table_goes_into_the_plot(sum_engine):
 @pytest.mark.parametrize(("kind", "runs", "mean"), [(AisBenchEngine, 5, 4.0), (MsameEngine, 4, 4.5)])
 def test_an_om_is_timed_by_its_tool(kind, runs, mean, om):
     """5 batches of 2, 3, 4, 5 and 6 ms in one call; msame leaves out the first."""
-    engine = kind(om(4), batch_size=4, clip_shape=SHAPE)
+    engine = kind(om(4), batch_size=4, spec=SHAPE)
     result = measure(engine, 4, SHAPE, repeats=5, progress=False)
     assert (result.runs, result.ms_per_batch) == (runs, mean)
     assert result.clips_per_second == pytest.approx(4000 / mean)

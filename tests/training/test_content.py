@@ -92,10 +92,10 @@ def test_a_weight_file_replaced_by_another_under_the_same_name(
         state = {p.name: p.asnumpy() for p in Averages(2, seed).get_parameters()}
         return write_torch(root / "weights" / "net.pth", state)
 
-    def describe(path: Path) -> None:
+    def describe(path: Path, layout: str = "mindspore") -> None:
         clips = {"modality": "rgb", "size": 16, "frames": 4, "stride": 1, "mean": [0.0] * 3, "std": [1.0] * 3}
         entry = {"id": "own", "name": path.name, "status": "single", "sha256": sha256_file(path), "network": "averages"}
-        entry |= {"options": {"num_classes": 2}, "layout": "mindspore", "transform": clips, "trained_on": {"data": "d"}}
+        entry |= {"options": {"num_classes": 2}, "layout": layout, "transform": clips, "trained_on": {"data": "d"}}
         head = {"kind": "weights", "name": "own", "title": "Own", "licence": "none", "homepage": "h"}
         manifest.write_text(json.dumps({**head, "files": [entry]}), encoding="utf-8")
 
@@ -116,6 +116,8 @@ def test_a_weight_file_replaced_by_another_under_the_same_name(
     assert_other(second, first)
     assert (trained_network(opened()).dense.weight.asnumpy() == Averages(2, 2).dense.weight.asnumpy()).all()
     path.write_bytes(content)
+    describe(path, "piergiaj")  # the same file, read in another way
+    assert_refused(opened())
     describe(path)
     again = trained(opened())
     assert again[0] == first[0]
@@ -545,11 +547,13 @@ def test_code_of_a_floor_that_takes_part_counts_and_no_other(
 
 
 def test_other_weights_frames_or_protocols_are_other_predictions(
-    tiny_stage: Open, prepared: Any, monkeypatch: pytest.MonkeyPatch
+    tiny_stage: Open, prepared: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Parts, "make", lambda *_, **__: None)
     index = prepared.index
     fewer = index.with_items(index.items.iloc[:-1])
+    jpg = str(folder_of_frames(prepared.store, tmp_path / "jpg"))
+    dark = str(folder_of_frames(prepared.store, tmp_path / "black", black))
 
     def folder(seed: int = 1, own: Index = index, **differences: Any) -> str:
         return predict_share(Averages(2, seed), tiny_stage(**merged(AVERAGES, differences)), own).folder.name
@@ -558,6 +562,7 @@ def test_other_weights_frames_or_protocols_are_other_predictions(
     different = [
         folder(2),
         folder(own=fewer),
+        folder(data={"frames_folder": dark}),
         folder(sampling={"test_frames": 6}),
         folder(sampling={"window": 9}),
         folder(sampling={"name": "centre"}),
@@ -572,5 +577,6 @@ def test_other_weights_frames_or_protocols_are_other_predictions(
         folder(evaluation={"pool": "logit_mean", "skip_last_video": True}),
         folder(export={"cann": "7.0", "calibration_clips": 3}),
         folder(file="another"),
+        folder(data={"frames_folder": jpg}),
     ]
     assert set(same) == {plain}
