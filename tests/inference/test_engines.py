@@ -8,6 +8,7 @@ from mindspore import Tensor, nn
 from onnx import TensorProto, helper, save
 
 from actionbook.conversion import export_mindir, export_onnx
+from actionbook.core.spec import SpecError
 from actionbook.inference import (
     Engine,
     InferenceError,
@@ -75,11 +76,11 @@ def test_every_file_gives_the_networks_logits(folder, expected, name, kind, batc
 @pytest.mark.parametrize("name", ["four.onnx", "four.mindir"])
 def test_batches_that_do_not_fit_are_refused(folder, name):
     engine = open_engine(folder / name)
-    with pytest.raises(InferenceError, match="at most 4"):
+    with pytest.raises(SpecError, match="at most 4"):
         engine.run(CLIPS)
-    with pytest.raises(InferenceError, match="expected float32"):
+    with pytest.raises(SpecError, match="expected float32"):
         engine.run(CLIPS[:1].astype(np.float64))
-    with pytest.raises(InferenceError, match=r"\(1, 3, 2, 4, 4\)"):
+    with pytest.raises(SpecError, match=r"\(1, 3, 2, 4, 4\)"):
         engine.run(CLIPS[:1, ..., :4])
 
 
@@ -116,9 +117,14 @@ def test_files_that_are_something_else(tmp_path, name):
         open_engine(tmp_path / name)
 
 
-def test_an_onnx_file_of_other_names_is_refused(tmp_path):
-    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, 3)) for name in ("x", "y")]
-    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", value[:1], value[1:])
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_an_onnx_file_names_its_inputs_and_has_one_output(tmp_path, outputs):
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, 3)) for name in ("x", "y", "z")]
+    nodes = [helper.make_node("Relu", ["x"], [name]) for name in ("y", "z")[:outputs]]
+    graph = helper.make_graph(nodes, "g", value[:1], value[1 : 1 + outputs])
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=4), tmp_path / "a.onnx")
-    with pytest.raises(InferenceError, match="expected one input 'image'"):
+    if outputs == 1:
+        assert OnnxEngine(tmp_path / "a.onnx").spec.inputs == {"x": (3,)}
+        return
+    with pytest.raises(InferenceError, match="outputs y, z, expected one"):
         OnnxEngine(tmp_path / "a.onnx")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -110,7 +112,7 @@ def poison(folder):
         (add, "3_0.bin: there are only 3 batches"),
         (double, "batch 1 has a result already"),
         (misname, "logits.bin: expected names like"),
-        (poison, "1_0.bin: logits that are not finite"),
+        (poison, "1_0.bin: values that are not finite"),
     ],
 )
 def test_damage_is_named(batches, sum_engine, tmp_path, damage, message):

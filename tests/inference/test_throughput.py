@@ -47,9 +47,10 @@ class Hoarder:
         self.kept, self.spent, self.peak = 0, spent, 100
 
     def run(self, batch):
-        self.kept = max(self.kept, len(batch))
+        clips = len(batch["image"])
+        self.kept = max(self.kept, clips)
         self.peak = max(self.peak, self.resident() + self.spent)
-        return np.zeros((len(batch), 2), np.float32)
+        return np.zeros((clips, 2), np.float32)
 
     def resident(self):
         return 90 + 8 * self.kept

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from actionbook.core.spec import Spec
+from actionbook.core.spec import Shape, Spec
 from actionbook.inference.errors import InferenceError
 from actionbook.inference.throughput import Throughput
 
@@ -54,7 +54,7 @@ class Summary:
         """Batch of the OM that ais_bench's throughput implies, clips_per_second * mean_ms / 1000."""
         return None if self.clips_per_second is None else round(self.clips_per_second * self.mean_ms / 1e3)
 
-    def throughput(self, engine: str, batch: int, spec: Spec) -> Throughput:
+    def throughput(self, engine: str, batch: int, spec: Spec | Shape) -> Throughput:
         """The same as clips per second, for `batch` real clips in each inference.
 
         The middle is of the mean time, as the published tables have it; the quartiles are of single inferences.
@@ -65,7 +65,7 @@ class Summary:
         return Throughput(
             engine=engine,
             batch=batch,
-            inputs=dict(spec.inputs),
+            inputs=dict(Spec.of(spec).inputs),
             runs=len(times),
             clips_per_second=batch * 1e3 / self.mean_ms,
             lower_quartile=float(lower),
