@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
+from actionbook.core.spec import Spec, SpecError
 from actionbook.inference import InferenceError, read_port_batches, read_results, run_batches
 
 SHAPE = (3, 2, 4, 5)
@@ -27,6 +30,31 @@ def test_the_ports_batches_run_as_ours(written, sum_engine, tmp_path):
     ids, logits = read_results(run_batches(sum_engine(), batches, tmp_path / "out", progress=False), batches)
     assert len(ids) == 4
     np.testing.assert_allclose(logits[:, 0], CLIPS.sum(axis=(1, 2, 3, 4)), atol=1e-4)
+
+
+def test_other_pixels_under_the_same_names_are_other_batches(written, sum_engine, tmp_path):
+    (folder, info), out = written, tmp_path / "out"
+    first = read_port_batches(folder, info, SHAPE, 2)
+    assert (first.spec, first.path(1)) == (Spec.of(SHAPE), folder / "1.bin")
+    assert read_port_batches(folder, info, SHAPE, 2).sha256 == first.sha256
+    run_batches(sum_engine(), first, out, progress=False)
+    time = (folder / "1.bin").stat().st_mtime_ns
+    (-CLIPS[2:]).tofile(folder / "1.bin")
+    os.utime(folder / "1.bin", ns=(time, time + 1))
+    second = read_port_batches(folder, info, SHAPE, 2)
+    with pytest.raises(InferenceError, match="results of other batches"):
+        read_results(out, second)
+    again = sum_engine()
+    run_batches(again, second, out, progress=False)
+    assert again.runs == 2
+    np.testing.assert_allclose(read_results(out, second)[1][2:, 0], -CLIPS[2:].sum(axis=(1, 2, 3, 4)), atol=1e-4)
+    info.write_text(info.read_text().replace("v_B", "v_C"))
+    assert read_port_batches(folder, info, SHAPE, 2).sha256 != second.sha256
+
+
+def test_the_port_knows_one_input(written):
+    with pytest.raises(SpecError, match="one input"):
+        read_port_batches(*written, Spec({"slow": SHAPE, "fast": SHAPE}), 2)
 
 
 def cut(folder, info):

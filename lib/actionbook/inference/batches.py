@@ -105,7 +105,7 @@ def write_batches(
             array[len(names) :] = 0
             with atomic_path(folder / name / f"{len(ids)}.bin") as temporary:
                 array.tofile(temporary)
-            digest.update(array.tobytes())
+            digest.update(f"{name} {array.shape}".encode() + array.tobytes())
         ids.append(tuple(names))
         names.clear()
 
@@ -250,9 +250,10 @@ def _clear(folder: Path, spec: Spec) -> None:
     earlier = {*spec.inputs}
     with contextlib.suppress(InferenceError):
         earlier |= set(_Manifest.read(folder / MANIFEST_NAME).inputs)
-    for path in sorted(folder.rglob("*.bin")):
-        ours = path.parent.name in earlier and path.parent.parent == folder and path.stem.isdecimal()
-        if not ours and not path.name.startswith(TEMPORARY):
+    ours = {folder / name for name in earlier}
+    for path in sorted({*folder.rglob("*.bin"), *(path for own in ours for path in own.glob("*"))}):
+        batch = path.parent in ours and path.suffix == ".bin" and path.stem.isdecimal()
+        if not batch and not path.name.startswith(TEMPORARY):
             raise InferenceError(f"{path}: a file that no batch writer made; choose an empty folder")
     (folder / MANIFEST_NAME).unlink(missing_ok=True)
     (folder / INFO_NAME).unlink(missing_ok=True)

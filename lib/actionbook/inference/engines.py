@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import mindspore as ms
@@ -11,7 +12,7 @@ import onnxruntime
 from mindspore import Tensor, nn
 
 from actionbook.conversion import mindir
-from actionbook.conversion.graph import batch_spec
+from actionbook.conversion.graph import Sizes, batch_spec
 from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_file
 from actionbook.core.spec import Arrays, Shape, Spec, samples
@@ -46,7 +47,7 @@ class OnnxEngine:
         if len(outputs) != 1:
             raise InferenceError(f"{path}: has the outputs {', '.join(outputs)}, expected one")
         self._output = outputs[0]
-        self.batch_size, self.spec = batch_spec(sizes)
+        self.batch_size, self.spec = _batch_spec(self.path, sizes)
         self.sha256 = sha256_file(self.path)
 
     def run(self, batch: Arrays | np.ndarray) -> np.ndarray:
@@ -120,11 +121,22 @@ def _only(batch: Arrays | np.ndarray) -> np.ndarray:
 
 
 def _mindir_spec(path: Path) -> tuple[int | None, Spec]:
-    """Batch size and inputs of a MINDIR file."""
+    """Batch size and inputs of a MINDIR file. Raises InferenceError for another file, or one of several outputs."""
     try:
-        return batch_spec(mindir.inputs(mindir.read_mindir(path)))
+        model = mindir.read_mindir(path)
     except BookError as error:
-        raise InferenceError(f"{path}: not a MINDIR file with static inputs: {_first_line(error)}") from error
+        raise InferenceError(f"{path}: not a MINDIR file: {_first_line(error)}") from error
+    if (outputs := len(mindir.outputs(model))) > 1:
+        raise InferenceError(f"{path}: has {outputs} outputs, expected one")
+    return _batch_spec(path, mindir.inputs(model))
+
+
+def _batch_spec(path: Path, inputs: Mapping[str, Sizes | None]) -> tuple[int | None, Spec]:
+    """`batch_spec` of a file. Raises InferenceError naming it."""
+    try:
+        return batch_spec(inputs)
+    except BookError as error:
+        raise InferenceError(f"{path}: not a model of static inputs: {_first_line(error)}") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -139,11 +139,13 @@ class OmEngine(ABC):
 
     def _numbers(self, work: Path) -> set[int]:
         """Numbers of the batches that a call is to run."""
-        folders = [work / IN_NAME / name for name in self.spec.inputs]
-        found = [{int(path.stem) for path in folder.glob("*.bin")} for folder in folders]
+        given = sorted(path.name for path in (work / IN_NAME).iterdir())
+        if given != sorted(self.spec.inputs):
+            told = ", ".join(self.spec.inputs)
+            raise InferenceError(f"{self.path}: batches of {', '.join(given)}; the engine was told the inputs {told}")
+        found = [{int(path.stem) for path in (work / IN_NAME / name).glob("*.bin")} for name in given]
         if any(numbers != found[0] for numbers in found):
-            names = ", ".join(self.spec.inputs)
-            raise InferenceError(f"{self.path}: {work / IN_NAME}: inputs {names} have files of other batches")
+            raise InferenceError(f"{self.path}: inputs {', '.join(given)} have files of other batches")
         return found[0]
 
     def _clips_per_file(self, work: Path) -> int:
@@ -170,14 +172,19 @@ class OmEngine(ABC):
         others = sorted(path.name for path in self._outputs(work) if not RESULT_NAME.fullmatch(path.name))
         if others:
             raise InferenceError(f"{self.path}: {self.name} wrote {others[0]} as well; expected one output, the logits")
-        row = clips * DTYPE.itemsize
-        usual = max((path.stat().st_size for path in found.values()), default=0)
+        row, shape = clips * DTYPE.itemsize, self.spec.output
+        if shape is None:
+            usual, expected = max((path.stat().st_size for path in found.values()), default=0), f"a multiple of {row}"
+        else:
+            usual = row * int(np.prod(shape))
+            expected = f"{usual}, {shape} each"
         for number, path in sorted(found.items()):
             size = path.stat().st_size
             if size == 0 or size != usual or size % row:
-                hint = "; float16? export with output_type FP32" if size and size == usual else ""
+                half = size and (size == usual or (shape is not None and size * 2 == usual))
+                hint = "; float16? export with output_type FP32" if half else ""
                 raise InferenceError(
-                    f"{self.path}: {self.name} wrote {size} bytes for {number}.bin, expected a multiple of {row} "
+                    f"{self.path}: {self.name} wrote {size} bytes for {number}.bin, expected {expected} "
                     f"(float32 logits of {clips} clips), the same for every file{hint}"
                 )
 

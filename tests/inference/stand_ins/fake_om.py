@@ -1,7 +1,9 @@
 """A stand-in for tests, not an OM file's runtime: "models" are JSON files, their logits are sums.
 
 A model file holds {"batch": clips per inference, "clip": numbers per clip, "channels": C, and options}; the logits of
-a clip are its sum and the sum of its first channel. Options:
+a clip are its sum and the sum of its first channel. A model of several inputs holds instead {"inputs": numbers per
+sample of each, "boxes": M}: the last input is of M boxes, and the logits of a box are the sum of all other inputs, each
+times its number from 1, and the sum of the box. Options:
 "fail": "device" or "load", as the documented tools do;
 "die_after": the process kills itself in the middle of that result, counted from 0;
 "exit": fail after the last result; "skip": numbers of inputs that get no result; "sleep": seconds after each result;
@@ -21,23 +23,42 @@ from typing import Any
 
 
 def load(path: str) -> dict[str, Any]:
-    return {"channels": 3, "outputs": 1, "classes": 2, "ms": 2.0, "skip": [], **json.loads(Path(path).read_text())}
+    model = {"channels": 3, "outputs": 1, "classes": 2, "ms": 2.0, "skip": [], **json.loads(Path(path).read_text())}
+    return {"inputs": [model.get("clip")], **model}
 
 
-def logits(model: dict[str, Any], data: bytes) -> list[tuple[float, float]]:
-    numbers, clip = array.array("f", data), model["clip"]
-    assert len(numbers) == model["batch"] * clip, (len(numbers), model)
-    clips = [numbers[i * clip : (i + 1) * clip] for i in range(model["batch"])]
-    return [(sum(values), sum(values[: clip // model["channels"]])) for values in clips]
+def sizes(model: dict[str, Any]) -> list[int]:
+    """Bytes of each input of a full batch."""
+    return [model["batch"] * numbers * 4 for numbers in model["inputs"]]
 
 
-def write(model: dict[str, Any], path: Path, rows: list[tuple[float, float]], written: int) -> None:
+def logits(model: dict[str, Any], data: list[bytes]) -> list[list[tuple[float, float]]]:
+    """Of each sample the logits of its one clip, or of its boxes."""
+    inputs = []
+    for part, numbers in zip(data, model["inputs"], strict=True):
+        values = array.array("f", part)
+        assert len(values) == model["batch"] * numbers, (len(values), model)
+        inputs.append([values[i * numbers : (i + 1) * numbers] for i in range(model["batch"])])
+    return [_sample(model, sample) for sample in zip(*inputs, strict=True)]
+
+
+def _sample(model: dict[str, Any], sample: tuple[array.array[float], ...]) -> list[tuple[float, float]]:
+    *clips, last = sample
+    if "boxes" not in model:
+        return [(sum(last), sum(last[: len(last) // model["channels"]]))]
+    seen = sum(number * sum(values) for number, values in enumerate(clips, 1))
+    each = len(last) // model["boxes"]
+    return [(seen, sum(last[start : start + each])) for start in range(0, len(last), each)]
+
+
+def write(model: dict[str, Any], path: Path, rows: list[list[tuple[float, float]]], written: int) -> None:
     """Write a result, the `written`-th of this call, counted from 0."""
     kind = "<e" if model.get("float16") else "<f"
     data = b"".join(
         struct.pack(kind, number % 1000 if model.get("float16") else number)
         for row in rows
-        for number in row[: model["classes"]]
+        for of_box in row
+        for number in of_box[: model["classes"]]
     )
     if model.get("die_after") == written:
         path.write_bytes(data[:-3])

@@ -27,13 +27,17 @@ def main() -> int:
     folder = output / time.strftime("%Y%m%d_%H_%M_%S_123456")
     folder.mkdir()  # the folder given must be there, as for the tool
     print(folder)
-    names = sorted(path.name for path in Path(options["input"]).iterdir() if not path.name.startswith("."))
+    folders = [Path(name) for name in options["input"].split(",")]
+    if len(folders) != len(model["inputs"]):
+        print("[ERROR] the number of inputs does not match the model's")
+        return 1
+    names = sorted(path.name for path in folders[0].iterdir() if not path.name.startswith("."))
     times = []
     for name in names:
-        print(f"[INFO] start to process file:{options['input']}/{name}")
-        data = Path(options["input"], name).read_bytes()
+        print("\n".join(f"[INFO] start to process file:{folder}/{name}" for folder in folders))
+        data = [(folder / name).read_bytes() for folder in folders]
         number = len(times)
-        if len(data) != model["batch"] * model["clip"] * 4 or int(name.split(".")[0]) in model["skip"]:
+        if list(map(len, data)) != fake_om.sizes(model) or int(name.split(".")[0]) in model["skip"]:
             print("[ERROR] model execute failed")
             continue
         times.append(model["ms"] + number)

@@ -20,6 +20,11 @@ def natural(name: str) -> list[object]:
     return [int(part) if part.isdigit() else part.lower() for part in re.split("([0-9]+)", name)]
 
 
+def files_of(folder: str) -> list[Path]:
+    files = [path for path in Path(folder).iterdir() if path.suffix.lower() in (".bin", ".npy")]
+    return sorted(files, key=lambda path: natural(path.name))
+
+
 def fail(*lines: str) -> None:
     sys.stdout.buffer.write(b"\xff\xfe bytes that are no text\n")  # logs of drivers hold such
     for line in lines:
@@ -40,24 +45,27 @@ def main() -> None:
         fail("load model from file failed, model file is net.om")
     print("[INFO] load model net.om success\n[INFO] try get model batchsize:", model["batch"], flush=True)
     folders = args.input.split(",")
-    if len(folders) != 1:
-        fail(f"Invalid args. args input dir num:{len(folders)} not equal to model inputs num:1")
-    files = [path for path in Path(args.input).iterdir() if path.suffix.lower() in (".bin", ".npy")]
-    files.sort(key=lambda path: natural(path.name))
-    tensor, size = model["batch"] * model["clip"] * 4, files[0].stat().st_size
-    if tensor % size:
-        fail(f"arg0 tensorsize: {tensor} filesize: {size} not match")
-    each = tensor // size
+    if len(folders) != len(model["inputs"]):
+        fail(f"Invalid args. args input dir num:{len(folders)} not equal to model inputs num:{len(model['inputs'])}")
+    files = [files_of(folder) for folder in folders]
+    if any(len(of_input) != len(files[0]) for of_input in files):
+        fail("input_list lengths of the inputs are not equal")
+    for number, (tensor, of_input) in enumerate(zip(fake_om.sizes(model), files, strict=True)):
+        size = of_input[0].stat().st_size
+        if tensor % size:
+            fail(f"arg{number} tensorsize: {tensor} filesize: {size} not match")
+    each = fake_om.sizes(model)[0] // files[0][0].stat().st_size
     target = Path(args.output, args.output_dirname)
     target.mkdir(parents=True)
-    groups = [files[start : start + each] for start in range(0, len(files), each)]
+    sets = list(zip(*files, strict=True))  # of each file number, one file of every input
+    groups = [sets[start : start + each] for start in range(0, len(sets), each)]
     infos: dict[int, object] = {}
     written = 0
     for group in groups:
         filled = group + [group[0]] * (each - len(group))
-        rows = fake_om.logits(model, b"".join(path.read_bytes() for path in filled))
-        for position, path in enumerate(group):
-            stem = path.name.split(".")[0]
+        rows = fake_om.logits(model, [b"".join(map(Path.read_bytes, parts)) for parts in zip(*filled, strict=True)])
+        for position, paths in enumerate(group):
+            stem = paths[0].name.split(".")[0]
             if int(stem) in model["skip"]:
                 continue
             share = model["batch"] // each
@@ -65,7 +73,7 @@ def main() -> None:
                 fake_om.write(
                     model, target / f"{stem}_{output}.bin", rows[position * share : (position + 1) * share], written
                 )
-            infos[len(infos)] = {"infiles": [str(path)], "outfiles": [f"{stem}_0.bin"]}
+            infos[len(infos)] = {"infiles": list(map(str, paths)), "outfiles": [f"{stem}_0.bin"]}
             written += 1
             time.sleep(model.get("sleep", 0))
     times = [model["ms"] + number for number in range(len(groups))]
