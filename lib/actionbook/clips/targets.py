@@ -9,9 +9,7 @@ import numpy as np
 
 from actionbook.core.errors import BookError
 from actionbook.core.sections import Classification, Detection
-from actionbook.datasets.index import Index
-
-BOX = ["x1", "y1", "x2", "y2"]
+from actionbook.datasets.index import BOX, Index
 
 
 @dataclass(frozen=True)
@@ -56,16 +54,16 @@ def boxes_of(index: Index, classes: int) -> dict[str, Boxes]:
     Raises BookError for a label without a box, or of a class number outside 0..classes-1.
     """
     labels = index.labels
-    wrong = labels[labels[BOX].isna().any(axis=1) | ~labels.target.between(0, classes - 1)]
+    wrong = labels[labels[list(BOX)].isna().any(axis=1) | ~labels.target.between(0, classes - 1)]
     if len(wrong):
         first = wrong.iloc[0]
         raise BookError(
             f"{len(wrong)} labels cannot be used, such as that of item {first['item']} with class {first.target} "
-            f"and box {first[BOX].tolist()}: expected four numbers and a class of 0..{classes - 1}"
+            f"and box {first[list(BOX)].tolist()}: expected four numbers and a class of 0..{classes - 1}"
         )
     found: dict[str, Boxes] = {}
     for item, mine in labels.groupby("item", sort=False):
-        places, number = np.unique(mine[BOX].to_numpy(np.float64), axis=0, return_inverse=True)
+        places, number = np.unique(mine[list(BOX)].to_numpy(np.float64), axis=0, return_inverse=True)
         order = np.argsort([np.flatnonzero(number == k)[0] for k in range(len(places))])
         targets = np.zeros((len(places), classes), np.float32)
         targets[number, mine.target.to_numpy()] = 1

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 from mindspore import nn
@@ -14,6 +15,7 @@ from mindspore import nn
 from actionbook.clips.pipeline import tested
 from actionbook.clips.samples import Samples, batched
 from actionbook.conversion import Preflight, preflight
+from actionbook.core.errors import BookError
 from actionbook.core.paths import shown
 from actionbook.core.progress import tracked
 from actionbook.core.recipe import JOINT
@@ -32,7 +34,7 @@ from actionbook.datasets.dataset import dataset_of
 from actionbook.datasets.index import Index
 from actionbook.evaluation.compare import compare_formats, run_formats
 from actionbook.evaluation.formats import Made, make_formats
-from actionbook.evaluation.fusion import fuse
+from actionbook.evaluation.fusion import How, fuse
 from actionbook.evaluation.predict import predictions, samples_of, tested_samples
 from actionbook.inference import (
     BatchSet,
@@ -86,8 +88,10 @@ class Converted:
         return shlex.join(ais_bench_command(shown(om), inputs, shown(self.stage.folder / "ais_bench")))
 
     def check(self) -> Preflight:
-        """What Ascend's compiler can be expected to say of the ONNX file."""
-        return preflight(self.folder / "network.onnx", cann=self.export.cann, soc_version=self.export.soc_version)
+        """What Ascend's compiler can be expected to say of the ONNX file. Raises BookError where there is none."""
+        if self.made.onnx is None:
+            raise BookError(f"{shown(self.folder)}: the network could not be exported as ONNX, see `made.not_made`")
+        return preflight(self.made.onnx.path, cann=self.export.cann, soc_version=self.export.soc_version)
 
 
 @dataclass
@@ -169,7 +173,7 @@ def _preflight(one: Converted) -> PreflightRow | None:
     """None where there is no ONNX file."""
     if one.made.onnx is None:
         return None
-    found = preflight(one.made.onnx.path, cann=one.export.cann, soc_version=one.export.soc_version)
+    found = one.check()
     return PreflightRow(
         cann=found.cann,
         soc_version=found.soc,
@@ -229,11 +233,13 @@ def compare(conversions: Conversions) -> Conversions:
     return conversions
 
 
-def fuse_formats(streams: Mapping[str, Mapping[str, Predictions]], how: str, **options: str) -> dict[str, Predictions]:
+def fuse_formats(
+    streams: Mapping[str, Mapping[str, Predictions]], how: How, *, missing: Literal["error", "miss"] = "error"
+) -> dict[str, Predictions]:
     """The streams together in every format that all of them have, from their stored results, paired by item."""
     first, *others = streams.values()
     common = [kind for kind in first if all(kind in other for other in others)]
-    return {kind: fuse({name: its[kind] for name, its in streams.items()}, how, **options) for kind in common}  # type: ignore[arg-type]
+    return {kind: fuse({name: its[kind] for name, its in streams.items()}, how, missing=missing) for kind in common}
 
 
 def time_formats(

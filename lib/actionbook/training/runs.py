@@ -154,9 +154,15 @@ def new_network(stage: Stage, **options: int) -> nn.Cell:
 
 def _origin(stage: Stage) -> tuple[Stage, int]:
     """Stage and first seed of the run that the weights come from."""
-    whole, weights = stage.parent or stage, stage.recipe.weights
-    earlier = whole.for_run(next(run for run in whole.recipe.training.runs if weights and run.name == weights.run))
+    assert stage.recipe.weights is not None
+    earlier = _run(stage.parent or stage, stage.recipe.weights.run)
     return earlier, earlier.recipe.main_run.seeds[0]
+
+
+def _run(stage: Stage, name: str | None) -> Stage:
+    """The stage of the run of that name, of the main run where none is named."""
+    recipe = stage.recipe
+    return stage.for_run(next(run for run in recipe.training.runs if run.name == (name or recipe.main_run.name)))
 
 
 def _weights_file(stage: Stage) -> tuple[Path, WeightFile]:
@@ -238,8 +244,8 @@ def finished_run(stage: Stage, run: str | None = None) -> Path:
 
     Raises BookError where that training is not there: data, weights, recipe or library have changed since.
     """
-    chosen = next(r for r in stage.recipe.training.runs if r.name == (run or stage.recipe.main_run.name))
-    folder = run_folder(stage.for_run(chosen), chosen.seeds[0])
+    own = _run(stage, run)
+    folder = run_folder(own, own.recipe.main_run.seeds[0])
     if not (folder / "done.json").exists():
         raise BookError(
             f"{shown(folder)}: this training does not exist. Data, weights, recipe or library have changed since stage "
@@ -250,9 +256,7 @@ def finished_run(stage: Stage, run: str | None = None) -> Path:
 
 def trained_network(stage: Stage, run: str | None = None) -> nn.Cell:
     """The network of a run's first seed, by default of the main run. Raises BookError as `finished_run`."""
-    folder = finished_run(stage, run)
-    chosen = next(r for r in stage.recipe.training.runs if r.name == (run or stage.recipe.main_run.name))
-    network = new_network(stage.for_run(chosen))
+    folder, network = finished_run(stage, run), new_network(_run(stage, run))
     load_checkpoint(network, folder / "network.ckpt")
     return network
 
