@@ -75,5 +75,5 @@ def test_streams_are_trained_and_tested(
     folders = [Path(line) for line in capsys.readouterr().out.splitlines()]
     assert [folder.parents[1] for folder in folders] == [two_streams.workspace / name for name in streams]
     assert all((folder / "done.json").is_file() for folder in folders)
-    assert [len(list(folder.parents[1].glob("predictions/*/part-*.npy"))) for folder in folders] == [1] * len(streams)
+    assert [len(list(folder.parents[1].glob("predictions/*/*_0.bin"))) for folder in folders] == [12] * len(streams)
     assert not list((two_streams.workspace / "training").glob("*"))

@@ -152,7 +152,10 @@ def execute(
 
     parameters = dict(parameters or {})
     notebook = read_source(source)
-    _refuse_unknown(source, notebook, parameters)
+    known = sorted(papermill.inspect_notebook(notebook)) if parameters else []
+    unknown = sorted(set(parameters) - set(known))
+    if unknown:
+        raise NotebookError(f"{source}: unknown parameter {', '.join(unknown)}; it knows {', '.join(known)}")
     if output is None:
         output = (
             ROOT / "runs" / source.parent.name / f"{source.stem}.ipynb" if parameters else source.with_suffix(".ipynb")
@@ -192,8 +195,14 @@ def check(source: Path) -> list[str]:
     if len(wanted) != len(found):
         faults.append(f"{target}: {len(found)} cells, the source has {len(wanted)}; {remedy}")
     for number, (ours, theirs) in enumerate(zip(wanted, found, strict=False), start=1):
-        for name, mine, other in _differences(ours, theirs):
-            faults.append(f"{target}: cell {number}: {name} differs from the source ({mine!r} != {other!r}); {remedy}")
+        for name, mine, other in (
+            ("type", ours.cell_type, theirs.cell_type),
+            ("text", ours.source, theirs.source),
+            ("tags", sorted(ours.metadata.get("tags", [])), sorted(theirs.metadata.get("tags", []))),
+        ):
+            if mine != other:
+                difference = f"{name} differs from the source ({mine!r} != {other!r})"
+                faults.append(f"{target}: cell {number}: {difference}; {remedy}")
     code = [cell for cell in found if cell.cell_type == "code" and cell.source.strip()]
     counts = [cell.execution_count for cell in code]
     if counts != list(range(1, len(code) + 1)):
@@ -237,26 +246,6 @@ def _normal_outputs(outputs: Sequence[NotebookNode]) -> list[NotebookNode]:
         else:
             joined.append(nbformat.from_dict(dict(out)))
     return joined
-
-
-def _differences(ours: NotebookNode, theirs: NotebookNode) -> list[tuple[str, Any, Any]]:
-    sides = [
-        ("type", ours.cell_type, theirs.cell_type),
-        ("text", ours.source, theirs.source),
-        ("tags", sorted(ours.metadata.get("tags", [])), sorted(theirs.metadata.get("tags", []))),
-    ]
-    return [(name, mine, other) for name, mine, other in sides if mine != other]
-
-
-def _refuse_unknown(source: Path, notebook: NotebookNode, parameters: Mapping[str, Any]) -> None:
-    import papermill  # noqa: PLC0415
-
-    if not parameters:
-        return
-    known = sorted(papermill.inspect_notebook(notebook))
-    unknown = sorted(set(parameters) - set(known))
-    if unknown:
-        raise NotebookError(f"{source}: unknown parameter {', '.join(unknown)}; it knows {', '.join(known)}")
 
 
 def _read_notebook(path: Path) -> NotebookNode:

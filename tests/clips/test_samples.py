@@ -174,8 +174,15 @@ def test_items_of_several_classes_are_no_matter_of_classification(index: Index, 
 def test_more_boxes_than_there_is_room_for(index: Index, store: Path) -> None:
     samples = Samples(index, store, recipe_of(task={"name": "detection", "boxes": 1}), 2)
     assert len(list(tested(samples, samples.tests.iloc[1:]))) == 2
-    with pytest.raises(BookError, match=r"item a@4: 2 boxes, the recipe has room for 1"):
+    with pytest.raises(BookError, match=r"item a@4: 2 boxes, the recipe has room for 1 \(task\.boxes\)"):
         list(tested(samples, samples.tests))
+
+
+def test_an_item_without_a_box(index: Index, store: Path) -> None:
+    samples = Samples(Index(index.items, index.labels[index.labels["item"] != "b@0"]), store, recipe_of(), 2)
+    sample = samples.test(2, np.arange(8))
+    assert (sample.item, sample.inputs[BOXES].any(), sample.target.any()) == ("b@0", False, False)
+    assert (sample.target.shape, sample.mask.tolist()) == ((ROOM, 2), [0.0] * ROOM)  # type: ignore[union-attr]
 
 
 def test_batches_are_what_the_step_takes(index: Index, store: Path) -> None:

@@ -12,13 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actionbook.clips.sampling import (
-    CentreSampler,
-    WindowSampler,
+    Sampler,
     centre_clip,
     keyframe_clip,
     loop,
     random_clip,
-    sampler_of,
     window_clip,
     windows_of,
 )
@@ -174,15 +172,10 @@ def test_keyframe_clips_at_the_ends_of_a_video() -> None:
     assert keyframe_clip(10, 20, 4, 3).tolist() == [4, 7, 10, 13]
 
 
-def test_a_recipe_names_its_sampler() -> None:
-    assert isinstance(sampler_of(Windows()), WindowSampler)
-    assert isinstance(sampler_of(Centre(name="centre")), CentreSampler)
-
-
 @pytest.mark.parametrize("last_start", [False, True])
 @pytest.mark.parametrize("settings", [Windows(frames=4, stride=2), Centre(name="centre", frames=4, stride=2)])
 def test_training_clips_of_a_video_begin_anywhere(settings: Any, last_start: bool) -> None:
-    sampler = sampler_of(settings.model_copy(update={"last_start": last_start}))
+    sampler = Sampler(settings.model_copy(update={"last_start": last_start}))
     drawn = sampler.train(video(30), np.random.default_rng(3))
     expected = random_clip(30, 4, 2, np.random.default_rng(3), last_start=last_start)
     np.testing.assert_array_equal(drawn, expected)
@@ -191,14 +184,14 @@ def test_training_clips_of_a_video_begin_anywhere(settings: Any, last_start: boo
 @given(st.integers(0, 60), st.integers(1, 20), st.integers(1, 3), st.none() | st.integers(1, 40))
 def test_windows_are_tested_one_after_the_other(frames: int, window: int, stride: int, tested: int | None) -> None:
     settings = Windows(frames=6, stride=stride, window=window, test_frames=tested)
-    found = sampler_of(settings).test(video(frames))
+    found = Sampler(settings).test(video(frames))
     expected = [window_clip(one, tested or 6, stride) for one in windows_of(frames, window)]
     assert [clip.tolist() for clip in found] == [clip.tolist() for clip in expected]
 
 
 @given(st.integers(1, 60), st.integers(1, 3), st.none() | st.integers(1, 40))
 def test_the_centre_is_tested_once(frames: int, stride: int, tested: int | None) -> None:
-    sampler = sampler_of(Centre(name="centre", frames=6, stride=stride, test_frames=tested))
+    sampler = Sampler(Centre(name="centre", frames=6, stride=stride, test_frames=tested))
     (clip,) = sampler.test(video(frames))
     np.testing.assert_array_equal(clip, centre_clip(frames, tested or 6, stride))
     assert sampler.test(video(0)) == []
@@ -207,7 +200,7 @@ def test_the_centre_is_tested_once(frames: int, stride: int, tested: int | None)
 
 
 def test_a_keyframe_is_trained_on_where_it_is_tested() -> None:
-    sampler = sampler_of(Centre(name="centre", frames=6, test_frames=8))
+    sampler = Sampler(Centre(name="centre", frames=6, test_frames=8))
     for seed in range(3):
         drawn = sampler.train(video(60, 7), np.random.default_rng(seed))
         np.testing.assert_array_equal(drawn, keyframe_clip(7, 60, 6, 1))
@@ -215,4 +208,4 @@ def test_a_keyframe_is_trained_on_where_it_is_tested() -> None:
 
 @pytest.mark.parametrize("settings", [Windows(stride=2), Centre(name="centre", stride=2)])
 def test_the_middle_has_as_many_frames_as_are_asked_for(settings: Any) -> None:
-    np.testing.assert_array_equal(sampler_of(settings).middle(video(40), 5), centre_clip(40, 5, 2))
+    np.testing.assert_array_equal(Sampler(settings).middle(video(40), 5), centre_clip(40, 5, 2))

@@ -1,4 +1,4 @@
-"""Targets: one class for each item, or boxes with any number of classes."""
+"""Targets of detection: boxes with any number of classes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actionbook.clips.targets import Targets, boxes_of
+from actionbook.clips.targets import boxes_of
 from actionbook.core.errors import BookError
-from actionbook.core.sections import Classification, Detection
-from actionbook.datasets.index import BOX, Index, make_index
+from actionbook.datasets.index import BOX, make_index
 
 LEFT, RIGHT, WHOLE = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0), (0.0, 0.0, 1.0, 1.0)
 
@@ -31,18 +30,6 @@ def row(item: str, target: int, box: tuple[float, ...] | None = None) -> dict[st
         "store": video,
         **places,
     }
-
-
-def test_class_numbers_in_the_items_order() -> None:
-    index = make_index([row("z", 2), row("a", 0), row("m", 1)])
-    found = Targets(index, Classification(), 3).class_numbers
-    assert (found.tolist(), found.dtype) == ([2, 0, 1], np.int32)
-
-
-def test_an_item_of_several_classes_is_no_matter_of_classification() -> None:
-    index = make_index([row("v@1", 0, LEFT), row("v@1", 1, LEFT), row("w@1", 0, LEFT)])
-    with pytest.raises(BookError, match=r"1 items have no class or several.*v@1.*detection"):
-        Targets(index, Classification(), 2).class_numbers  # noqa: B018
 
 
 def test_labels_of_one_box_are_its_classes() -> None:
@@ -73,21 +60,6 @@ def test_every_label_is_in_its_box_and_nothing_else(labels: list[tuple[str, int,
     }
     assert seen == set(labels)
     assert all(len(set(map(tuple, boxes.places.tolist()))) == len(boxes.places) for boxes in found.values())
-
-
-def test_an_item_without_a_box() -> None:
-    index = make_index([row("v@1", 0, LEFT), row("w@1", 0, LEFT)])
-    index = Index(index.items, index.labels[index.labels["item"] == "v@1"])
-    found = Targets(index, Detection(name="detection", boxes=1), 2).boxes("w@1")
-    assert (found.places.shape, found.targets.shape) == ((0, 4), (0, 2))
-
-
-def test_more_boxes_than_the_recipe_has_room_for() -> None:
-    index = make_index([row("v@1", 0, LEFT), row("v@1", 0, RIGHT), row("w@1", 0, LEFT)])
-    targets = Targets(index, Detection(name="detection", boxes=1), 1)
-    assert len(targets.boxes("w@1").places) == 1
-    with pytest.raises(BookError, match=r"item v@1: 2 boxes, the recipe has room for 1 \(task\.boxes\)"):
-        targets.boxes("v@1")
 
 
 @pytest.mark.parametrize("labels", [[row("v", 0)], [row("v@1", 2, LEFT)]])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -46,6 +49,37 @@ def build() -> Callable[..., ModelProto]:
 @pytest.fixture(scope="session")
 def run() -> Run:
     return run_model
+
+
+@pytest.fixture(scope="session")
+def kept() -> Callable[..., Graph]:
+    """A function that lets a pass rewrite a model, sees that it computes the same, and returns the graph."""
+
+    def rewrite(model: ModelProto, change: Callable[[Graph], None], *, rtol: float = 0, atol: float = 1e-5) -> Graph:
+        sizes = [dim.dim_value or 3 for dim in model.graph.input[0].type.tensor_type.shape.dim]
+        image = np.random.default_rng(1).standard_normal(sizes, dtype=np.float32)
+        expected = run_model(model, image)  # before the pass: nodes are shared
+        rewritten = Graph.from_model(model)
+        change(rewritten)
+        np.testing.assert_allclose(run_model(rewritten.to_model(), image), expected, rtol=rtol, atol=atol)
+        return rewritten
+
+    return rewrite
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder of a converter's run, with models in it and the stand-ins on the PATH."""
+    folder = tmp_path / "place"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for name in ("net.onnx", "net;1.mindir"):
+        (folder / name).write_bytes(b"network")
+    stand_ins = Path(__file__).parent / "stand_ins"
+    monkeypatch.setenv("PATH", os.pathsep.join([str(stand_ins), str(Path(sys.executable).parent), os.environ["PATH"]]))
+    monkeypatch.setenv("STAND_IN_CALL", str(tmp_path / "call.json"))
+    monkeypatch.setenv("STAND_IN", "success")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -107,11 +107,6 @@ def test_impossible_sizes(spec):
         converter_lite_command("net.mindir", batch=8, spec=spec, output="lite")
 
 
-@pytest.mark.parametrize("name", ["Ascend310", "Ascend310P3", "Ascend910A", "Ascend910B4-1", "Ascend910_9391"])
-def test_soc_versions_that_atc_knows(name):
-    assert f"--soc_version={name}" in atc(soc_version=name)
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -150,15 +145,14 @@ def test_values_that_atc_refuses(changes, message):
         atc(**changes)
 
 
-@pytest.mark.parametrize("value", ["FP32", "INT8", "node:0:FP16", "a/b:0:FP16;c:12:UINT8"])
-def test_output_types(value):
-    assert atc(output_type=value)[-1] == f"--output_type={value}"
-
-
-@pytest.mark.parametrize("count", [2, 100])
-def test_numbers_of_batch_sizes(count):
-    sizes = tuple(range(1, count + 1))
-    assert f"--dynamic_batch_size={','.join(map(str, sizes))}" in atc(batch=None, dynamic_batch=sizes)
+def test_values_that_atc_takes():
+    for name in ("Ascend310", "Ascend310P3", "Ascend910A", "Ascend910B4-1", "Ascend910_9391"):
+        assert f"--soc_version={name}" in atc(soc_version=name)
+    for value in ("FP32", "INT8", "node:0:FP16", "a/b:0:FP16;c:12:UINT8"):
+        assert atc(output_type=value)[-1] == f"--output_type={value}"
+    for count in (2, 100):
+        sizes = tuple(range(1, count + 1))
+        assert f"--dynamic_batch_size={','.join(map(str, sizes))}" in atc(batch=None, dynamic_batch=sizes)
 
 
 def test_converter_lite_command_in_full():

@@ -221,7 +221,6 @@ def test_a_padded_2d_pool_is_referred_to_the_librarys(tmp_path):
     ("options", "message"),
     [
         ({"depthwise": "split"}, "depthwise form 'split'"),
-        ({"opset": 17}, "opset 17"),
         ({"batch": -1}, "batch -1"),
         ({"path": "net.json"}, r"ends in \.onnx"),
     ],

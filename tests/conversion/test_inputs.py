@@ -13,7 +13,6 @@ from onnx import helper
 from actionbook.conversion import (
     ConversionError,
     OnnxExport,
-    atc_command,
     export_air,
     export_mindir,
     export_onnx,
@@ -163,17 +162,6 @@ def test_preflight_judges_every_input(opened):
     model.graph.input[2].type.tensor_type.shape.dim[1].dim_param = "boxes"
     verdicts = {row.node: row.verdict for row in preflight(model).rows if row.operator == "(input)"}
     assert verdicts == {"slow": "fine", "fast": "fine", "boxes": "refused"}
-
-
-def test_the_command_for_atc_names_them_all(opened):
-    command = atc_command(
-        opened.path, spec=SPEC, batch=None, dynamic_batch=(1, 4), soc_version="Ascend310P3", output="out/net"
-    )
-    assert command[4:7] == [
-        "--input_format=ND",
-        "--input_shape=slow:-1,3,4,16,16;fast:-1,3,8,16,16;boxes:-1,5,4",
-        "--dynamic_batch_size=1,4",
-    ]
 
 
 def regions_batch(size: int) -> dict[str, np.ndarray]:

@@ -118,7 +118,7 @@ def test_unknown_releases_and_chips_are_errors():
         preflight(model, soc_version="310P3")
 
 
-def test_table_and_summary():
+def test_rows_and_summary():
     nodes = [
         helper.make_node("Relu", ["x"], ["a"], "first"),
         helper.make_node("Gelu", ["a"], ["b"]),
@@ -130,9 +130,7 @@ def test_table_and_summary():
     assert isinstance(found, Preflight)
     assert (found.cann, found.release, found.soc, found.family) == ("8.0", "8.0", "Ascend310P3", "310P")
     assert found.counts == {"fine": 4, "risky": 1, "refused": 2}
-    table = found.table()
-    assert list(table.columns) == ["node", "operator", "verdict", "why", "remedy"]
-    assert list(table.node) == ["(graph)", "x", "first", "b", "pool", "last", "second"]
+    assert [row.node for row in found.rows] == ["(graph)", "x", "first", "b", "pool", "last", "second"]
     summary = found.summary()
     rows = list(zip(summary.operator, summary.verdict, summary.nodes, summary["first"], strict=True))
     assert rows == [

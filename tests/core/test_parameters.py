@@ -98,7 +98,7 @@ def test_without_a_kernel_nothing_is_looked_at(monkeypatch: pytest.MonkeyPatch) 
     assert "IPython" not in sys.modules  # which takes half a second
 
 
-@pytest.mark.parametrize("value", [0, -3, True, 2.0, "2", [1]])
+@pytest.mark.parametrize("value", [0, -3, True, False, 2.0, 0.5, "2", "", [1]])
 def test_whole_numbers(value: Any) -> None:
     assert (whole_number("n", None, 7), whole_number("n", 3, 7)) == (7, 3)
     with pytest.raises(BookError, match=r"^n: expected a whole number of at least 1, or None, found "):
@@ -111,7 +111,7 @@ def test_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = [folder("f", value, Path("default")) for value in (None, "a b", Path("a b"), "~/x", "/y/../z")]
     root = tmp_path.resolve()
     assert found == [root / "default", root / "a b", root / "a b", root / "home" / "x", Path("/z")]
-    for value in ("", "  ", 3, ["a"]):
+    for value in ("", "  ", 3, False, ["a"]):
         with pytest.raises(BookError, match=r"^f: expected the path of a folder, or None, found "):
             folder("f", value, Path("default"))
 

@@ -95,6 +95,57 @@ def test_streams_have_labels_of_their_own(tmp_path: Path) -> None:
     assert HEAD.model_copy(update={"streams": ("rgb",)}).label("rgb") == "r"
 
 
+def of_streams(name: str, *streams: str) -> StageResults:
+    """A stage's results for these streams, "joint" among them or not."""
+    data = json.loads(json.dumps(RESULTS[name]))
+    for field in SCHEMAS[name].by_stream:
+        made = [stream for stream in streams if stream != "joint" or field not in ("runs", "models", "streams")]
+        if isinstance(data[field], dict):
+            data[field] = dict.fromkeys(made, data[field]["rgb"])
+        elif field == "fused":
+            data[field] = data[field] if "joint" in streams else []
+        else:
+            data[field] = [{**row, "stream": stream} for stream in made for row in data[field]]
+    return SCHEMAS[name](**data)
+
+
+BY_STREAM = [name for name in STAGES if SCHEMAS[name].by_stream]
+RESTS_ON = {"index": "7", "rgb.network": "r", "flow.network": "f"}
+
+
+@pytest.mark.parametrize("name", BY_STREAM)
+@pytest.mark.parametrize(("stream", "other"), [("rgb", "flow"), ("flow", "rgb")])
+def test_a_stream_that_runs_alone_leaves_the_others(name: str, stream: str, other: str) -> None:
+    last = entry(name, of_streams(name, "rgb", "flow", "joint"), rests_on=RESTS_ON, seconds=9.0)
+    own = {key: digest for key, digest in RESTS_ON.items() if not key.startswith(other)}
+    again = entry(name, of_streams(name, stream), rests_on=own)
+    found = again.with_streams(last, {"rgb.network": "r"}, HEAD.streams)
+    # Where nothing has changed, what was measured of all together still holds.
+    assert (found.results, found.rests_on, found.seconds) == (last.results, RESTS_ON, again.seconds)
+    changed = again.model_copy(update={"rests_on": {**own, f"{stream}.network": "x"}})
+    found = changed.with_streams(last, {}, HEAD.streams)
+    assert found.results == of_streams(name, "rgb", "flow")
+    assert found.rests_on == {**RESTS_ON, f"{stream}.network": "x"}
+
+
+@pytest.mark.parametrize("name", BY_STREAM)
+@pytest.mark.parametrize(
+    ("changes", "now"),
+    [
+        ({"device": "Ascend"}, {}),
+        ({"devices": 2}, {}),
+        ({"environment": {"python": "3.12"}}, {}),
+        ({"recipe_sections": {"data": "8" * 64}}, {}),
+        ({"rests_on": {**RESTS_ON, "index": "8"}}, {}),
+        ({}, {"rgb.network": "trained anew"}),
+    ],
+)
+def test_what_no_longer_agrees_is_replaced(name: str, changes: dict[str, Any], now: dict[str, str]) -> None:
+    last = entry(name, of_streams(name, "rgb", "flow", "joint"), **{"rests_on": RESTS_ON, **changes})
+    alone = entry(name, of_streams(name, "flow"), rests_on={"index": "7", "flow.network": "f"})
+    assert alone.with_streams(last, now, HEAD.streams) == alone
+
+
 def _write(folder: str, name: str) -> None:
     write_stage(folder, HEAD, entry(name))
 

@@ -120,6 +120,8 @@ def test_a_key_given_twice_is_named_with_its_line(tmp_path: Path) -> None:
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(BookError, match=r"gone\.yaml: cannot be read \(No such file"):
         read_yaml(tmp_path / "gone.yaml")
+    with pytest.raises(BookError, match=r"cannot be read \(Is a directory\); check the name"):
+        load(Outer, tmp_path)
     (tmp_path / "latin.yaml").write_bytes(b"name: \xe4\n")
     with pytest.raises(BookError, match=r"latin\.yaml: is not valid YAML"):
         read_yaml(tmp_path / "latin.yaml")

@@ -21,12 +21,9 @@ def made(**changes: Any) -> WeightsManifest:
 
 
 REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
-    "no number of classes": ({"options": None}, ["files.0.options"]),
     "a number of classes that is none": ({"options": {"num_classes": 0}}, ["files.0", "num_classes", "found 0"]),
     "channels of the other stream": ({"options": {"in_channels": 2}}, ["in_channels is 2", "rgb has 3"]),
     "values of the other stream": ({"transform": {"mean": [1.0, 1.0]}}, ["transform", "mean has 2", "rgb has 3"]),
-    "an order of colours that does not exist": ({"transform": {"channel_order": "grb"}}, ["channel_order", "rgb, bgr"]),
-    "a key that is none": ({"architecture": "i3d"}, ["files.0.architecture"]),
 }
 
 
@@ -44,13 +41,6 @@ def test_mistakes_name_file_and_key(name: str) -> None:
 def test_nothing_of_a_transform_is_left_to_defaults(key: str) -> None:
     entry = {**GOOD["files"][0], "transform": {k: v for k, v in GOOD["files"][0]["transform"].items() if k != key}}
     with pytest.raises(BookError, match=key):
-        validate(WeightsManifest, {**GOOD, "files": [entry]}, "own.yaml")
-
-
-@pytest.mark.parametrize("key", ["id", "network", "options", "layout", "transform", "trained_on"])
-def test_a_file_that_can_be_loaded_says_all_of_it(key: str) -> None:
-    entry = {k: v for k, v in GOOD["files"][0].items() if k != key}
-    with pytest.raises(BookError, match=rf"files\.0\.{key}"):
         validate(WeightsManifest, {**GOOD, "files": [entry]}, "own.yaml")
 
 

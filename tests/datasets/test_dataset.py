@@ -15,7 +15,6 @@ from actionbook.core.sections import Data
 from actionbook.datasets.dataset import Dataset, store_path
 from actionbook.datasets.index import write_index
 from actionbook.video.reader import StoreError
-from actionbook.video.store import unpacked
 
 
 def one(root: Path, manifest: str = "mini_ucf101", **data: Any) -> Dataset:
@@ -87,19 +86,13 @@ def stored(dataset: Callable[..., Dataset], tiny: Any, prepared: Any) -> Dataset
     return found
 
 
-def unpack(store: Path, folder: Path, names: list[str]) -> Path:
-    for name in names:
-        (folder / name).mkdir(parents=True)
-        for file, data in unpacked(store_path(store, name)).items():
-            (folder / name / file).write_bytes(data)
-    return folder
-
-
 def test_frames_are_named_by_their_content_wherever_they_lie(
     dataset: Callable[..., Dataset], stored: Dataset, tiny: Any, prepared: Any, tmp_path: Path
 ) -> None:
     index, expected = prepared.index, stored.frames_sha256(prepared.index, "rgb")
-    jpg = unpack(stored.colour_store, tmp_path / "jpg", index.items.store.tolist())
+    jpg = tmp_path / "jpg"
+    for name in index.items.store:
+        shutil.unpack_archive(store_path(stored.colour_store, name), jpg / name)
     given = dataset(tiny.manifest, tmp_path / "gone", frames_folder=jpg, flow_folder=jpg)
     assert given.frames_sha256(index, "rgb") == expected
     assert given.frames_sha256(index, "flow") == expected  # these are no flow, which whoever reads them will say

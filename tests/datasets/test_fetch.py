@@ -14,14 +14,10 @@ from typing import Any
 
 import pytest
 
-from actionbook.core.errors import BookError
 from actionbook.core.manifest import load_dataset
 from actionbook.core.progress import MIRROR
-from actionbook.core.sections import Data
 from actionbook.datasets import fetch as fetching
-from actionbook.datasets.dataset import Dataset
 from actionbook.datasets.fetch import main
-from actionbook.datasets.obtain import obtain
 
 
 def names(folder: Path) -> set[str]:
@@ -160,6 +156,17 @@ def test_a_video_whose_name_tells_no_class(
     assert not list((tmp_path / "root").rglob("*.avi"))
 
 
+def test_class_folders_that_lead_elsewhere_are_refused(
+    server: Any, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.files["/flat.zip"] = data = archive({"UCF101/v_.._g01_c01.avi": b"evil"})
+    change(made, "flat.zip", sha256=hashlib.sha256(data).hexdigest())
+    made.write_text(made.read_text().replace('"classes": ["MoonWalk"', '"classes": [".."'))
+    assert main([str(made), "--root", str(tmp_path / "root"), "--only", "flat.zip"]) == 1
+    assert "made: every class is a folder in the layout of ucf101, which .. cannot be" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.avi"))
+
+
 def test_archives_are_kept_if_asked_for_or_put_there_by_hand(server: Any, made: Path, tmp_path: Path) -> None:
     root = tmp_path / "root"
     (root / "archives").mkdir(parents=True)
@@ -274,11 +281,6 @@ def test_a_stop_says_how_to_go_on(
     monkeypatch.setattr(fetching, "fetch", stopped)
     assert main([str(made), "--root", str(tmp_path / "root")]) == 130
     assert capsys.readouterr().err == "stopped; the same command goes on from here\n"
-
-
-def test_missing_videos_lead_to_the_command(tmp_path: Path) -> None:
-    with pytest.raises(BookError, match=f"`python -m actionbook.datasets.fetch hmdb51 --root {tmp_path}`"):
-        obtain(Dataset(Data(manifest="hmdb51"), tmp_path, tmp_path, tmp_path))
 
 
 def test_a_drawn_data_set_needs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

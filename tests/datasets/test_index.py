@@ -227,10 +227,3 @@ def test_files_that_are_no_index(tmp_path: Path, file: str, text: str | None) ->
         path.write_text(text)
     with pytest.raises(BookError, match=r"index-.*csv: .*run notebook 01_data again"):
         read_index(tmp_path / "index")
-
-
-def test_where_videos_lie_is_not_part_of_the_digest() -> None:
-    first = make_index([row("a"), row("b")])
-    moved = make_index([row("a", path="elsewhere/a.mp4", store="x/a"), row("b", path="")])
-    assert first.sha256 == moved.sha256
-    assert len(first.sha256) == 64

@@ -41,17 +41,24 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def published_in_the_book(name: str, root: Path) -> Dataset:
-    return Dataset(Data(manifest=name), root, root / "frames", root)
-
-
-def test_real_data_sets_must_be_there_and_the_error_names_the_sources(tmp_path: Path) -> None:
-    manifest = load_dataset("ucf101")
+@pytest.mark.parametrize(
+    ("name", "folders"),
+    [
+        ("ucf101", "UCF-101/ and ucfTrainTestlist/"),
+        ("hmdb51", "hmdb51_org/ and testTrainMulti_7030_splits/"),
+        ("kinetics400", "videos/ and annotations/"),
+    ],
+)
+def test_real_data_sets_must_be_there_and_the_error_names_command_folders_and_sources(
+    name: str, folders: str, tmp_path: Path
+) -> None:
+    manifest = load_dataset(name)
     with pytest.raises(BookError) as caught:
-        obtain(published_in_the_book("ucf101", tmp_path))
+        obtain(Dataset(Data(manifest=name), tmp_path, tmp_path / "frames", tmp_path))
     message = str(caught.value)
-    assert message.startswith(f"{tmp_path / 'UCF-101'} does not exist")
-    assert "set data_root to the folder that holds UCF-101/ and ucfTrainTestlist/" in message
+    assert message.startswith(f"{tmp_path / manifest.layout.videos} does not exist")
+    assert f"`python -m actionbook.datasets.fetch {name} --root {tmp_path}`" in message
+    assert f"set data_root to the folder that holds {folders}" in message
     for source in manifest.sources:
         assert f"{source.name}: {source.url}" in message
     assert list(tmp_path.iterdir()) == []
@@ -98,23 +105,6 @@ def test_a_generator_draws_once(tiny: Any, dataset: Make, tmp_path: Path) -> Non
 def test_the_reader_is_that_of_the_layout(tiny: Any, dataset: Make) -> None:
     found = read(dataset(tiny.manifest, tiny.root, split=2))
     pd.testing.assert_frame_equal(found.table, ucf101_index(tiny.root, tiny.manifest, 2).table)
-
-
-@pytest.mark.parametrize(
-    ("name", "folders"),
-    [
-        ("hmdb51", "hmdb51_org/ and testTrainMulti_7030_splits/"),
-        ("kinetics400", "videos/ and annotations/"),
-    ],
-)
-def test_the_error_names_the_folders_of_each_layout(name: str, folders: str, tmp_path: Path) -> None:
-    manifest = load_dataset(name)
-    with pytest.raises(BookError) as caught:
-        obtain(published_in_the_book(name, tmp_path))
-    message = str(caught.value)
-    assert message.startswith(f"{tmp_path / manifest.layout.videos} does not exist")
-    assert f"set data_root to the folder that holds {folders}" in message
-    assert f"{manifest.sources[0].name}: {manifest.sources[0].url}" in message
 
 
 def test_lists_without_a_digest_must_be_there_all_the_same(

@@ -30,7 +30,6 @@ from actionbook.datasets.preparation import (
 )
 from actionbook.video.decode import read_frames
 from actionbook.video.frame_folder import FrameFolder, open_frames
-from actionbook.video.store import unpacked
 
 Make = Callable[..., Dataset]
 SMALL = {"frames": {"height": 32}}
@@ -40,9 +39,7 @@ def unpack(store: Path, folder: Path, index: Index) -> Path:
     """The folders that the original scripts would have made; ``v_MoonWalk`` with other capitals than the lists."""
     for item in index.items.itertuples():
         path = folder / str(item.store).replace("v_Moon", "v_moon")
-        path.mkdir(parents=True)
-        for name, jpeg in unpacked(store_path(store, str(item.store))).items():
-            (path / name).write_bytes(jpeg)
+        shutil.unpack_archive(store_path(store, str(item.store)), path)
         (path / "n_frames").write_text(str(item.frames))
     return folder
 

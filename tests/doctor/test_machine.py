@@ -24,7 +24,7 @@ from actionbook.core.errors import BookError
 from actionbook.core.workspace import Stage
 from actionbook.doctor import Finding, ascend, doctor, environment, machine
 from actionbook.doctor import __main__ as program
-from actionbook.doctor.findings import ok, problem, run_checks, warning
+from actionbook.doctor.findings import ok, run_checks, warning
 
 STAND_INS = Path(__file__).parents[1] / "core" / "stand_ins"
 
@@ -294,8 +294,3 @@ def test_the_program_explains_itself() -> None:
     )
     for option in ("--recipe", "--data-root", "--work-root", "--device", "--json"):
         assert option in done.stdout
-
-
-def test_rows_of_the_helpers_have_remedies_where_they_need_one() -> None:
-    assert ok("a", "b").remedy == ""
-    assert [warning("a", "b", "c").status, problem("a", "b", "c").status] == ["warning", "problem"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from actionbook.core.files import sha256_json
 from actionbook.core.sections import Evaluation
 from actionbook.datasets.index import Index, make_index
 from actionbook.evaluation.fusion import FusionError, How, class_gains, fuse
-from actionbook.tasks import Classification, Predictions
+from actionbook.tasks import Classification, Detection, Predictions, TaskError
 from actionbook.tasks.classification import pooled
 from actionbook.tasks.pooling import Pool, softmax
 
@@ -156,11 +157,11 @@ def test_a_video_that_no_stream_has_is_a_miss_as_everywhere() -> None:
     ("flow", "message"),
     [
         (stream({**FLOW, "b": FLOW["b"][:1]}), r"clips from b \(b: 2 in rgb, 1 in flow\)"),
-        (stream(FLOW, TRUTH.replace({0: 2})), "disagree about the true class of a"),
-        (stream(FLOW, pd.concat([TRUTH, pd.Series({"e": 0})])), "different videos: only one lists e"),
+        (stream(FLOW, TRUTH.replace({0: 2})), "disagree about the labels of a"),
+        (stream(FLOW, pd.concat([TRUTH, pd.Series({"e": 0})])), "different items: only one lists e"),
         (stream({**FLOW, "z": [[0, 0, 0]]}), "flow holds predictions that were not asked for: z"),
         (stream(FLOW, pool="logit_mean"), "pool clips by softmax_mean and logit_mean"),
-        (stream({v: [c[:2] for c in clips] for v, clips in FLOW.items()}), "have 3 and 2 classes"),
+        (stream({v: [c[:2] for c in clips] for v, clips in FLOW.items()}), "have 3 and 2 outputs"),
         (predictions(["a"], np.zeros((2, 3)), TRUTH), "stream flow: 1 clip names for 2 rows"),
     ],
 )
@@ -189,7 +190,7 @@ def test_nothing_to_fuse_is_an_error() -> None:
 
 def test_gains_of_each_class() -> None:
     streams = rgb_and_flow()
-    table = class_gains(streams, fuse(streams), TRUTH, ("sit", "stand", "wave", "jump"))
+    table = class_gains(streams, fuse(streams), ("sit", "stand", "wave", "jump"))
     assert list(table.columns) == ["class", "videos", "rgb", "flow", "joint", "gain"]
     assert table["class"].tolist() == ["sit", "stand", "wave", "jump"]
     assert table["videos"].tolist() == [1, 2, 1, 0]
@@ -204,9 +205,9 @@ def test_gains_of_each_class() -> None:
 def test_missing_videos_lower_the_recall_of_their_class_and_a_loss_is_negative() -> None:
     flow = stream({video: clips for video, clips in FLOW.items() if video != "b"})
     streams = rgb_and_flow(flow)
-    table = class_gains(streams, fuse(streams, missing="miss"), TRUTH, "012").set_index("class")
+    table = class_gains(streams, fuse(streams, missing="miss"), "012").set_index("class")
     assert table.loc["1", ["rgb", "flow", "joint", "gain"]].tolist() == [0.5, 0.0, 0.5, 0.0]
-    worse = class_gains(streams, flow, TRUTH, "012").set_index("class")
+    worse = class_gains(streams, flow, "012").set_index("class")
     assert worse.loc["0", ["joint", "gain"]].tolist() == [0.0, -1.0]
 
 
@@ -214,8 +215,65 @@ def test_gains_need_names_of_all_classes_and_streams_with_names_of_their_own() -
     streams = rgb_and_flow()
     joint = fuse(streams)
     with pytest.raises(FusionError, match=r"outside 0\.\.1"):
-        class_gains(streams, joint, TRUTH, ("sit", "stand"))
+        class_gains(streams, joint, ("sit", "stand"))
     with pytest.raises(FusionError, match="found joint"):
-        class_gains({"joint": joint}, joint, TRUTH, "012")
+        class_gains({"joint": joint}, joint, "012")
     with pytest.raises(FusionError, match="found none"):
-        class_gains({}, joint, TRUTH, "012")
+        class_gains({}, joint, "012")
+
+
+BOXES = {"a": {0.1: (0, 2), 0.2: (1,)}, "b": {0.3: (2,)}, "c": {}}
+"""Items, the left sides of their boxes, and the classes of each."""
+
+
+def boxes(outputs: np.ndarray, items: str = "abc", labels: Mapping[str, Any] = BOXES) -> Predictions:
+    """Predictions of two boxes an item, the classes of each."""
+    rows = [
+        {"item": item, "video": item, "label": "ABC"[k], "target": k, "subset": "test", "path": ""}
+        | {"x1": left, "y1": 0.0, "x2": 1.0, "y2": 1.0}
+        for item, its in labels.items()
+        for left, targets in (its or {0.0: (0,)}).items()
+        for k in targets
+    ]
+    index, empty = make_index(rows), [item for item, its in labels.items() if not its]
+    index = Index(index.items, index.labels[~index.labels["item"].isin(empty)].reset_index(drop=True))
+    return Predictions(list(items), outputs, index, Evaluation(), Detection())
+
+
+def test_logits_of_boxes_are_added_item_by_item() -> None:
+    one, two = np.random.default_rng(0).standard_normal((2, 3, 2, 3))
+    joint = fuse({"rgb": boxes(one), "flow": boxes(two[[2, 0, 1]], "cab")})
+    assert joint.items == ["a", "b", "c"]
+    np.testing.assert_allclose(joint.outputs, one + two)
+    # Odds are multiplied: p / (1 - p) is the exponential of a logit.
+    odds = [1 / (1 + np.exp(-logits)) for logits in (one, two, joint.outputs)]
+    odds = [p / (1 - p) for p in odds]
+    np.testing.assert_allclose(odds[2], odds[0] * odds[1])
+    assert (joint.score.metric, joint.score.evaluated, joint.score.expected) == ("mAP", 3, 3)
+    right = np.zeros((3, 2, 3))
+    right[0, 0, [0, 2]] = right[0, 1, 1] = right[1, 0, 2] = 9
+    assert fuse({"rgb": boxes(right), "flow": boxes(one)}).score.value == 1
+
+
+def test_boxes_are_fused_by_their_logits_and_have_no_gains_by_class() -> None:
+    found = boxes(np.zeros((3, 2, 3)))
+    with pytest.raises(FusionError, match=r"softmax_mean is of classification.*set evaluation.fuse to logit_sum"):
+        fuse({"rgb": found, "flow": found}, "softmax_mean")
+    with pytest.raises(TaskError, match=r"of classification, .*the recipe's task is detection.*\(mAP\)"):
+        class_gains({"rgb": found}, found, "ABC")
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (boxes(np.zeros((3, 2, 3)), labels={**BOXES, "b": {0.4: (2,)}}), "disagree about the labels of b"),
+        (boxes(np.zeros((3, 2, 3)), labels={**BOXES, "a": {0.2: (1,), 0.1: (0, 2)}}), "disagree about the labels of a"),
+        (boxes(np.zeros((3, 2, 3)), labels={**BOXES, "c": {0.5: (0,)}}), "disagree about the labels of c"),
+        (boxes(np.zeros((3, 2, 3)), labels={**BOXES, "d": {}}), "only one lists d"),
+        (boxes(np.zeros((3, 4, 3))), "have 2 x 3 and 4 x 3 outputs"),
+        (boxes(np.zeros((2, 2, 3)), "ab"), "flow lacks c"),
+    ],
+)
+def test_streams_of_other_boxes_are_refused(other: Predictions, message: str) -> None:
+    with pytest.raises(FusionError, match=message):
+        fuse({"rgb": boxes(np.zeros((3, 2, 3))), "flow": other})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +17,8 @@ from mindspore import Tensor, nn
 from actionbook.core.workspace import Stage
 from actionbook.datasets.dataset import dataset_of, store_path
 from actionbook.datasets.index import Index
+from actionbook.evaluation import predict
 from actionbook.evaluation.checkpoints import evaluate_checkpoints
-from actionbook.evaluation.parts import Parts
 from actionbook.evaluation.predict import predict_share, predict_test
 from actionbook.inference import NetworkEngine
 from actionbook.training.checkpoint import save_checkpoint
@@ -42,11 +43,11 @@ class Averages(nn.Cell):
 @pytest.fixture
 def folder(monkeypatch: pytest.MonkeyPatch, prepared: Any) -> Folder:
     """A function that gives the folder of a stage's predictions without making them."""
-    monkeypatch.setattr(Parts, "make", lambda *_, **__: None)
+    monkeypatch.setattr(predict, "run_batches", lambda _, __, folder, **___: folder)
     network = Averages()
 
     def of(stage: Stage, index: Index = prepared.index, net: nn.Cell = network) -> Path:
-        return predict_share(net, stage, index).folder
+        return predict_share(net, stage, index)[0]
 
     return of
 
@@ -66,7 +67,7 @@ def negative(jpeg: bytes) -> bytes:
 
 
 def kept(stage: Stage) -> set[str]:
-    return {path.parent.name for path in stage.folder.glob("predictions/*/outputs.npy")}
+    return {path.parent.name for path in stage.folder.glob("predictions/*/0_0.bin")}
 
 
 def test_weights_set_into_the_same_network_are_other_predictions(tiny_stage: Open, prepared: Any) -> None:
@@ -106,7 +107,7 @@ def test_a_checkpoint_is_run_once_by_its_weights_whatever_its_file_is_called(
     for epoch, seed in ((1, 1), (2, 2), (3, 1)):
         save_checkpoint(Averages(seed), tmp_path / "run" / f"epoch-{epoch:03d}.ckpt", epoch=epoch)
     table = evaluate()
-    assert sum(sizes) == 2 * len(predict_test(Averages(1), stage, prepared.index).items)
+    assert sum(sizes) == 2 * 5 * math.ceil(len(predict_test(Averages(1), stage, prepared.index).items) / 5)
     assert table["value"].iloc[0] == table["value"].iloc[2]
     before = len(sizes)
     assert evaluate().equals(table)
@@ -244,8 +245,8 @@ def test_of_the_index_the_tested_items_count(tiny_stage: Open, prepared: Any, fo
 
 def test_what_names_the_folder_is_written_beside_the_outputs(tiny_stage: Open, prepared: Any) -> None:
     stage = tiny_stage()
-    parts = predict_share(Averages(), stage, prepared.index)
-    basis = json.loads((parts.folder / "rests_on.json").read_text(encoding="utf-8"))
+    folder, _ = predict_share(Averages(), stage, prepared.index)
+    basis = json.loads((folder / "rests_on.json").read_text(encoding="utf-8"))
     assert set(basis) == {"network", "recipe", "index", "frames", "batch", "device", "code"}
     text = json.dumps(basis)
     assert str(stage.work_root) not in text

@@ -55,6 +55,40 @@ def sum_engine() -> type[SumEngine]:
     return SumEngine
 
 
+@pytest.fixture
+def drawn(request) -> Callable[..., list[tuple[str, dict[str, np.ndarray]]]]:
+    """Draws samples of a test module's SPEC, whose inputs are not in the spec's order."""
+    spec = request.module.SPEC
+
+    def draw(seed: int = 0, count: int = 7) -> list[tuple[str, dict[str, np.ndarray]]]:
+        arrays = spec.random(count, seed)
+        return [(f"v,{k}", {name: arrays[name][k] for name in reversed(spec.inputs)}) for k in range(count)]
+
+    return draw
+
+
+@pytest.fixture
+def samples(drawn) -> list[tuple[str, dict[str, np.ndarray]]]:
+    return drawn()
+
+
+@pytest.fixture
+def stacked(request) -> Callable[..., dict[str, np.ndarray]]:
+    """Makes one batch of samples of a test module's SPEC."""
+    names = request.module.SPEC.inputs
+    return lambda samples: {name: np.stack([arrays[name] for _, arrays in samples]) for name in names}
+
+
+@pytest.fixture
+def write(request) -> Callable[..., BatchSet]:
+    """Writes samples of a test module's SPEC as batches."""
+
+    def of(samples, folder, size=3, spec=request.module.SPEC) -> BatchSet:
+        return write_batches(samples, folder, batch_size=size, spec=spec, progress=False)
+
+    return of
+
+
 STAND_INS = Path(__file__).parent / "stand_ins"
 
 

@@ -28,9 +28,10 @@ def test_the_last_batch_is_padded_with_zeros_and_masked(clips, batches):
     opened = read_batches(batches.folder)
     assert opened == batches
     assert (len(opened), opened.clips) == (3, 7)
-    assert opened.flat_ids == [name for name, _ in clips]
-    ids, last = list(opened)[-1]
-    assert ids == ("v_打_g03",)
+    assert [name for ids in opened.ids for name in ids] == [name for name, _ in clips]
+    assert opened.ids[-1] == ("v_打_g03",)
+    first, last = opened.ready([0, 2])
+    np.testing.assert_array_equal(first["image"], np.stack([clip for _, clip in clips[:3]]))
     np.testing.assert_array_equal(last["image"][0], clips[6][1])
     assert not last["image"][1:].any()
 

@@ -26,9 +26,8 @@ def written(tmp_path):
 
 def test_the_ports_batches_run_as_ours(written, sum_engine, tmp_path):
     batches = read_port_batches(*written, SHAPE, 2)
-    assert batches.flat_ids == ["v_A_g08_c01"] * 3 + ["v_B_g08_c01"]
     ids, logits = read_results(run_batches(sum_engine(), batches, tmp_path / "out", progress=False), batches)
-    assert len(ids) == 4
+    assert ids == ["v_A_g08_c01"] * 3 + ["v_B_g08_c01"]
     np.testing.assert_allclose(logits[:, 0], CLIPS.sum(axis=(1, 2, 3, 4)), atol=1e-4)
 
 

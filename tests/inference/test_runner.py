@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from actionbook.inference import InferenceError, read_results, run_batches
+from actionbook.core.files import temporary_prefix
+from actionbook.inference import AisBenchEngine, InferenceError, read_results, run_batches, runner
 
 
 def expected_logits(clips) -> np.ndarray:
@@ -30,22 +34,91 @@ def test_numbers_decide_not_the_order_of_names(batches, sum_engine, clips, tmp_p
     np.testing.assert_allclose(logits, expected_logits(many), rtol=1e-4, atol=1e-3)
 
 
-def test_an_interrupted_run_goes_on_and_ends_the_same(batches, sum_engine, tmp_path):
+def test_an_interrupted_run_goes_on_and_ends_the_same(batches, sum_engine, tmp_path, capsys):
     whole = read_results(run_batches(sum_engine(), batches, tmp_path / "whole", progress=False), batches)[1]
     with pytest.raises(KeyboardInterrupt):
         run_batches(sum_engine(fail_at=2), batches, tmp_path / "out", progress=False)
+    assert not capsys.readouterr().err
     again = sum_engine()
-    run_batches(again, batches, tmp_path / "out", progress=False)
+    run_batches(again, batches, tmp_path / "out")
+    drawn = capsys.readouterr().err
+    assert " 6/7 [" in drawn  # what was there before
+    assert " 7/7 [" in drawn
     assert again.runs == 1
     np.testing.assert_array_equal(read_results(tmp_path / "out", batches)[1], whole)
+    run_batches(again, batches, tmp_path / "out")
+    assert (again.runs, capsys.readouterr().err) == (1, "")
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_several_processes_make_what_one_makes(count, batches, sum_engine, tmp_path):
+    whole = read_results(run_batches(sum_engine(), batches, tmp_path / "whole", progress=False), batches)[1]
+    runs = []
+    for rank in reversed(range(count)):
+        engine = sum_engine()
+        run_batches(engine, batches, tmp_path / "out", rank=rank, count=count, progress=False)
+        runs.append(engine.runs)
+    assert runs[::-1] == ([2, 1] if count == 2 else [1, 1, 1, 0, 0])
+    np.testing.assert_array_equal(read_results(tmp_path / "out", batches)[1], whole)
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("step", ["sweep_temporary", "_result_files", "_read_record", "write_json_atomic"])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_processes_that_begin_at_once_leave_each_others_results(
+    *, rank, step, after, batches, sum_engine, tmp_path, monkeypatch
+):
+    """On an empty folder, one makes its whole share before or after a step of the other's beginning."""
+    engines, real = (sum_engine(), sum_engine()), getattr(runner, step)
+
+    def run(number):
+        run_batches(engines[number], batches, tmp_path, rank=number, count=2, progress=False)
+
+    def interrupted(*given):
+        monkeypatch.setattr(runner, step, real)
+        if not after:
+            run(1 - rank)
+        result = real(*given)
+        if after:
+            run(1 - rank)
+        return result
+
+    tmp_path /= "out"
+    monkeypatch.setattr(runner, step, interrupted)
+    run(rank)
+    assert [engine.runs for engine in engines] == [2, 1]
+    assert len(read_results(tmp_path, batches)[0]) == 7
+
+
+def test_processes_that_share_a_folder_remove_nothing_of_others(batches, sum_engine, tmp_path):
+    folder = run_batches(sum_engine(), batches, tmp_path / "out", progress=False)
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    other = sum_engine()
+    other.sha256 = "1" * 64
+    with pytest.raises(InferenceError, match="of another model"):
+        run_batches(other, batches, folder, rank=1, count=2, progress=False)
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_tool_runs_in_one_process(batches, om, tmp_path):
+    engine = AisBenchEngine(om(3), batch_size=3, spec=batches.spec)
+    with pytest.raises(InferenceError, match="in one process"):
+        run_batches(engine, batches, tmp_path / "out", rank=1, count=2)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_cut_result_is_run_again(batches, sum_engine, tmp_path):
     folder = run_batches(sum_engine(), batches, tmp_path / "out", progress=False)
+    whole = read_results(folder, batches)[1]
     (folder / "1_0.bin").write_bytes(bytes(8))
     again = sum_engine()
     run_batches(again, batches, folder, progress=False)
     assert again.runs == 1
+    for path in folder.glob("*_0.bin"):  # all alike: the batches say what is right
+        path.write_bytes(path.read_bytes()[:12])
+    run_batches(again, replace(batches, spec=batches.spec.with_output((2,))), folder, progress=False)
+    assert again.runs == 4
+    np.testing.assert_array_equal(read_results(folder, batches)[1], whole)
 
 
 def test_results_of_another_model_are_not_kept(batches, sum_engine, tmp_path):
@@ -158,10 +231,14 @@ def test_results_that_no_run_has_written_are_left_alone(batches, sum_engine, tmp
 
 def test_what_a_killed_writer_left_is_no_result(batches, sum_engine, tmp_path):
     folder = run_batches(sum_engine(), batches, tmp_path / "out", progress=False)
-    (folder / ".tmp-77-abc.bin").write_bytes(b"half")
+    (folder / ".tmp-77-abc.bin").write_bytes(b"half")  # perhaps of a writer on another machine
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    left = folder / f"{temporary_prefix().replace(str(os.getpid()), dead.stdout.decode().strip(), 1)}0.bin"
+    left.write_bytes(b"half")
     again = sum_engine()
     run_batches(again, batches, folder, progress=False)
     assert again.runs == 0
+    assert not left.exists()
     assert len(read_results(folder, batches)[0]) == 7
 
 

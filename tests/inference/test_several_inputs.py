@@ -25,7 +25,6 @@ from actionbook.inference import (
     msit_command,
     read_results,
     run_batches,
-    write_batches,
 )
 
 BOXES = 3
@@ -60,20 +59,6 @@ class Twice(nn.Cell):
         return self.dense(x), self.dense(-x)
 
 
-def drawn(seed: int = 0, count: int = COUNT) -> list[tuple[str, dict[str, np.ndarray]]]:
-    """Samples, whose inputs are not in the spec's order."""
-    arrays = SPEC.random(count, seed)
-    return [(f"v,{k}", {name: arrays[name][k] for name in reversed(SIZES)}) for k in range(count)]
-
-
-def stacked(samples) -> dict[str, np.ndarray]:
-    return {name: np.stack([arrays[name] for _, arrays in samples]) for name in SIZES}
-
-
-def written(samples, folder, size=3, spec=SPEC):
-    return write_batches(samples, folder, batch_size=size, spec=spec, progress=False)
-
-
 def sums(samples) -> np.ndarray:
     """What the stand-ins of the Ascend tools give, see stand_ins/fake_om.py: (N, M, 2)."""
     rows = [
@@ -98,11 +83,6 @@ def models(network, tmp_path_factory):
 
 
 @pytest.fixture
-def samples() -> list[tuple[str, dict[str, np.ndarray]]]:
-    return drawn()
-
-
-@pytest.fixture
 def two_pathways(om):
     """Writes a model file of these inputs for the stand-ins."""
 
@@ -116,14 +96,14 @@ def two_pathways(om):
 # What tells batches apart
 
 
-def test_results_of_the_same_ids_and_other_pixels_are_never_shared(network, samples, tmp_path):
+def test_results_of_the_same_ids_and_other_pixels_are_never_shared(network, samples, drawn, write, tmp_path):
     out = tmp_path / "out"
-    first = written(samples, tmp_path / "first")
+    first = write(samples, tmp_path / "first")
     run_batches(NetworkEngine(network, 3, SPEC), first, out, progress=False)
     before = read_results(out, first)[1]
     other = drawn()
     other[0][1]["boxes"][0, 0] += 1
-    second = written(other, tmp_path / "second")
+    second = write(other, tmp_path / "second")
     assert second.ids == first.ids
     with pytest.raises(InferenceError, match="results of other batches"):
         read_results(out, second)
@@ -133,7 +113,7 @@ def test_results_of_the_same_ids_and_other_pixels_are_never_shared(network, samp
     np.testing.assert_array_equal(after[1:], before[1:])
     with pytest.raises(InferenceError, match="results of other batches"):
         read_results(out, first)
-    rewritten = written(samples, tmp_path / "second")  # in the place of the second, with the first's content
+    rewritten = write(samples, tmp_path / "second")  # in the place of the second, with the first's content
     run_batches(NetworkEngine(network, 3, SPEC), rewritten, out, progress=False)
     np.testing.assert_array_equal(read_results(out, first)[1], before)
 
@@ -142,7 +122,9 @@ def test_results_of_the_same_ids_and_other_pixels_are_never_shared(network, samp
 
 
 @pytest.mark.parametrize("name", ["network", "any.mindir", "four.mindir", "any.onnx", "four.onnx"])
-def test_every_engine_gives_the_networks_logits_of_every_box(name, network, models, samples, tmp_path):
+def test_every_engine_gives_the_networks_logits_of_every_box(
+    *, name, network, models, samples, stacked, write, tmp_path
+):
     arrays = stacked(samples)
     expected = network(*(Tensor(arrays[key]) for key in SIZES)).asnumpy()
     assert expected.shape == (COUNT, BOXES, 2)
@@ -150,7 +132,7 @@ def test_every_engine_gives_the_networks_logits_of_every_box(name, network, mode
     engine = NetworkEngine(network, 4, SPEC) if name == "network" else kinds[name.split(".")[1]](models / name)
     assert engine.spec.inputs == SIZES
     assert list(engine.spec.inputs) == list(SIZES)
-    batches = written(samples, tmp_path / "in", 4)
+    batches = write(samples, tmp_path / "in", 4)
     ids, logits = read_results(run_batches(engine, batches, tmp_path / "out", progress=False), batches)
     assert ids == [key for key, _ in samples]
     assert logits.shape == (COUNT, BOXES, 2)
@@ -165,7 +147,7 @@ def test_every_engine_gives_the_networks_logits_of_every_box(name, network, mode
         engine.run(arrays["slow"][:2])
 
 
-def test_a_network_without_a_spec_takes_one_input(network, samples):
+def test_a_network_without_a_spec_takes_one_input(network, samples, stacked):
     with pytest.raises(InferenceError, match="spec"):
         NetworkEngine(network).run(stacked(samples))
 
@@ -180,8 +162,8 @@ def test_models_of_two_outputs_are_refused(tmp_path):
         MindirEngine(tmp_path / "two.mindir")
 
 
-def test_an_output_of_another_shape_than_the_batches_say(network, samples, tmp_path):
-    batches = written(samples, tmp_path / "in", spec=SPEC.with_output((BOXES, 5)))
+def test_an_output_of_another_shape_than_the_batches_say(network, samples, write, tmp_path):
+    batches = write(samples, tmp_path / "in", spec=SPEC.with_output((BOXES, 5)))
     with pytest.raises(InferenceError, match=r"batch 0: output \(3, 3, 2\), expected \(3, 3, 5\)"):
         run_batches(NetworkEngine(network, 3, SPEC), batches, tmp_path / "out", progress=False)
     assert not list((tmp_path / "out").glob("*_0.bin"))
@@ -198,9 +180,9 @@ def test_what_is_timed_are_all_inputs(models):
 
 @pytest.mark.usefixtures("tools")
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_tools_take_a_folder_for_each_input(kind, two_pathways, tmp_path):
+def test_the_tools_take_a_folder_for_each_input(*, kind, two_pathways, drawn, stacked, write, tmp_path):
     many = drawn(count=12)
-    batches = written(many, tmp_path / "in, 1", 1)  # 10.bin sorts before 2.bin for msame
+    batches = write(many, tmp_path / "in, 1", 1)  # 10.bin sorts before 2.bin for msame
     engine = kind(two_pathways(1), batch_size=1, spec=SPEC)
     ids, logits = read_results(run_batches(engine, batches, tmp_path / "out", progress=False), batches)
     assert ids == [name for name, _ in many]
@@ -214,8 +196,8 @@ def test_the_tools_take_a_folder_for_each_input(kind, two_pathways, tmp_path):
 
 
 @pytest.mark.usefixtures("tools")
-def test_ais_bench_combines_small_files_of_every_input(two_pathways, samples, tmp_path):
-    batches = written(samples, tmp_path / "in", 2)
+def test_ais_bench_combines_small_files_of_every_input(two_pathways, samples, write, tmp_path):
+    batches = write(samples, tmp_path / "in", 2)
     engine = AisBenchEngine(two_pathways(4), batch_size=4, spec=SPEC)
     _, logits = read_results(run_batches(engine, batches, tmp_path / "out", progress=False), batches)
     np.testing.assert_allclose(logits, sums(samples), atol=1e-3)
@@ -224,9 +206,9 @@ def test_ais_bench_combines_small_files_of_every_input(two_pathways, samples, tm
 
 @pytest.mark.usefixtures("tools")
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_killed_tool_is_carried_on_with_all_inputs(kind, two_pathways, tmp_path):
+def test_a_killed_tool_is_carried_on_with_all_inputs(kind, two_pathways, drawn, write, tmp_path):
     many, path = drawn(count=12), two_pathways(1, die_after=7)
-    batches = written(many, tmp_path / "in", 1)
+    batches = write(many, tmp_path / "in", 1)
     with pytest.raises(InferenceError, match=r"killed"):
         run_batches(kind(path, batch_size=1, spec=SPEC), batches, tmp_path / "out", progress=False)
     assert len(list((tmp_path / "out").glob("*_0.bin"))) == 7
@@ -241,16 +223,18 @@ def test_a_killed_tool_is_carried_on_with_all_inputs(kind, two_pathways, tmp_pat
 @pytest.mark.usefixtures("tools")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("inputs", [{"slow": SIZES["slow"]}, {**SIZES, "mask": (BOXES,)}], ids=["fewer", "more"])
-def test_batches_of_other_inputs_are_refused_before_the_tool_starts(kind, inputs, two_pathways, samples, tmp_path):
+def test_batches_of_other_inputs_are_refused_before_the_tool_starts(
+    *, kind, inputs, two_pathways, samples, write, tmp_path
+):
     engine = kind(two_pathways(3), batch_size=3, spec=Spec(inputs))
     with pytest.raises(InferenceError, match=f"slow.*told the inputs {', '.join(inputs)}"):
-        run_batches(engine, written(samples, tmp_path / "in"), tmp_path / "out", progress=False)
+        run_batches(engine, write(samples, tmp_path / "in"), tmp_path / "out", progress=False)
 
 
 @pytest.mark.usefixtures("tools")
 @pytest.mark.parametrize("kind", KINDS)
-def test_outputs_of_another_size_than_stated_are_refused(kind, two_pathways, samples, tmp_path):
-    batches = written(samples, tmp_path / "in")
+def test_outputs_of_another_size_than_stated_are_refused(*, kind, two_pathways, samples, stacked, write, tmp_path):
+    batches = write(samples, tmp_path / "in")
     engine = kind(two_pathways(3), batch_size=3, spec=SPEC.with_output((BOXES, 5)))
     with pytest.raises(InferenceError, match=r"wrote 72 bytes for 0\.bin, expected 180"):
         run_batches(engine, batches, tmp_path / "out", progress=False)
@@ -263,11 +247,11 @@ def test_outputs_of_another_size_than_stated_are_refused(kind, two_pathways, sam
 
 
 @pytest.mark.usefixtures("tools")
-def test_a_model_of_another_number_of_inputs_is_explained(om, samples, tmp_path):
+def test_a_model_of_another_number_of_inputs_is_explained(om, samples, write, tmp_path):
     """The engine was told three inputs, the file has one."""
     engine = AisBenchEngine(om(3), batch_size=3, spec=SPEC)
     with pytest.raises(InferenceError, match=r"(?s)exit status 1.*--input=in/slow,in/fast,in/boxes.*input dir num:3"):
-        run_batches(engine, written(samples, tmp_path / "in"), tmp_path / "out", progress=False)
+        run_batches(engine, write(samples, tmp_path / "in"), tmp_path / "out", progress=False)
 
 
 def test_commands_of_several_inputs():
@@ -282,8 +266,8 @@ def test_commands_of_several_inputs():
     assert " ".join(msit_command("net.om", folders, "out")) == msit
 
 
-def test_results_of_boxes_must_be_of_the_size_that_the_spec_says(network, samples, tmp_path):
-    batches = written(samples, tmp_path / "in")
+def test_results_of_boxes_must_be_of_the_size_that_the_spec_says(network, samples, write, tmp_path):
+    batches = write(samples, tmp_path / "in")
     out = run_batches(NetworkEngine(network, 3, SPEC), batches, tmp_path / "out", progress=False)
     with pytest.raises(InferenceError, match="72 bytes, expected 180"):
         read_results(out, replace(batches, spec=SPEC.with_output((BOXES, 5))))

@@ -9,8 +9,6 @@ from actionbook.inference import InferenceError, parse_msame_console, read_summa
 # As the tools' documents show them; the numbers of ais_bench are those of a published log of a batch of 64.
 AIS = {
     "NPU_compute_time": {"min": 431.949, "max": 432.242, "mean": 432.0568511962891, "median": 432.048, "count": 3},
-    "H2D_latency": {"mean": 21.5, "count": 3},
-    "D2H_latency": {"mean": 0.5, "count": 3},
     "npu_compute_time_list": [431.949, 431.9795535888672, 432.242],
     "throughput": 148.1286544184991,
     "pid": 1,
@@ -32,7 +30,7 @@ def test_ais_bench(tmp_path, place):
     (tmp_path / "r").mkdir()
     (tmp_path / place).write_text(json.dumps(AIS))
     summary = read_summary(tmp_path / "r")
-    assert (summary.tool, summary.batch, summary.h2d_ms, summary.d2h_ms) == ("ais_bench", 64, 21.5, 0.5)
+    assert (summary.tool, summary.batch) == ("ais_bench", 64)
     throughput = summary.throughput("OM", 64, (3, 16, 112, 112))
     assert throughput.clips_per_second == pytest.approx(AIS["throughput"], rel=1e-12)
     assert (throughput.runs, throughput.first_ms, throughput.peak_rss_mib) == (3, None, None)

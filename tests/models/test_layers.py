@@ -5,10 +5,12 @@ from __future__ import annotations
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, dtype, nn, ops
 
+from actionbook import create_model
 from actionbook.models.layers import (
     GROUPED_FORMS,
+    MASK_KEY,
     ChannelShuffle,
     Dropout,
     GroupedConv3d,
@@ -205,6 +207,14 @@ def test_masks_of_dropout_are_independent_between_steps_seeds_and_places(rate: f
     draws = kept.reshape(180, -1)
     between = draws @ draws.T / draws.shape[1] - np.eye(180)
     assert abs(between[~np.eye(180, dtype=bool)]).max() < 6 / np.sqrt(1600)
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2_3d", "mobilenet_3d", "shufflenet_3d", "squeezenet_3d", "i3d"])
+def test_a_networks_masks_of_dropout_come_from_its_seed(name: str) -> None:
+    network = create_model(name, num_classes=3, dropout=0.5, seed=7)
+    keys = [parameter for parameter in network.get_parameters() if parameter.name.endswith(MASK_KEY)]
+    assert [key.asnumpy().tolist() for key in keys] == [[7, 0]]
+    assert keys[0].dtype == dtype.int32
 
 
 def test_dropout_goes_on_with_its_masks_from_a_stored_state() -> None:

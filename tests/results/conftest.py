@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import pytest
 
 from actionbook.core.record import SCHEMAS, Head, Record, StageEntry, read_record, write_stage
+from actionbook.core.schema import read_yaml
 from actionbook.core.score import QUIRK
 
 
@@ -37,74 +39,29 @@ ENVIRONMENT = {
     "driver": None,
     "library_sha256": "ab" * 32,
 }
+# What is the same in every record comes from the small documents that the schemas are tested with.
+DOCUMENTS = read_yaml(Path(__file__).parents[1] / "core" / "data" / "documents.yaml")
+RESULTS: dict[str, dict[str, Any]] = {name: DOCUMENTS[f"results of {name}"] for name in SCHEMAS}
 DATASET = {
-    "manifest": "mini_ucf101",
-    "manifest_sha256": "1" * 64,
-    "generated": True,
-    "split": 1,
-    "videos_expected": 40,
+    **RESULTS["01_data"]["sets"]["mini_ucf101"],
     "videos_found": 40,
     "missing": [],
     "missing_sha256": None,
-    "frames": 900,
-    "store_bytes": 12345,
-    "index_sha256": "2" * 64,
 }
 RUNS = [
     {
-        "stream": "rgb",
+        **RESULTS["03_training"]["runs"][0],
         "run": name,
         "seed": seed,
-        "data": "mini_ucf101",
-        "folder": "x",
-        "epochs": 2,
-        "seconds": 9.0,
-        "data_wait": 0.1,
-        "loss": 0.5,
-        "parameters": 10,
-        "macs": 20,
         "score": score(right, 40, 40),
         "further": [score(pairs, 20, 20, "within groups")] if pairs else [],
-        "rests_on": {"index": "2" * 64},
     }
     for name, seed, right, pairs in (("clip", 1, 36, 18), ("clip", 2, 32, 16), ("frame", 1, 20, None))
 ]
-FORMAT = {
-    "format": "ONNX",
-    "samples": 12,
-    "max_abs_difference": 1e-6,
-    "relative_difference": 3e-7,
-    "cosine": 1.0,
-    "agreement": 1.0,
-    "score": score(36, 40, 40),
-    "criterion": "relative difference <= 0.0001",
-    "tolerance": 1e-4,
-    "required": True,
-    "passed": True,
-}
-THROUGHPUT = {
-    "engine": "ONNX Runtime",
-    "batch": 8,
-    "inputs": {"image": [3, 16, 112, 112]},
-    "runs": 10,
-    "clips_per_second": 123.4,
-    "low": 99.5,
-    "high": 130.0,
-    "ms_per_batch": 65.0,
-    "first_ms": None,
-    "peak_rss_mib": None,
-    "growth_rss_mib": None,
-    "inside": "all",
-}
-STREAM = {
-    "formats": [FORMAT],
-    "exports": [{"format": "ONNX", "file": "export/a.onnx", "bytes": 9, "sha256": "4" * 64, "nodes": 5}],
-    "preflight": {"cann": "8.0", "soc_version": "Ascend310P3", "verdict": "fine", "counts": {"fine": 5}},
-    "throughput": [THROUGHPUT],
-    "not_run": [{"format": "OM", "reason": "no Ascend card", "command": "atc"}],
-}
+STREAM = RESULTS["04_conversion"]["streams"]["rgb"]
+FORMAT = STREAM["formats"][0]
 SCORES = [score(36, 40, 40), score(40, 40, 40, "top5"), score(35, 39, 40, f"top1, {QUIRK}")]
-RESULTS: dict[str, dict[str, Any]] = {
+RESULTS |= {
     "01_data": {"own": "mini_ucf101", "sets": {"mini_ucf101": DATASET}},
     "02_architecture": {
         "specified": [
@@ -118,7 +75,7 @@ RESULTS: dict[str, dict[str, Any]] = {
     },
     "03_training": {
         "runs": RUNS,
-        "models": {"rgb": {"folder": "x", "sha256": "3" * 64}},
+        "models": RESULTS["03_training"]["models"],
         "learns": [{"claim": "clips beat frames", "holds": True, "shown": "85.0 % against 50.0 %"}],
     },
     "04_conversion": {"streams": {"rgb": STREAM}},
@@ -130,6 +87,14 @@ RESULTS: dict[str, dict[str, Any]] = {
 }
 
 MakeRecord = Callable[..., Record]
+
+
+@pytest.fixture
+def _no_window() -> Iterator[None]:
+    """Figures are drawn into memory, and closed after the test."""
+    plt.switch_backend("agg")
+    yield
+    plt.close("all")
 
 
 @pytest.fixture

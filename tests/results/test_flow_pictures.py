@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.patches import StepPatch
@@ -12,12 +9,7 @@ from matplotlib.patches import StepPatch
 from actionbook.results.flow_pictures import displacement_histogram, flow_colours, in_colours, wheel
 from actionbook.video.flow import dequantise, quantise
 
-
-@pytest.fixture(autouse=True)
-def _no_window() -> Iterator[None]:
-    plt.switch_backend("agg")
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("_no_window")
 
 
 def colour_of(right: float, down: float, limit: float = 1.0) -> tuple[int, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,12 +14,7 @@ from matplotlib.patches import Rectangle
 from actionbook.results import pictures
 from actionbook.results.proof import ladder_of, rung_table
 
-
-@pytest.fixture(autouse=True)
-def _no_window() -> Iterator[None]:
-    plt.switch_backend("agg")
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("_no_window")
 
 
 def size(figure: Figure) -> int:

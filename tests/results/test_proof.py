@@ -10,7 +10,7 @@ import pytest
 from actionbook.core.record import Record
 from actionbook.core.stage_results import AccuracyResults, ConversionResults
 from actionbook.results.compare import comparisons
-from actionbook.results.proof import NAMES, Rung, ladder_of, rung_table
+from actionbook.results.proof import LADDER, Rung, ladder_of, rung_table
 
 MakeRecord = Callable[..., Record]
 
@@ -21,7 +21,7 @@ def states(rungs: tuple[Rung, ...]) -> list[str]:
 
 def test_without_records_nothing_is_shown() -> None:
     rungs = ladder_of("efficient3d", [])
-    assert [(r.rung, r.name) for r in rungs] == list(enumerate(NAMES, start=1))
+    assert [(r.rung, r.name) for r in rungs] == [(number, name) for number, (name, *_) in enumerate(LADDER, start=1)]
     assert states(rungs) == ["not run here"] * 5
     assert {rung.date for rung in rungs} == {None}
 
@@ -182,4 +182,4 @@ def test_the_quirk_is_compared_with_the_quirk(real_run: MakeRecord) -> None:
 def test_table_has_a_row_for_each_rung(make_record: MakeRecord) -> None:
     found = rung_table(ladder_of("efficient3d", [make_record()]))
     assert list(found["rung"]) == [1, 2, 3, 4, 5]
-    assert {"name", "claim", "state", "evidence", "where", "date"} <= set(found.columns)
+    assert list(found) == ["rung", "name", "state", "evidence", "where", "date"]

@@ -6,9 +6,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
-from actionbook.core.errors import BookError
 from actionbook.core.record import Record
 from actionbook.results.records import of_chapter, read_records
 
@@ -31,21 +28,7 @@ def test_reads_workspaces_and_committed_records_in_order(tmp_path: Path, make_re
     assert [r.head.recipe for r in of_chapter(found, "other")] == ["mini"]
 
 
-def test_order_of_records_on_disk_does_not_matter(tmp_path: Path, make_record: MakeRecord) -> None:
-    made = [make_record("b"), make_record("a")]
-    found = read_records(tmp_path / "work", tmp_path / "none")
-    assert [record.head.recipe for record in found] == ["a", "b"]
-    assert {record.head.recipe for record in made} == {"a", "b"}
-
-
 def test_absent_and_empty_folders_hold_no_records(tmp_path: Path) -> None:
     assert read_records(tmp_path / "a", tmp_path / "b") == ()
     (tmp_path / "a" / "i3d" / "mini" / "record").mkdir(parents=True)
     assert read_records(tmp_path / "a", tmp_path / "b") == ()
-
-
-def test_a_damaged_record_is_an_error_that_names_the_file(tmp_path: Path, make_record: MakeRecord) -> None:
-    make_record()
-    (tmp_path / "work" / "efficient3d" / "mini" / "record" / "03_training.json").write_text("{")
-    with pytest.raises(BookError, match=r"mini/record/03_training\.json"):
-        read_records(tmp_path / "work", tmp_path / "none")

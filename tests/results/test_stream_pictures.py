@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
 from actionbook.results.stream_pictures import figures_plot, gains_plot
 from actionbook.results.style import STATE_COLOURS, colour
+
+pytestmark = pytest.mark.usefixtures("_no_window")
 
 GAINS = pd.DataFrame(
     {
@@ -22,13 +21,6 @@ GAINS = pd.DataFrame(
         "gain": [0.3, -0.1, 0.0, None],
     }
 )
-
-
-@pytest.fixture(autouse=True)
-def _no_window() -> Iterator[None]:
-    plt.switch_backend("agg")
-    yield
-    plt.close("all")
 
 
 def test_gains_from_the_greatest_at_the_top_to_the_loss_at_the_bottom() -> None:

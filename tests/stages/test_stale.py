@@ -13,6 +13,8 @@ from mindspore import Tensor, nn
 
 from actionbook import models
 from actionbook.core.errors import BookError
+from actionbook.core.record import read_record
+from actionbook.core.stage_results import AccuracyResults, ConversionResults, TrainingResults
 from actionbook.core.workspace import Stage
 from actionbook.datasets.dataset import dataset_of
 from actionbook.datasets.index import write_index
@@ -108,3 +110,69 @@ def test_a_stage_that_has_not_run_is_named(opened: Open) -> None:
             BookError, match=rf"no result of stage {earlier}: run notebooks/tiny/{earlier}\.ipynb first"
         ):
             use(stage)
+
+
+def test_streams_that_run_one_after_another_make_one_record(opened: Open) -> None:
+    both = opened(streams={"one": {}, "two": {"training": {"lr": 0.5}}})
+    one, two = (replace(both, chosen=(name,)) for name in ("one", "two"))
+
+    def results(kind: Any) -> Any:
+        return read_record(both.workspace).results(kind)
+
+    for stage in (two, one):
+        train(stage)
+    assert [row.stream for row in results(TrainingResults).runs] == ["one", "two"]
+    assert list(results(TrainingResults).models) == ["one", "two"]
+    assert results(TrainingResults).fused == ()
+    train(both)
+    whole = results(TrainingResults)
+    assert [list(row.values) for row in whole.fused] == [["one", "two", "joint"]]
+    train(one)
+    assert results(TrainingResults).fused == whole.fused
+    convert(one)
+    with pytest.raises(BookError, match=r"stage 04 does not hold two: run notebooks/tiny/04_conversion\.ipynb for it"):
+        accuracy.score(replace(both, name="05_accuracy"))
+    convert(two)
+    assert list(results(ConversionResults).streams) == ["one", "two"]
+    for stage in (one, both, two):
+        accuracy.score(replace(stage, name="05_accuracy")).finish()
+    assert [row.stream for row in results(AccuracyResults).scores] == ["one", "two", "joint"]
+    assert list(results(AccuracyResults).protocols) == ["one", "two", "joint"]
+    # Another conversion of the first one: its scores, and those of both together, hold no longer.
+    entry = read_record(both.workspace).stages["04_conversion"]
+    replace(one, name="04_conversion").finish(entry.results, {**entry.rests_on, "one.network": "another"})
+    accuracy.score(replace(two, name="05_accuracy")).finish()
+    assert [row.stream for row in results(AccuracyResults).scores] == ["two"]
+
+
+def test_a_required_format_that_fails_is_an_error_after_the_record_is_written(opened: Open) -> None:
+    stage = opened()
+    train(stage)
+    found = conversion.compare(conversion.convert(replace(stage, name="04_conversion")))
+    (one,) = found.streams.values()
+    wrong = {"passed": False, "reason": "relative difference 2.0e-01 is above 0.0001"}
+    network = one.formats[0].model_copy(update={"required": True})
+    made = {"ONNX": {"required": True}, "ONNX-int8": {"required": False}}
+    one.formats = (network, *(network.model_copy(update={"format": k, **wrong, **v}) for k, v in made.items()))
+    with pytest.raises(BookError, match=r"do not: rgb, ONNX: relative difference 2.0e-01 is above .*layer_differences"):
+        found.finish()
+    assert len(found.failed()) == 2
+    record = read_record(stage.workspace).results(ConversionResults)
+    assert record is not None
+    assert [row.passed for row in record.streams["rgb"].formats] == [True, False, False]
+
+
+def test_a_stream_that_was_trained_anew_is_no_longer_in_the_record_of_later_stages(opened: Open) -> None:
+    both = opened(streams={"one": {}, "two": {}})
+    two = replace(both, chosen=("two",))
+    train(both)
+    convert(both)
+    accuracy.score(replace(both, name="05_accuracy")).finish()
+    entry = read_record(both.workspace).stages["03_training"]
+    replace(both, name="03_training").finish(entry.results, {**entry.rests_on, "one.checkpoint": "another"})
+    # Stage 04 has not run again; what it says of the first stream does not count.
+    accuracy.score(replace(two, name="05_accuracy")).finish()
+    convert(two)
+    record = read_record(both.workspace)
+    assert list(record.results(ConversionResults).streams) == ["two"]
+    assert [row.stream for row in record.results(AccuracyResults).scores] == ["two"]

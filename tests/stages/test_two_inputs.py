@@ -22,9 +22,12 @@ from actionbook.core.workspace import Stage
 from actionbook.datasets.dataset import dataset_of
 from actionbook.datasets.index import Index, make_index
 from actionbook.datasets.ucf101 import ucf101_index
+from actionbook.evaluation.fusion import FusionError, fuse
 from actionbook.inference import read_results
 from actionbook.results.proof import ladder_of
+from actionbook.results.scoreboard import scoreboard
 from actionbook.stages import accuracy, conversion, data, training
+from actionbook.tasks import TaskError
 
 BOXES, CLASSES = 3, ("upper", "large", "Walking")
 INPUTS = {"slow": (3, 2, 16, 16), "fast": (3, 4, 16, 16), "boxes": (BOXES, 4)}
@@ -223,6 +226,55 @@ def test_the_protocol_speaks_of_boxes(record):
     assert "sigmoid" in protocol
     assert "video level" not in protocol
     assert "softmax" not in protocol
+
+
+def test_two_of_them_are_fused_by_the_sum_of_their_logits(made):
+    found = made[4].found["rgb", "ONNX"]
+    other = replace(found, items=found.items[::-1], outputs=found.outputs[::-1] + 1)
+    joint = fuse({"one": found, "two": other})
+    np.testing.assert_allclose(joint.outputs, 2 * found.outputs.astype(np.float64) + 1, rtol=1e-6)
+    assert joint.score.value == pytest.approx(found.score.value)  # the order of confidences is the same
+    with pytest.raises(FusionError, match="softmax_mean is of classification"):
+        fuse({"one": found, "two": other}, "softmax_mean")
+
+
+@pytest.mark.parametrize("of_one_class", [accuracy.right_and_wrong, accuracy.one_stream_wrong, accuracy.gains])
+def test_what_is_of_one_class_a_video_is_refused(made, of_one_class):
+    scored = made[4]
+    best = scored.best()
+    scored = replace(scored, found={("rgb", "ONNX"): best, ("flow", "ONNX"): best, ("joint", "ONNX"): best})
+    with pytest.raises(TaskError, match="of classification, where a video has one class; the recipe's task is detect"):
+        of_one_class(scored)
+
+
+def test_its_trainings_are_shown_by_their_own_score(made):
+    trainings = made[2]
+    assert training.motion_claims(trainings) == training.stream_claims(trainings) == ()
+    seeds = trainings.seeds
+    assert (seeds["ylabel"], "chance" in seeds) == ("mAP", False)
+    assert seeds["values"].value.tolist() == [trainings.rows[0].score.value]
+    # Classes that are each other's reversal are a matter of one class a video.
+    groups = trainings.stage.manifest.model_copy(update={"class_groups": {data.PAIRS: (CLASSES[:2],)}})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stage, "manifest", groups)
+        again = training.train(replace(trainings.stage))
+        assert again.rows[0].further == ()
+        assert again.seeds.keys() == seeds.keys()
+
+
+def test_the_scoreboard_has_columns_of_its_score_alone(record):
+    shown = {**record.stages, "01_data": _generated(record)}
+    text = scoreboard("toy", [replace(record, stages=shown)])
+    assert "| Recipe | Engine | mAP | N evaluated / expected |" in text
+    assert "| Recipe | Training | Seeds | mAP, mean ± spread | N evaluated / expected |\n" in text
+    assert "op-1" not in text
+
+
+def _generated(record):
+    """The entry of its data stage, as that of a miniature."""
+    entry = record.stages["01_data"]
+    rows = {name: row.model_copy(update={"generated": True}) for name, row in entry.results.sets.items()}
+    return entry.model_copy(update={"results": entry.results.model_copy(update={"sets": rows})})
 
 
 def test_a_recipe_file_says_all_of_it(made):

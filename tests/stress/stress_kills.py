@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from stress_common import SESSION, Failed, leftovers, processes, say, write_manifest
 
-from actionbook.core.files import TEMPORARY, sha256_tree
+from actionbook.core.files import TEMPORARY, sha256_json, sha256_tree
 from actionbook.core.manifest import Split, load_dataset
 from actionbook.core.paths import LIBRARY
 from actionbook.core.record import read_record
@@ -184,8 +184,10 @@ def how_far(trial: Trial, piece: str, root: Path) -> str:
     progress = [json.loads(state["progress"]) for state in states if "progress" in state]
     trained = any(stage.folder.glob("training/*/done.json"))
     if trained:
-        parts = [len(_outputs(path)) for path in stage.folder.glob("predictions/*/*.npy")]
-        return f"trained, {sum(parts)} clips in {len(parts)} parts{left}"
+        sizes = [path.stat().st_size for path in stage.folder.glob("predictions/*/[0-9]*_0.bin")]
+        if len(set(sizes)) > 1:
+            raise Failed(f"outputs of batches have {sorted(set(sizes))} bytes")
+        return f"trained, {len(sizes)} batches{left}"
     epochs, steps = (len(progress[0]["log"]), len(progress[0]["losses"])) if progress else (0, 0)
     return f"{epochs} epochs and {steps} steps{left}"
 
@@ -243,14 +245,6 @@ def _checkpoint(path: Path) -> dict[str, Any]:
     return {name: value.asnumpy() if hasattr(value, "asnumpy") else value for name, value in stored.items()}
 
 
-def _outputs(path: Path) -> np.ndarray:
-    try:
-        outputs: np.ndarray = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise Failed(f"{path} is damaged: {error}") from error
-    return outputs
-
-
 def _same_training(ours: Stage, theirs: Stage) -> str:
     """All checkpoints bit for bit, and the log without its times."""
     from actionbook.training.loop import read_log
@@ -277,18 +271,17 @@ def _same_training(ours: Stage, theirs: Stage) -> str:
 
 def _same_outputs(ours: Stage, theirs: Stage) -> str:
     """All outputs, read as notebook 03_training reads them, and as many as there are windows."""
-    from actionbook.evaluation.parts import Parts
-    from actionbook.evaluation.predict import tested_samples
+    from actionbook.evaluation.predict import SampleBatches, tested_samples
+    from actionbook.inference import read_results
 
     samples = tested_samples(ours, dataset_of(theirs).index())
     clips = sum(len(range(1, frames, ours.recipe.sampling.window)) for frames in samples.index.items.frames)
     (folder,) = theirs.folder.glob("predictions/*")
-    found, expected = (
-        Parts(stage.folder / "predictions" / folder.name, samples.tests, ours.recipe.export.inference_batch).read()
-        for stage in (ours, theirs)
-    )
-    if found is None or expected is None or found.tobytes() != expected.tobytes():
-        raise Failed("outputs are missing" if found is None else f"{(found != expected).sum()} outputs differ")
+    digest = sha256_json(json.loads((folder / "rests_on.json").read_text(encoding="utf-8")))
+    batches = SampleBatches(samples, ours.recipe.export.inference_batch, digest, 1)
+    found, expected = (read_results(stage.folder / "predictions" / folder.name, batches)[1] for stage in (ours, theirs))
+    if found.tobytes() != expected.tobytes():
+        raise Failed(f"{(found != expected).sum()} outputs differ")
     videos = samples.tests["item"].nunique()
     if (len(found), videos) != (clips, ours.manifest.splits["1"].test):
         raise Failed(f"{len(found)} clips of {videos} videos, expected {clips} of {len(samples)}")

@@ -26,7 +26,7 @@ from actionbook.core.workspace import Stage
 from actionbook.datasets.dataset import dataset_of, store_path
 from actionbook.datasets.figures.encode import write_avi
 from actionbook.datasets.index import BOX, ITEMS, LABELS, Index, write_index
-from actionbook.evaluation.parts import Parts
+from actionbook.evaluation import predict
 from actionbook.evaluation.predict import predict_share, predict_test
 from actionbook.training.runs import finished_run, rests_on, run_folder, train_runs, trained_network
 from actionbook.video.decode import read_frames
@@ -517,13 +517,13 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_code_of_a_floor_that_takes_part_counts_and_no_other(
     tiny_stage: Open, library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Parts, "make", lambda *_, **__: None)
+    monkeypatch.setattr(predict, "run_batches", lambda _, __, folder, **___: folder)
     stage, network = tiny_stage(**AVERAGES), Averages(2)
     index = dataset_of(stage).index()
 
     def names() -> tuple[str, Path]:
         runtime._floor_sha256.cache_clear()
-        return sha256_json(basis(stage)), predict_share(network, stage, index).folder
+        return sha256_json(basis(stage)), predict_share(network, stage, index)[0]
 
     plain, changed = names(), {}
     for floor in sorted(library.iterdir()):
@@ -549,14 +549,14 @@ def test_code_of_a_floor_that_takes_part_counts_and_no_other(
 def test_other_weights_frames_or_protocols_are_other_predictions(
     tiny_stage: Open, prepared: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Parts, "make", lambda *_, **__: None)
+    monkeypatch.setattr(predict, "run_batches", lambda _, __, folder, **___: folder)
     index = prepared.index
     fewer = index.with_items(index.items.iloc[:-1])
     jpg = str(folder_of_frames(prepared.store, tmp_path / "jpg"))
     dark = str(folder_of_frames(prepared.store, tmp_path / "black", black))
 
     def folder(seed: int = 1, own: Index = index, **differences: Any) -> str:
-        return predict_share(Averages(2, seed), tiny_stage(**merged(AVERAGES, differences)), own).folder.name
+        return predict_share(Averages(2, seed), tiny_stage(**merged(AVERAGES, differences)), own)[0].name
 
     plain = folder()
     different = [

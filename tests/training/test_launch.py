@@ -83,7 +83,7 @@ def test_two_devices_killed_and_resumed_end_with_the_weights_and_logits_of_one(r
         np.testing.assert_allclose(found[name], value, rtol=0, atol=1e-5, err_msg=name)
     np.testing.assert_allclose(double.log.loss, single.log.loss, atol=1e-5)
     # Each process has classified its share of the test clips; all that is left is to put them together.
-    assert len(list(two.folder.glob("predictions/*/part-*.npy"))) == 1
+    assert len(list(two.folder.glob("predictions/*/*_0.bin"))) == 12
     np.testing.assert_allclose(predict_test(double.network, two, dataset_of(two).index()).outputs, logits, atol=1e-4)
 
 

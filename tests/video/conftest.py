@@ -37,13 +37,21 @@ def avi(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def encode(tmp_path: Path) -> Callable[..., Path]:
     """A function that writes a video losslessly in a pixel format, or with a codec, of one's choice."""
 
-    def write(pixel_format: str, *, codec: str = "ffv1", width: int = 64, height: int = 48, frames: int = 3) -> Path:
+    def write(
+        pixel_format: str,
+        *,
+        codec: str = "ffv1",
+        width: int = 64,
+        height: int = 48,
+        frames: int = 3,
+        pictures: np.ndarray | None = None,
+    ) -> Path:
         path = tmp_path / f"{pixel_format}_{codec}_{width}x{height}.mkv"
         with av.open(str(path), "w") as container:
             stream = container.add_stream(codec, rate=25)
             assert isinstance(stream, av.VideoStream)
             stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
-            for pixels in moving_picture(frames, width, height):
+            for pixels in moving_picture(frames, width, height) if pictures is None else pictures:
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
             container.mux(stream.encode(None))
         return path

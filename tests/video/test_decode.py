@@ -77,12 +77,6 @@ def test_a_file_without_a_video_stream(tmp_path: Path) -> None:
             use(path)
 
 
-def test_a_name_with_signs_that_shells_love(avi: Path, tmp_path: Path) -> None:
-    path = tmp_path / "a & b; #1 $(x) %03d 视频!.avi"
-    path.write_bytes(avi.read_bytes())
-    assert len(read_frames(path, range(9))) == 9
-
-
 def test_a_cut_file_gives_an_error_or_fewer_frames_never_other_ones(avi: Path, tmp_path: Path) -> None:
     path, every, whole = tmp_path / "cut.avi", read_frames(avi, range(9)), avi.read_bytes()
     counts = []

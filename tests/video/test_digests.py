@@ -18,7 +18,7 @@ from actionbook.video import digests as module
 from actionbook.video.digests import digest_of, digests, frames_sha256
 from actionbook.video.frame_folder import open_frames
 from actionbook.video.reader import StoreError
-from actionbook.video.store import StoreInfo, unpacked, write_store
+from actionbook.video.store import StoreInfo, write_store
 
 INFO = StoreInfo(source="v.avi", source_bytes=1, fps=25.0, height=24, quality=95, ffmpeg="libavcodec 1")
 FRAMES = [b"one", b"two", b"three"]
@@ -33,9 +33,7 @@ def stored(path: Path, frames: Frames = FRAMES, **info: Any) -> Path:
 
 def unpack(store: Path, folder: Path) -> Path:
     """The folder that the original scripts would have made, by the path that `open_frames` takes."""
-    folder.mkdir(parents=True)
-    for name, data in unpacked(store).items():
-        (folder / name).write_bytes(data)
+    shutil.unpack_archive(store, folder)
     return folder.with_name(f"{folder.name}.zip")
 
 

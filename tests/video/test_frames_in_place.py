@@ -47,11 +47,6 @@ def spoil(folder: Path, how: str) -> None:
     first, second, last = (folder / f"image_{number:05d}.jpg" for number in (1, 2, 4))
     if how == "gap":
         second.unlink()
-    elif how == "gap, old n_frames":
-        second.unlink()
-        (folder / "n_frames").write_text("3")
-    elif how == "n_frames":
-        (folder / "n_frames").write_text("6")
     elif how == "none":
         for path in (*folder.glob("*.jpg"),):
             path.unlink()
@@ -75,8 +70,6 @@ def spoil(folder: Path, how: str) -> None:
     ("how", "message"),
     [
         ("gap", "image_00002.jpg is missing, the last frame is 4"),
-        ("gap, old n_frames", "image_00002.jpg is missing, the last frame is 4"),
-        ("n_frames", "n_frames says 6, the last frame is image_00004; image_00005 is the first that is missing"),
         ("none", "the original scripts leave an empty folder where FFmpeg fails"),
         ("empty first", "image_00001.jpg: is an empty file; make"),
         ("empty second", "image_00002.jpg: is an empty file; make"),

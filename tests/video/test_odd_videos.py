@@ -29,10 +29,10 @@ SETTINGS = Frames(height=48)
 
 def prepared(source: Path, settings: Frames = SETTINGS) -> tuple[Prepared, np.ndarray]:
     """The result, and the stored frames (T, H, W, 3)."""
-    job = Job(source.stem, source, source.parent / "store.zip")
+    job = Job(source.stem, source, source.parent / "store" / "store.zip")
     result = prepare_video(job, settings)
     if result.error:
-        assert not job.store.exists()
+        assert not job.store.parent.exists() or not list(job.store.parent.iterdir())
         return result, np.empty(0)
     with FrameStore(job.store) as store:
         return result, np.stack(store.read(range(len(store)))).astype(int)
@@ -41,14 +41,16 @@ def prepared(source: Path, settings: Frames = SETTINGS) -> tuple[Prepared, np.nd
 def failure(source: Path) -> str:
     """Why it cannot be prepared: a message with the name of the file."""
     result, _ = prepared(source)
-    assert (result.frames, result.note) == (0, "")
+    assert (result.video, result.frames, result.bytes, result.note) == (source.stem, 0, 0, "")
     assert str(source) in result.error
     return result.error
 
 
-def write_video(path: Path, pictures: np.ndarray, *, codec: str = "mpeg4", times: Sequence[int] | None = None) -> Path:
+def write_video(
+    path: Path, pictures: np.ndarray, *, codec: str = "mpeg4", times: Sequence[int] | None = None, **options: str
+) -> Path:
     """Pictures, uint8 RGB (T, H, W, 3), as a video at 25 frames a second, or at these 1/25 s."""
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream(codec, rate=25)
         assert isinstance(stream, av.VideoStream)
         stream.height, stream.width = pictures.shape[1:3]
@@ -161,14 +163,7 @@ def test_an_mp4_without_its_end_says_what_ffmpeg_misses(tmp_path: Path, picture:
 
 
 def test_an_mp4_whose_data_stop_early(tmp_path: Path, picture: Picture) -> None:
-    path = tmp_path / "v.mp4"
-    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
-        stream = container.add_stream("mpeg4", rate=25)
-        assert isinstance(stream, av.VideoStream)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for pixels in picture(60, 64, 48):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        container.mux(stream.encode(None))
+    path = write_video(tmp_path / "v.mp4", picture(60, 64, 48), movflags="faststart")
     content = path.read_bytes()
     path.write_bytes(content[: (content.index(b"mdat") + len(content)) // 2])
     error = failure(path)
@@ -299,12 +294,13 @@ def test_the_content_counts_not_the_extension(tmp_path: Path, picture: Picture) 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
+        ("", "cannot be opened as a video (Invalid data found"),
         ("<!doctype html><html><body>404</body></html>", "cannot be opened as a video (Invalid data found"),
         ("#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nother.avi\n#EXT-X-ENDLIST\n", "cannot be opened as a video"),
         ("ffconcat version 1.0\nfile other.avi\n", "is a list of other files (concat), expected a video"),
         ("1\n00:00:00,000 --> 00:00:01,000\nhello\n", "has no video stream"),
     ],
-    ids=["page", "playlist", "list", "subtitles"],
+    ids=["empty", "page", "playlist", "list", "subtitles"],
 )
 def test_text_is_no_video_and_names_no_other(avi: Path, tmp_path: Path, content: str, words: str) -> None:
     (tmp_path / "other.avi").write_bytes(avi.read_bytes())
@@ -347,5 +343,6 @@ def test_notes_do_not_change_the_bytes_of_ordinary_videos(tmp_path: Path, pictur
     path = tmp_path / "v.avi"
     write_avi(path, picture(3, 64, 48), width=64, height=48)
     assert prepared(path)[0].note == ""
-    assert b'"note"' not in (tmp_path / "store.zip").read_bytes()
-    assert b'"declared"' not in (tmp_path / "store.zip").read_bytes()
+    stored = (tmp_path / "store" / "store.zip").read_bytes()
+    assert b'"note"' not in stored
+    assert b'"declared"' not in stored

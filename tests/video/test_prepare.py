@@ -220,17 +220,6 @@ def test_a_video_that_changes_while_it_is_read_is_a_failure(
     assert list(job.store.parent.iterdir()) == []
 
 
-@pytest.mark.parametrize("content", [b"no video", b"", None], ids=["text", "empty", "missing"])
-def test_a_broken_video_is_a_value_and_leaves_no_store(tmp_path: Path, content: bytes | None) -> None:
-    source = tmp_path / "broken.avi"
-    if content is not None:
-        source.write_bytes(content)
-    result = prepare_video(Job("broken", source, tmp_path / "store" / "broken.zip"), SETTINGS)
-    assert (result.video, result.frames, result.bytes) == ("broken", 0, 0)
-    assert "broken.avi" in result.error
-    assert not list((tmp_path).glob("store/*"))
-
-
 @pytest.mark.parametrize(("allowed", "fails"), [(0.0, True), (0.19, True), (0.2, False)])
 def test_the_recipe_decides_how_many_may_fail(
     videos: list[Path], tmp_path: Path, scheduler: str, allowed: float, fails: bool

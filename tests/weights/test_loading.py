@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn
 
-from actionbook.weights import LAYOUTS, WeightsError, compare, export_state, load, read_torch
+from actionbook.weights import LAYOUTS, WeightsError, export_state, load, read_torch
 
 
 class Network(nn.Cell):
@@ -101,28 +101,27 @@ def test_all_problems_are_listed_and_nothing_is_touched(state: State) -> None:
     state["module.features.0.0.weight"] = np.ones((4, 3, 1, 1, 1), np.float32)
     with pytest.raises(WeightsError) as caught:
         load(network, state)
-    for part in (
-        "features.0.1.running_mean",
-        "stranger",
-        r"(4, 3, 3, 3, 3)",
-        "(4, 3, 1, 1, 1)",
-        "layout okankop",
-        "skip",
-    ):
-        assert part in str(caught.value)
+    assert str(caught.value).splitlines()[1:-1] == [
+        "layout okankop: 5 tensors fit",
+        "missing from the file: 1",
+        "  features.0.1.running_mean",
+        "unexpected in the file: 1",
+        "  stranger",
+        "wrong shape: 1",
+        "  features.0.0.weight: the network expects (4, 3, 3, 3, 3), the file has (4, 3, 1, 1, 1)",
+        "ignored in the file: 1",
+    ]
+    assert "skip" in str(caught.value).splitlines()[-1]
     assert_same(values(network), before)
-    report = compare(network, state)
-    assert report.missing == ("features.0.1.running_mean",)
-    assert report.unexpected == ("stranger",)
-    assert [item.name for item in report.wrong_shape] == ["features.0.0.weight"]
-    assert len(report.loaded) == 5
 
 
 def test_other_number_of_classes(state: State) -> None:
     network = Network(num_classes=3)
     before = values(network)
-    with pytest.raises(WeightsError, match=r"5 classes.*3.*skip=\('classifier\.1',\)"):
+    with pytest.raises(WeightsError) as caught:
         load(network, state)
+    for part in ("trained on 5 classes, the network has 3", "pass skip=('classifier.1',)", "num_classes=5"):
+        assert part in str(caught.value)
     report = load(network, state, skip=("classifier.1",))
     assert report.kept == ("classifier.1.weight", "classifier.1.bias")
     assert len(report.loaded) == 5
@@ -130,19 +129,6 @@ def test_other_number_of_classes(state: State) -> None:
     after = values(network)
     np.testing.assert_array_equal(after["classifier.1.weight"], before["classifier.1.weight"])
     np.testing.assert_array_equal(after["features.0.0.weight"], state["module.features.0.0.weight"])
-
-
-def test_weights_of_kinetics_600_for_the_classes_of_ucf101(state: State) -> None:
-    """The case of every fine-tuning: the message is the very option to pass."""
-    rng = np.random.default_rng(0)
-    state["module.classifier.1.weight"] = rng.standard_normal((600, 4)).astype(np.float32)
-    state["module.classifier.1.bias"] = np.zeros(600, np.float32)
-    network = Network(num_classes=101)
-    with pytest.raises(WeightsError) as caught:
-        load(network, state)
-    for part in ("trained on 600 classes, the network has 101", "pass skip=('classifier.1',)", "num_classes=600"):
-        assert part in str(caught.value)
-    assert len(load(network, state, skip=("classifier.1",)).loaded) == 5
 
 
 def test_skip_names_whole_modules_that_exist(state: State) -> None:
@@ -167,23 +153,6 @@ def test_only_real_numbers_fit(state: State) -> None:
     with pytest.raises(WeightsError, match="complex64"):
         load(network, state)
     assert_same(values(network), before)
-
-
-def test_a_layout_may_turn_axes(state: State) -> None:
-    """Channels-last files: convolution weights (kT, kH, kW, I, O)."""
-    last = replace(
-        LAYOUTS["okankop"],
-        name="last",
-        to_model=lambda _, array: array.transpose(4, 3, 0, 1, 2) if array.ndim == 5 else array,
-        to_file=lambda _, array: array.transpose(2, 3, 4, 1, 0) if array.ndim == 5 else array,
-    )
-    network = Network()
-    load(network, state)
-    exported = export_state(network, last)
-    assert exported["features.0.0.weight"].shape == (3, 3, 3, 3, 4)
-    other = Network()
-    assert load(other, exported, last).layout == "last"
-    assert_same(values(other), values(network))
 
 
 def test_a_layout_that_confuses_two_parameters(state: State) -> None:

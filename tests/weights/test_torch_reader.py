@@ -41,21 +41,6 @@ def test_arrays_own_their_memory(name: str, data: Path) -> None:
     np.testing.assert_array_equal(state["transposed"], np.arange(24).reshape(4, 6).T)
 
 
-def test_number_types(data: Path) -> None:
-    state = read_torch(data / "dtypes.pt")
-    assert state["half"].dtype == np.float16
-    assert state["bf16"].dtype == np.float32
-    assert not (state["bf16"].view(np.uint32) & 0xFFFF).any()
-    assert state["bool"].tolist() == [True, False, True]
-
-
-def test_names_keep_their_prefix(data: Path) -> None:
-    state = read_torch(data / "training.pth")
-    assert len(state) == 8
-    assert all(name.startswith("module.") for name in state)
-    assert state["module.features.0.0.weight"].shape == (4, 3, 3, 3, 3)
-
-
 @pytest.mark.parametrize("name", ["training.pth", "training_legacy.pth.tar"])
 def test_training_metadata(name: str, data: Path) -> None:
     assert read_torch_metadata(data / name) == {"epoch": 7, "arch": "mobilenetv2", "best_prec1": 81.125}

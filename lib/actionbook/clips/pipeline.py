@@ -110,9 +110,5 @@ def training_dataset(source: TrainingSource) -> mindspore.dataset.GeneratorDatas
 
 def tested(samples: Samples, table: pd.DataFrame, workers: int = 1) -> Iterator[Sample]:
     """The samples of the rows of a table of `Samples.tests`, in its order."""
-
-    def read(row: tuple[int, np.ndarray]) -> Sample:
-        return samples.test(*row)
-
     rows = zip(table.number.tolist(), table.frames, strict=True)
-    return ordered_map(read, rows, workers, ahead=4 * workers + 16)
+    return ordered_map(lambda row: samples.test(*row), rows, workers, ahead=4 * workers + 16)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from actionbook.clips.sampling import Sampler, sampler_of
-from actionbook.clips.targets import Targets
+from actionbook.clips.sampling import Sampler
+from actionbook.clips.targets import Boxes, boxes_of
 from actionbook.clips.transforms import decoded_side, draw_crop, tested_boxes, tested_clip, train_boxes, train_clip
 from actionbook.core.errors import BookError
 from actionbook.core.recipe import BOXES, Recipe
@@ -53,15 +54,19 @@ class Samples:
         return list(self.index.items.itertuples(index=False))
 
     @cached_property
-    def _targets(self) -> Targets:
-        return Targets(self.index, self.recipe.task, self.classes)
+    def _class_numbers(self) -> np.ndarray:
+        return self.index.truth.to_numpy(np.int32)
+
+    @cached_property
+    def _boxes(self) -> dict[str, Boxes]:
+        return boxes_of(self.index, self.classes)
 
     @cached_property
     def _sampler(self) -> Sampler:
         keyframes = self.index.items.item[self.index.items.frame >= 0]
         if len(keyframes) and self.recipe.sampling.name == "windows":
             raise BookError(f"items such as {keyframes.iloc[0]} are keyframes: their sampling.name must be 'centre'")
-        return sampler_of(self.recipe.sampling)
+        return Sampler(self.recipe.sampling)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -69,7 +74,8 @@ class Samples:
     def train(self, number: int, rng: np.random.Generator) -> Sample:
         """Draw one training sample of item `number`; all draws come from `rng`.
 
-        Raises BookError where the frames are in colour and the clips of flow, or the other way round.
+        Raises BookError where the frames are in colour and the clips of flow, or the other way round, and where an item
+        has more boxes than the recipe allows.
         """
         row, transforms = self._rows[number], self.recipe.transforms
         indices = self._sampler.train(row, rng)
@@ -125,11 +131,14 @@ class Samples:
         row = self._rows[number]
         inputs = {name: clip[:, ::every] for name, every in self.recipe.sampling.pathways.items()}
         if not isinstance(self.recipe.task, Detection):
-            return Sample(row.item, inputs, self._targets.class_numbers[number])
-        room, found = self.recipe.task.boxes, self._targets.boxes(row.item)
-        count = len(found.places)
+            return Sample(row.item, inputs, self._class_numbers[number])
+        room, found = self.recipe.task.boxes, self._boxes.get(row.item)
+        count = len(found.places) if found else 0
+        if count > room:
+            raise BookError(f"item {row.item}: {count} boxes, the recipe has room for {room} (task.boxes)")
         boxes, target = np.zeros((room, 4), np.float32), np.zeros((room, self.classes), np.float32)
-        boxes[:count], target[:count] = place(found.places), found.targets
+        if found:
+            boxes[:count], target[:count] = place(found.places), found.targets
         return Sample(row.item, {**inputs, BOXES: boxes}, target, (np.arange(room) < count).astype(np.float32))
 
 
@@ -143,15 +152,6 @@ def stacked(samples: Sequence[Sample]) -> tuple[np.ndarray, ...]:
 
 def batched(samples: Iterable[Sample], size: int) -> Iterator[tuple[list[str], dict[str, np.ndarray]]]:
     """Group samples: (items, inputs by name (B, ...)); the last group may be smaller, nothing is dropped."""
-    group: list[Sample] = []
-    for sample in samples:
-        group.append(sample)
-        if len(group) == size:
-            yield _inputs(group)
-            group = []
-    if group:
-        yield _inputs(group)
-
-
-def _inputs(group: Sequence[Sample]) -> tuple[list[str], dict[str, np.ndarray]]:
-    return [s.item for s in group], {name: np.stack([s.inputs[name] for s in group]) for name in group[0].inputs}
+    every = iter(samples)
+    while group := list(islice(every, size)):
+        yield [s.item for s in group], {name: np.stack([s.inputs[name] for s in group]) for name in group[0].inputs}

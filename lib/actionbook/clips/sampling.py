@@ -1,4 +1,4 @@
-"""Which frames make a clip: the samplers that recipes name.
+"""Which frames make a clip, by the sampling that recipes name.
 
 Frames are numbered from 0 here; the original programs' file names count from 1.
 """
@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from actionbook.core import sampling
+from actionbook.core.sampling import Centre, Windows
 
 
 class Item(Protocol):
@@ -22,70 +22,36 @@ class Item(Protocol):
     """Number of its keyframe; -1: the whole video is meant."""
 
 
-class Sampler(Protocol):
-    """Chooses the frames of samples."""
+@dataclass(frozen=True)
+class Sampler:
+    """Chooses the frames of samples, as a recipe's section `sampling` says.
+
+    Tested are every window of a video, as in the test of okankop/Efficient-3DCNNs, or the one clip in its middle, or
+    around the keyframe of an item that is one. Training clips of videos begin anywhere, those of keyframes are the
+    tested ones.
+    """
+
+    settings: Windows | Centre
 
     def train(self, item: Item, rng: np.random.Generator) -> np.ndarray:
         """Frame numbers of one training clip; all draws come from `rng`."""
-
-    def test(self, item: Item) -> list[np.ndarray]:
-        """Frame numbers of every tested clip; none for an item that is too short to be tested."""
-
-    def middle(self, item: Item, frames: int) -> np.ndarray:
-        """Frame numbers of the one clip of so many frames that stands for an item: its middle, or its keyframe."""
-
-
-@dataclass(frozen=True)
-class WindowSampler:
-    """Every window of a video, as the test of okankop/Efficient-3DCNNs; training clips begin anywhere."""
-
-    settings: sampling.Windows
-
-    def train(self, item: Item, rng: np.random.Generator) -> np.ndarray:
-        """See `Sampler` and `random_clip`."""
-        s = self.settings
-        return random_clip(item.frames, s.frames, s.stride, rng, last_start=s.last_start)
-
-    def test(self, item: Item) -> list[np.ndarray]:
-        """See `Sampler` and `windows_of`."""
-        s = self.settings
-        return [window_clip(window, s.tested, s.stride) for window in windows_of(item.frames, s.window)]
-
-    def middle(self, item: Item, frames: int) -> np.ndarray:
-        """See `Sampler` and `centre_clip`."""
-        return centre_clip(item.frames, frames, self.settings.stride)
-
-
-@dataclass(frozen=True)
-class CentreSampler:
-    """The one clip in the middle of a video, or around the keyframe of an item that is one.
-
-    Training clips of videos begin anywhere, those of keyframes are the tested ones.
-    """
-
-    settings: sampling.Centre
-
-    def train(self, item: Item, rng: np.random.Generator) -> np.ndarray:
-        """See `Sampler`, `random_clip` and `keyframe_clip`."""
         s = self.settings
         if item.frame >= 0:
             return self.middle(item, s.frames)
         return random_clip(item.frames, s.frames, s.stride, rng, last_start=s.last_start)
 
     def test(self, item: Item) -> list[np.ndarray]:
-        """See `Sampler`, `centre_clip` and `keyframe_clip`."""
-        return [self.middle(item, self.settings.tested)] if item.frames else []
+        """Frame numbers of every tested clip; none for an item that is too short to be tested."""
+        s = self.settings
+        if isinstance(s, Windows):
+            return [window_clip(window, s.tested, s.stride) for window in windows_of(item.frames, s.window)]
+        return [self.middle(item, s.tested)] if item.frames else []
 
     def middle(self, item: Item, frames: int) -> np.ndarray:
-        """See `Sampler`, `centre_clip` and `keyframe_clip`."""
+        """Frame numbers of the one clip of so many frames that stands for an item: its middle, or its keyframe."""
         if item.frame >= 0:
             return keyframe_clip(item.frame, item.frames, frames, self.settings.stride)
         return centre_clip(item.frames, frames, self.settings.stride)
-
-
-def sampler_of(settings: sampling.Windows | sampling.Centre) -> Sampler:
-    """The sampler that a recipe's section `sampling` names."""
-    return WindowSampler(settings) if isinstance(settings, sampling.Windows) else CentreSampler(settings)
 
 
 def windows_of(frames: int, length: int) -> list[range]:

@@ -1,14 +1,12 @@
-"""What a sample should be taken for: class numbers, or boxes with their classes."""
+"""What a sample of detection should be taken for: boxes with their classes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from actionbook.core.errors import BookError
-from actionbook.core.sections import Classification, Detection
 from actionbook.datasets.index import BOX, Index
 
 
@@ -20,32 +18,6 @@ class Boxes:
     """(n, 4), x1, y1, x2, y2 as shares of the frame."""
     targets: np.ndarray
     """float32 (n, classes): 1 for each class that a box has."""
-
-
-@dataclass(frozen=True)
-class Targets:
-    """The targets of an index, for one task."""
-
-    index: Index
-    task: Classification | Detection
-    classes: int
-
-    @cached_property
-    def class_numbers(self) -> np.ndarray:
-        """int32 (items,), in the index's order; of classification."""
-        return self.index.truth.to_numpy(np.int32)
-
-    @cached_property
-    def _boxes(self) -> dict[str, Boxes]:
-        return boxes_of(self.index, self.classes)
-
-    def boxes(self, item: str) -> Boxes:
-        """Of detection: the boxes of an item. Raises BookError where it has more than the recipe allows."""
-        found = self._boxes.get(item, Boxes(np.zeros((0, 4)), np.zeros((0, self.classes), np.float32)))
-        most = self.task.boxes if isinstance(self.task, Detection) else 0
-        if len(found.places) > most:
-            raise BookError(f"item {item}: {len(found.places)} boxes, the recipe has room for {most} (task.boxes)")
-        return found
 
 
 def boxes_of(index: Index, classes: int) -> dict[str, Boxes]:

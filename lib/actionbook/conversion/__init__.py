@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from actionbook.conversion.ascend import atc_command, converter_lite_command
-from actionbook.conversion.atc import AtcError, AtcMissing, AtcResult, run_atc
 from actionbook.conversion.atc_codes import explain
 from actionbook.conversion.check import check_explicit
+from actionbook.conversion.converter import (
+    AtcResult,
+    ConverterError,
+    ConverterMissing,
+    run_atc,
+    run_converter_lite,
+)
 from actionbook.conversion.differences import first_difference, layer_differences, spoil
 from actionbook.conversion.errors import ConversionError
 from actionbook.conversion.exporter import OnnxExport, export_onnx
-from actionbook.conversion.lite import run_converter_lite
 from actionbook.conversion.msexport import export_air, export_mindir, export_onnx_raw
 from actionbook.conversion.precision import quantise, store_half
 from actionbook.conversion.preflight import Preflight, preflight
 
 __all__ = [
-    "AtcError",
-    "AtcMissing",
     "AtcResult",
     "ConversionError",
+    "ConverterError",
+    "ConverterMissing",
     "OnnxExport",
     "Preflight",
     "atc_command",

@@ -10,8 +10,8 @@ import onnxruntime
 from mindspore import Tensor, nn
 from onnx import ModelProto
 
-from actionbook.conversion.errors import ConversionError
-from actionbook.conversion.graph import attributes, model_shapes
+from actionbook.conversion.errors import ConversionError, first_line
+from actionbook.conversion.graph import Graph, attributes
 from actionbook.conversion.interface import check_inputs, check_outputs
 from actionbook.core.difference import Difference, difference
 from actionbook.core.spec import Arrays, Shape, Spec, samples
@@ -29,10 +29,8 @@ def check_explicit(model: ModelProto) -> None:
     One operator set, ONNX's own; no `auto_pad`; pads written on every convolution and pool; no convolution taken apart
     by a Split into many; every tensor's sizes static, but for the batch.
     """
-    domains = [entry.domain for entry in model.opset_import]
-    if domains != [""]:
-        raise ConversionError(f"operator sets {domains}: expected one entry, ONNX's own (ATC refuses more, E16005)")
-    for node in model.graph.node:
+    graph = Graph.from_model(model)  # refuses other operator sets
+    for node in graph.nodes:
         label = f"node {node.name or node.output[0]!r} ({node.op_type})"
         values = attributes(node)
         if values.get("auto_pad", b"NOTSET") != b"NOTSET":
@@ -44,8 +42,8 @@ def check_explicit(model: ModelProto) -> None:
                 f"{label}: {len(node.output)} outputs; a grouped convolution was exported group by group. "
                 "Use the Conv3D primitive with `group`"
             )
-    shapes = model_shapes(model)
-    for node in model.graph.node:
+    shapes = graph.shapes()
+    for node in graph.nodes:
         for name in node.output:
             shape = shapes.get(name)
             if shape is None or None in shape[1:]:
@@ -80,7 +78,7 @@ def compare(
     except ConversionError:
         raise
     except Exception as error:  # ONNX Runtime's exceptions share no narrower base
-        raise ConversionError(f"{path}: ONNX Runtime cannot run it: {str(error).strip().splitlines()[0]}") from error
+        raise ConversionError(f"{path}: ONNX Runtime cannot run it: {first_line(error)}") from error
     return max(found)
 
 

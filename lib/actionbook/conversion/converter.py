@@ -1,4 +1,9 @@
-"""Run one of Ascend's converters: no shell, console into a log, and a result that is in place only when it is whole."""
+"""Run Ascend's converters: no shell, console into a log, and a result that is in place only when it is whole.
+
+ATC, the model compiler, comes with CANN's toolkit and needs no Ascend card, only (from CANN 8.5 on) the operator
+package of the target chip; `converter_lite` comes with MindSpore Lite. Commands are built by `atc_command` and
+`converter_lite_command`.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +21,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from actionbook.conversion.ascend import ATC_PATHS
+from actionbook.conversion.atc_codes import KILLED, Explained, explain, explain_code
 from actionbook.conversion.errors import ConversionError
-from actionbook.core.files import sha256_file
+from actionbook.core.files import sha256_file, temporary_prefix
 from actionbook.core.paths import shown
 from actionbook.core.process import ProgramError, run_logged, was_killed
 
 KEPT_LINES = 5000  # of the console, for the search for error codes; the log file has all
 TAIL_LINES = 40
+LAST_LINES = 15  # of the console, in the message for a failure without a code
+_PLOG = (
+    "$ASCEND_PROCESS_LOG_PATH/debug/plog where that is set, else ~/ascend/log/debug/plog "
+    "(old releases: ~/ascend/log/plog)"
+)
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +44,8 @@ class Converter:
     """What is to be known of a converter; options are written ``--name=value``."""
 
     name: str
+    origin: str
+    """Where it comes from, and what a shell needs there before its command."""
     model_option: str
     output_option: str
     suffix: str
@@ -63,37 +77,101 @@ class Converted:
     sha256: str
 
 
-class ConverterError(ConversionError):
-    """A converter failed; `returncode` is None if it could not be started."""
-
-    def __init__(self, message: str, *, returncode: int | None, console: str, log: Path) -> None:
-        super().__init__(message)
-        self.returncode, self.console, self.log = returncode, console, log
+@dataclass(frozen=True)
+class AtcResult(Converted):
+    """An OM file that ATC has made. It runs on the chip it was made for, with the same or a somewhat later CANN."""
 
     @property
-    def killed(self) -> bool:
-        """Whether the system stopped it."""
-        return was_killed(self.returncode)
+    def om(self) -> Path:
+        """``<output>.om``, or the name that ATC gave it for another host: ``<output>_linux_aarch64.om``."""
+        return self.path
 
 
-class _FailedError(Exception):
-    """Why a run is no success."""
+class ConverterError(ConversionError):
+    """A converter failed. `codes` are ATC's error codes as found on the console, `explained` what they mean."""
+
+    def __init__(self, message: str, explained: Sequence[Explained] = ()) -> None:
+        super().__init__(message)
+        self.explained = tuple(explained)
+        self.codes = tuple(dict.fromkeys(item.code for item in explained))
 
 
-def run_converter(
-    tool: Converter,
+class ConverterMissing(ConverterError):
+    """There is no such converter on this machine; the message holds the command to run where there is one."""
+
+
+ATC = Converter(
+    name="atc",
+    origin="""\
+It comes with CANN's toolkit and needs no Ascend card. There:
+    source /usr/local/Ascend/ascend-toolkit/set_env.sh    # CANN before 8.5
+    source /usr/local/Ascend/cann/set_env.sh              # CANN 8.5 and later
+    export LD_LIBRARY_PATH=/usr/local/Ascend/driver/lib64/driver:$LD_LIBRARY_PATH    # old CANN, with a card""",
+    model_option="--model",
+    output_option="--output",
+    suffix=".om",
+    failure="ATC run failed",
+    paths=tuple(f"--{name}" for name in ATC_PATHS),
+    other_names=r"_[A-Za-z]+_\w+",  # newer CANN, when it compiles for another host: net_linux_aarch64.om
+)
+LITE = Converter(
+    name="converter_lite",
+    origin="""\
+It comes with the MindSpore Lite package for Linux. There:
+    export PATH=$LITE/tools/converter/converter:$PATH    # LITE is the unpacked MindSpore Lite package
+    export LD_LIBRARY_PATH=$LITE/tools/converter/lib:$LITE/runtime/lib:$LD_LIBRARY_PATH
+    source /usr/local/Ascend/ascend-toolkit/set_env.sh    # or cann/set_env.sh; for --optimize=ascend_oriented only""",
+    model_option="--modelFile",
+    output_option="--outputFile",
+    suffix=".mindir",
+    failure="CONVERT RESULT FAILED",
+    success="CONVERT RESULT SUCCESS:0",
+    paths=("--configFile",),
+    other_names="_graph",  # above 2 GB: net_graph.mindir and the folder net_variables
+    companion="_variables",
+)
+
+
+def run_atc(
+    command: Sequence[str],
+    *,
+    timeout: float | None = None,
+    on_line: Callable[[str], None] | None = None,
+) -> AtcResult:
+    """Run an `atc_command` and return the OM file with its digest. Minutes; the output folder is made if need be.
+
+    It succeeded if it ended with status 0, did not say otherwise, and wrote the file. The file is put in place only
+    then: a failed or interrupted run leaves its log and, if there was one, the OM of an earlier run. The console goes
+    line by line to ``<output>.atc.log``, to the logger of this module (level INFO), and to `on_line` (in a notebook:
+    ``on_line=print``). After `timeout` seconds (None: no limit), or when interrupted, the tool is stopped with all that
+    it has started.
+
+    Raises ConverterMissing where there is no `atc` on the PATH, ConverterError where it fails, and ConversionError for
+    a model that is not there or a folder that cannot be written.
+    """
+    return AtcResult(**vars(_run(ATC, command, timeout, on_line)))
+
+
+def run_converter_lite(
     command: Sequence[str],
     *,
     timeout: float | None = None,
     on_line: Callable[[str], None] | None = None,
 ) -> Converted:
-    """Run a converter in an empty folder beside its output, and move the result into place if all is well.
+    """Run a `converter_lite_command` and return the MINDIR for MindSpore Lite with its digest, as `run_atc` does.
 
-    All is well if the exit status is 0, no failure is on the console, and the file is there and not empty. Else nothing
-    is moved, a file of an earlier run stays as it was, and ConverterError is raised. The console goes line by line to
-    ``<output>.<tool>.log``, to the logger of this module (level INFO) and to `on_line`. After `timeout` seconds, or
-    when interrupted, the tool is stopped with all that it has started.
+    It must also say that it succeeded. The log is ``<output>.converter_lite.log``. The tool runs in a folder of its
+    own: paths inside the file given as --configFile must be absolute.
     """
+    return _run(LITE, command, timeout, on_line)
+
+
+def _run(
+    tool: Converter, command: Sequence[str], timeout: float | None, on_line: Callable[[str], None] | None
+) -> Converted:
+    """Run a converter in an empty folder beside its output, and move the result into place if all is well."""
+    if shutil.which(command[0]) is None:
+        raise ConverterMissing(f"{command[0]} is not on the PATH. {tool.origin}\n    {shlex.join(command)}")
     stem = Path(_value(command, tool.output_option))
     model = Path(_value(command, tool.model_option))
     if not model.is_file():
@@ -117,11 +195,17 @@ def run_converter(
             )
             _check_end(tool, returncode, "\n".join(lines))
             made = _made(tool, folder, stem.name)
-        except (_FailedError, ProgramError) as error:
-            console = "\n".join(lines)
-            raise ConverterError(
-                f"{tool.name} failed: {error}", returncode=returncode, console=console, log=log
-            ) from None
+        except (ConversionError, ProgramError) as error:
+            explained = explain("\n".join(lines))
+            # With --optimize=ascend_oriented converter_lite compiles as ATC does, with ATC's error codes.
+            if was_killed(returncode) and KILLED not in [item.code for item in explained]:
+                explained.append(explain_code(KILLED))
+            said = [f"{tool.name} failed: {error}, for the command", f"    {shlex.join(command)}", *map(str, explained)]
+            if not explained and lines:
+                said += ["No known error code on its console, which ends with"]
+                said += [f"    {line}" for line in list(lines)[-LAST_LINES:]]
+            said += [f"Console: {shown(log)}. CANN's own log: {_PLOG}"]
+            raise ConverterError("\n".join(said), explained) from error
         path = _into_place(tool, folder, made, stem)
     seconds = time.perf_counter() - started
     tail = "\n".join(list(lines)[-TAIL_LINES:])
@@ -140,7 +224,7 @@ def _scratch(parent: Path) -> Iterator[Path]:
     """A folder on the file system of the result, so that the result can be renamed in one step."""
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(prefix=f".tmp-{os.getpid()}-", dir=parent, ignore_cleanup_errors=True)
+        folder = tempfile.TemporaryDirectory(prefix=temporary_prefix(), dir=parent, ignore_cleanup_errors=True)
     except OSError as error:
         raise ConversionError(f"{shown(parent)}: no file can be written there ({error.strerror})") from error
     with folder as name:
@@ -167,13 +251,13 @@ def _from_inside(tool: Converter, command: Sequence[str], folder: Path) -> list[
 
 def _check_end(tool: Converter, returncode: int, console: str) -> None:
     if returncode < 0:
-        raise _FailedError(f"it was stopped by {signal.Signals(-returncode).name}")
+        raise ConversionError(f"it was stopped by {signal.Signals(-returncode).name}")
     if returncode != 0:
-        raise _FailedError(f"exit status {returncode}")
+        raise ConversionError(f"exit status {returncode}")
     if tool.failure in console:
-        raise _FailedError(f"exit status 0, but its console says {tool.failure!r}")
+        raise ConversionError(f"exit status 0, but its console says {tool.failure!r}")
     if tool.success is not None and tool.success not in console:
-        raise _FailedError(f"exit status 0, but its console does not say {tool.success!r}")
+        raise ConversionError(f"exit status 0, but its console does not say {tool.success!r}")
 
 
 def _made(tool: Converter, folder: Path, stem: str) -> Path:
@@ -181,10 +265,10 @@ def _made(tool: Converter, folder: Path, stem: str) -> Path:
     pattern = re.compile(rf"{re.escape(stem)}({tool.other_names})?{re.escape(tool.suffix)}")
     found = [path for path in folder.iterdir() if path.is_file() and pattern.fullmatch(path.name)]
     if not found:
-        raise _FailedError(f"exit status 0, but it wrote no {stem}{tool.suffix}")
+        raise ConversionError(f"exit status 0, but it wrote no {stem}{tool.suffix}")
     made = min(found, key=lambda path: len(path.name))
     if made.stat().st_size == 0:
-        raise _FailedError(f"exit status 0, but {made.name} is empty")
+        raise ConversionError(f"exit status 0, but {made.name} is empty")
     return made
 
 

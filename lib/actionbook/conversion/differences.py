@@ -58,7 +58,9 @@ def layer_differences(network: nn.Cell, onnx_path: Path | str, sample: Arrays | 
     sample. Raises ConversionError for a file that is not ONNX, where no node has a cell in this network or the network
     takes another number of inputs, and SpecError for a sample that the file does not take.
     """
-    graph = _marked(Graph.from_model(read_model(onnx_path)))
+    graph = Graph.from_model(read_model(onnx_path))
+    if not any(node.doc_string for node in graph.nodes if node.op_type in LAYERS):
+        mark_cells(graph.nodes)
     cells = _cell_names(network)
     nodes = [node for node in graph.nodes if node.doc_string in cells]
     if not nodes:
@@ -123,13 +125,6 @@ def _cell_names(network: nn.Cell) -> dict[str, str]:
     names = {stem(parameter.name): name for name, cell in cells.items() for parameter in cell.get_parameters()}
     inner = {f"{name}.{part}": name for name, cell in cells.items() for part, _ in cell.cells_and_names() if part}
     return inner | names | {name: name for name in cells}
-
-
-def _marked(graph: Graph) -> Graph:
-    """The graph with every node marked with its cell, as the exporter does or from its weights' names."""
-    if not any(node.doc_string for node in graph.nodes if node.op_type in LAYERS):
-        mark_cells(graph.nodes)
-    return graph
 
 
 def _onnx_outputs(graph: Graph, wanted: list[str], arrays: Arrays) -> dict[str, np.ndarray]:

@@ -31,8 +31,6 @@ from actionbook.core.files import atomic_path, sha256_file
 from actionbook.core.spec import Arrays, Shape, Spec, samples
 from actionbook.models.layers import GROUPED_FORMS
 
-OPSETS = (11,)  # what MindSpore's exporter writes, and every CANN release accepts
-
 
 @dataclass(frozen=True)
 class OnnxExport:
@@ -61,11 +59,9 @@ def export_onnx(
     *,
     batch: int | None = None,
     depthwise: str = "banded",
-    opset: int = 11,
-    seed: int = 0,
     example: Arrays | np.ndarray | None = None,
 ) -> OnnxExport:
-    """Write `network` as ONNX with the inputs and the output that `spec` names, float32, in its order.
+    """Write `network` as ONNX with the inputs and the output that `spec` names, float32, in its order, opset 11.
 
     A shape alone, (C, T, H, W), is one input ``image`` (N, C, T, H, W) and an output ``class`` (N, num_classes), the
     logits. `batch` None leaves the batch open (an axis named ``batch``, first in every input), a number fixes it, which
@@ -74,20 +70,18 @@ def export_onnx(
     "grouped" leaves them as MindSpore wrote them. Batch norm is folded in both.
 
     Before the file gets its name, the logits of `example`, a batch of `batch` or more samples (3 where it is open), are
-    compared with the network's; None: of random numbers (standard normal, from `seed`), which boxes cannot be. Raises
+    compared with the network's; None: of random numbers (standard normal), which boxes cannot be. Raises
     ConversionError, and leaves no file, where they differ by more than 1e-4 of the logits' standard deviation, where
     the exporter's faults cannot be undone, where the network takes or gives something else than `spec` says, or for an
-    unknown form, operator set or suffix; SpecError for impossible sizes and an `example` that does not fit.
+    unknown form or suffix; SpecError for impossible sizes and an `example` that does not fit.
     """
     spec = Spec.of(spec)
     if depthwise not in GROUPED_FORMS:
         raise ConversionError(f"depthwise form {depthwise!r}: expected one of {', '.join(GROUPED_FORMS)}")
-    if opset not in OPSETS:
-        raise ConversionError(f"opset {opset}: expected 11, which MindSpore writes and every CANN release reads")
     path = with_suffix(path, ".onnx")
     check_inputs(network, spec, batch)
     sizes = (3, 1) if batch is None else (batch,)
-    arrays = _example(spec, example, max(sizes), seed)
+    arrays = _example(spec, example, max(sizes))
     raw, graph = _graph(network, spec, batch, depthwise)
     model = graph.to_model()
     check_explicit(model)
@@ -105,10 +99,10 @@ def export_onnx(
     return OnnxExport(path, batch, *counts, difference, relative, size, digest)
 
 
-def _example(spec: Spec, example: Arrays | np.ndarray | None, size: int, seed: int) -> Arrays:
+def _example(spec: Spec, example: Arrays | np.ndarray | None, size: int) -> Arrays:
     """The first `size` samples of the example, or as many random ones."""
     if example is None:
-        return spec.random(size, seed)
+        return spec.random(size)
     arrays = spec.check(example, "example")
     if samples(arrays) < size:
         raise ConversionError(f"example: {samples(arrays)} samples, expected {size} or more")

@@ -39,9 +39,7 @@ def _fold(graph: Graph, conv: NodeProto, norm: NodeProto) -> None:
     name = conv.input[1].removesuffix(".weight")
     weight_name = graph.add_constant(f"{name}.folded.weight", folded.astype(weight.dtype))
     bias_name = graph.add_constant(f"{name}.folded.bias", (beta + scale * (bias - mean)).astype(weight.dtype))
-    inputs = [conv.input[0], weight_name, bias_name]
-    del conv.input[:]
-    conv.input.extend(inputs)
+    conv.input[:] = [conv.input[0], weight_name, bias_name]
     conv.output[0], conv.doc_string = norm.output[0], norm.doc_string
 
 
@@ -88,9 +86,7 @@ def _merge(graph: Graph, first: NodeProto, second: NodeProto) -> None:
     weight_name = graph.add_constant(
         f"{name}.merged.weight", weight.reshape(outer, inner, *one.shape[2:]).astype(dtype)
     )
-    inputs = [first.input[0], weight_name, graph.add_constant(f"{name}.merged.bias", bias.astype(dtype))]
-    del second.input[:]
-    second.input.extend(inputs)
+    second.input[:] = [first.input[0], weight_name, graph.add_constant(f"{name}.merged.bias", bias.astype(dtype))]
 
 
 def _bias(graph: Graph, conv: NodeProto, channels: int) -> np.ndarray:

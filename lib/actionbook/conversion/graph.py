@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto, helper, numpy_helper, shape_inference
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper, shape_inference
 
 from actionbook.conversion.errors import ConversionError
 from actionbook.core.spec import Spec
@@ -39,11 +39,9 @@ class Graph:
 
         Raises ConversionError for a graph with subgraphs or with more than one operator domain.
         """
-        domains = [entry for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
-        if len(domains) != 1 or len(model.opset_import) != 1:
-            raise ConversionError(
-                f"operator sets {[entry.domain for entry in model.opset_import]}: expected ONNX's own and no other"
-            )
+        domains = [entry.domain for entry in model.opset_import]
+        if domains not in ([""], ["ai.onnx"]):
+            raise ConversionError(f"operator sets {domains}: expected one, ONNX's own (ATC refuses more, E16005)")
         constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
         nodes = []
         for node in model.graph.node:
@@ -53,15 +51,18 @@ class Graph:
                 constants[node.output[0]] = numpy_helper.to_array(attributes(node)["value"])
             else:
                 nodes.append(node)
-        return cls(
-            nodes, constants, model_inputs(model.graph), list(model.graph.output), domains[0].version, model.ir_version
-        )
+        inputs, outputs = model_inputs(model.graph), list(model.graph.output)
+        return cls(nodes, constants, inputs, outputs, model.opset_import[0].version, model.ir_version)
 
     def to_model(self) -> ModelProto:
         """The ONNX model, pruned."""
         self.prune()
-        initialisers = [numpy_helper.from_array(value, name) for name, value in self.constants.items()]
-        graph = helper.make_graph(self.nodes, "network", self.inputs, self.outputs, initialisers)
+        return self._model(
+            self.inputs, [numpy_helper.from_array(value, name) for name, value in self.constants.items()]
+        )
+
+    def _model(self, inputs: list[ValueInfoProto], initialisers: list[TensorProto]) -> ModelProto:
+        graph = helper.make_graph(self.nodes, "network", inputs, self.outputs, initialisers)
         opsets = [helper.make_opsetid("", self.opset)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=self.ir_version, producer_name="actionbook")
 
@@ -89,16 +90,29 @@ class Graph:
         return found
 
     def shapes(self) -> dict[str, Sizes]:
-        """Tensor name -> shape, as `model_shapes` gives them; the weights are not copied into a model for it."""
+        """Tensor name -> shape by ONNX shape inference; None stands for a size that is not static.
+
+        Of large constants only shape and type are passed on: inference reads no weights, and copying them takes longer.
+        Raises ConversionError where the shapes contradict each other.
+        """
         self.prune()
-        large = {name: value for name, value in self.constants.items() if value.size > SMALL}
-        weights = [
-            helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
-            for name, value in large.items()
-        ]
-        small = {name: value for name, value in self.constants.items() if name not in large}
-        light = Graph(self.nodes, small, [*self.inputs, *weights], self.outputs, self.opset, self.ir_version)
-        return model_shapes(light.to_model())
+        weights, small = list(self.inputs), []
+        for name, value in self.constants.items():
+            if value.size > SMALL:
+                kind = helper.np_dtype_to_tensor_dtype(value.dtype)
+                weights.append(helper.make_tensor_value_info(name, kind, value.shape))
+            else:
+                small.append(numpy_helper.from_array(value, name))
+        light = self._model(weights, small)
+        try:
+            inferred = shape_inference.infer_shapes(light, strict_mode=True, data_prop=True)
+        except shape_inference.InferenceError as error:
+            raise ConversionError(f"the ONNX graph's shapes do not fit together: {error}") from error
+        shapes: dict[str, Sizes] = {name: value.shape for name, value in self.constants.items()}
+        for value in (*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output):
+            if (sizes := value_sizes(value)) is not None:
+                shapes[value.name] = sizes
+        return shapes
 
     def drop(self, nodes: Iterable[NodeProto]) -> None:
         """Remove nodes (by identity, not by value)."""
@@ -163,36 +177,6 @@ def batch_spec(inputs: Mapping[str, Sizes | None]) -> tuple[int | None, Spec]:
         raise ConversionError(f"inputs {dict(inputs)}: expected one batch size, first in each")
     ((batch,),) = batches
     return batch, Spec({name: tuple(size or 0 for size in (sizes or ())[1:]) for name, sizes in inputs.items()})
-
-
-def model_shapes(model: ModelProto) -> dict[str, Sizes]:
-    """Tensor name -> shape by ONNX shape inference; None stands for a size that is not static.
-
-    Of large constants only shape and type are passed on: inference reads no weights, and copying them takes longer.
-    Raises ConversionError where the shapes contradict each other.
-    """
-    graph = model.graph
-    small, weights = [], []
-    for tensor in graph.initializer:
-        if np.prod(tensor.dims) > SMALL:
-            weights.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
-        else:
-            small.append(tensor)
-    inputs = [*model_inputs(graph), *weights]
-    light = helper.make_model(
-        helper.make_graph(graph.node, graph.name, inputs, graph.output, small),
-        opset_imports=model.opset_import,
-        ir_version=model.ir_version,
-    )
-    try:
-        inferred = shape_inference.infer_shapes(light, strict_mode=True, data_prop=True)
-    except shape_inference.InferenceError as error:
-        raise ConversionError(f"the ONNX graph's shapes do not fit together: {error}") from error
-    shapes: dict[str, Sizes] = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-    for value in (*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output):
-        if (sizes := value_sizes(value)) is not None:
-            shapes[value.name] = sizes
-    return shapes
 
 
 def count_operators(model: ModelProto) -> dict[str, int]:

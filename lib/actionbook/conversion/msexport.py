@@ -14,13 +14,13 @@ import numpy as np
 import onnx
 from mindspore import Tensor, nn
 
-from actionbook.conversion.errors import ConversionError
+from actionbook.conversion.errors import ConversionError, first_line
 from actionbook.conversion.graph import Graph, value_sizes
 from actionbook.conversion.interface import check_inputs, check_outputs
 from actionbook.conversion.mindir import name_inputs, outputs, read_mindir
 from actionbook.conversion.pools import Pool, needs_pools, recorded_pools
 from actionbook.conversion.repair import put_pads_right, reconnect_output
-from actionbook.core.files import atomic_path
+from actionbook.core.files import atomic_path, write_bytes_atomic
 from actionbook.core.spec import Shape, Spec
 from actionbook.models.forward import forward_only
 
@@ -45,7 +45,6 @@ def export_mindir(
     spec: Spec | Shape,
     *,
     batch: int | None = None,
-    depthwise: str = "banded",
 ) -> Path:
     """Write `network` as MINDIR, for MindSpore on any device and for MindSpore Lite; returns the path.
 
@@ -57,7 +56,7 @@ def export_mindir(
     """
     path, spec = with_suffix(path, ".mindir"), Spec.of(spec)
     examples = _examples(network, spec, batch)
-    with tempfile.TemporaryDirectory(prefix="mindir-") as folder, forward_only(network, depthwise) as forward:
+    with tempfile.TemporaryDirectory(prefix="mindir-") as folder, forward_only(network, "banded") as forward:
         raw = Path(folder) / "network.mindir"
         with _exporter("MINDIR", "" if batch else ". With a fixed `batch` it may"):
             ms.export(forward, *examples, file_name=str(raw), file_format="MINDIR")
@@ -66,8 +65,7 @@ def export_mindir(
         model = read_mindir(raw)
     check_outputs(outputs(model), spec)
     name_inputs(model, list(spec.inputs))
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(model.SerializeToString())
+    write_bytes_atomic(path, model.SerializeToString())
     return path
 
 
@@ -77,7 +75,6 @@ def export_air(
     spec: Spec | Shape,
     *,
     batch: int,
-    depthwise: str = "banded",
 ) -> Path:
     """Write `network` as AIR, the file of MindSpore 1.x for ``atc --framework=1``; returns the path.
 
@@ -94,14 +91,13 @@ def export_air(
             f"{path}: MindSpore writes AIR on Ascend only, and the device is {device}. AIR is deprecated in MindSpore "
             "2.x: export ONNX with export_onnx, which atc_command takes too (--framework=5)"
         )
-    with tempfile.TemporaryDirectory(prefix="air-") as folder, forward_only(network, depthwise) as forward:
+    with tempfile.TemporaryDirectory(prefix="air-") as folder, forward_only(network, "banded") as forward:
         raw = Path(folder) / "network.air"
         with _exporter("AIR"):
             ms.export(forward, *examples, file_name=str(raw), file_format="AIR")
         if not raw.is_file() or any(found.is_dir() for found in Path(folder).iterdir()):
             raise ConversionError(f"{path}: the weights are too large for one AIR file (2 GB); export ONNX")
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(raw.read_bytes())
+        write_bytes_atomic(path, raw.read_bytes())
     return path
 
 
@@ -142,21 +138,28 @@ def export_onnx_raw(network: nn.Cell, path: Path | str, spec: Spec | Shape, *, b
 
 
 @contextlib.contextmanager
-def _exporter(kind: str, advice: str = "") -> Iterator[None]:
-    """Run MindSpore's exporter without its warnings; its errors become ConversionError, with `advice` behind them."""
-    logger = logging.getLogger("MindSpore")
+def quiet(logger: logging.Logger) -> Iterator[None]:
+    """Without what another library logs there below ERROR."""
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
         yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _exporter(kind: str, advice: str = "") -> Iterator[None]:
+    """Run MindSpore's exporter without its warnings; its errors become ConversionError, with `advice` behind them."""
+    try:
+        with quiet(logging.getLogger("MindSpore")):
+            yield
     except (RuntimeError, ValueError, TypeError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        first = first_line(error)
         if operator := re.search(r"Can not find key (\w+) in convert map", first):
             remedy = REMEDIES.get(operator[1], "operators that it has one for, or export MINDIR (export_mindir)")
             first = f"its operator {operator[1]} has no ONNX form there. Use {remedy} instead"
         raise ConversionError(f"MindSpore cannot export this network as {kind}: {first}{advice}") from error
-    finally:
-        logger.setLevel(level)
 
 
 def _examples(network: nn.Cell, spec: Spec, batch: int | None) -> list[Tensor]:

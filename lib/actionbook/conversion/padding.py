@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from actionbook.conversion.graph import attributes, model_shapes, read_model
+from actionbook.conversion.graph import Graph, attributes, read_model
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -21,10 +21,10 @@ def padding_table(path: Path | str) -> pd.DataFrame:
     Columns: operator; input, kernel and stride (T, H, W); pads as the file says them (three begins, three ends); same,
     whether these are explicit and those of `same_padding`. Raises ConversionError for a file that is not ONNX.
     """
-    model = read_model(path)
-    shapes = model_shapes(model)
+    graph = Graph.from_model(read_model(path))
+    shapes = graph.shapes()
     rows = []
-    for node in model.graph.node:
+    for node in graph.nodes:
         values = attributes(node)
         kernel, size = values.get("kernel_shape", []), (shapes.get(node.input[0]) or ())[2:]
         if len(kernel) != 3 or len(size) != 3 or max(kernel) == 1:

@@ -12,7 +12,7 @@ from mindspore.train.mind_ir_pb2 import AttributeProto, ModelProto
 from onnx import NodeProto
 
 from actionbook.conversion.errors import ConversionError
-from actionbook.conversion.graph import Graph, Sizes, attributes, set_attribute
+from actionbook.conversion.graph import Graph, attributes, set_attribute
 
 POOLS = ("MaxPool", "AveragePool")
 _PRIMITIVES = ("MaxPool", "MaxPool3D")
@@ -78,11 +78,9 @@ def restore_pools(graph: Graph, pools: list[Pool]) -> None:
 
 def extend_for_ceil(graph: Graph) -> None:
     """Replace `ceil_mode` of max pools by padding at the ends, which gives the same windows; runtimes differ there."""
-    shapes: dict[str, Sizes] | None = None
-    for node in graph.nodes:
-        if node.op_type != "MaxPool" or not attributes(node).get("ceil_mode", 0):
-            continue
-        shapes = shapes if shapes is not None else graph.shapes()
+    nodes = [node for node in graph.nodes if node.op_type == "MaxPool" and attributes(node).get("ceil_mode", 0)]
+    shapes = graph.shapes() if nodes else {}
+    for node in nodes:
         values = attributes(node)
         rank = len(values["kernel_shape"])
         strides, pads = values.get("strides", [1] * rank), list(values["pads"])

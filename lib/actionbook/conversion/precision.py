@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from actionbook.conversion.errors import ConversionError
 from actionbook.conversion.graph import Graph, batch_spec, model_inputs, read_model, value_sizes
-from actionbook.conversion.msexport import with_suffix
+from actionbook.conversion.msexport import quiet, with_suffix
 from actionbook.core.files import atomic_path
 from actionbook.core.spec import Arrays, samples
 
@@ -60,7 +58,7 @@ def quantise(source: Path | str, path: Path | str, calibration: Arrays | np.ndar
     graph = read_model(source).graph
     batch, spec = batch_spec({value.name: value_sizes(value) for value in model_inputs(graph)})
     arrays = spec.check(calibration, f"{source}: calibration samples")
-    with atomic_path(path) as temporary, _quiet():
+    with atomic_path(path) as temporary, quiet(logging.getLogger()):  # it advises to fold what is folded already
         try:
             quantize_static(
                 str(source),
@@ -101,15 +99,3 @@ class _Samples(CalibrationDataReader):
             return None
         places = range(start, start + self.size)
         return {name: array.take(places, axis=0, mode="wrap") for name, array in self.arrays.items()}
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the advice that ONNX Runtime logs to the root logger: to fold what is folded already."""
-    logger = logging.getLogger()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

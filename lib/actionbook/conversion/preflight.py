@@ -6,7 +6,7 @@ ATC itself has the last word. The lists are in ``ascend_operators.yaml``, the ru
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
@@ -52,10 +52,6 @@ class Preflight:
     def counts(self) -> dict[Verdict, int]:
         """Verdict -> number of rows."""
         return {verdict: sum(row.verdict == verdict for row in self.rows) for verdict in VERDICTS}
-
-    def table(self) -> pd.DataFrame:
-        """One row for each: columns node, operator, verdict, why, remedy."""
-        return pd.DataFrame(map(astuple, self.rows), columns=["node", "operator", "verdict", "why", "remedy"])
 
     def summary(self) -> pd.DataFrame:
         """One row for each distinct operator, verdict and reason, the worst first, then as in the graph.

@@ -10,6 +10,7 @@ from onnx import NodeProto, helper
 
 from actionbook.conversion.errors import ConversionError
 from actionbook.conversion.graph import Graph, Sizes, attributes, set_attribute
+from actionbook.conversion.padding import same_padding
 from actionbook.conversion.pools import POOLS, Pool, extend_for_ceil, restore_pools
 
 
@@ -38,39 +39,39 @@ def make_pads_explicit(graph: Graph) -> None:
 
     The pools' own must have been restored before (`pools.restore_pools`), or SAME may not be what was meant.
     """
-    shapes: dict[str, Sizes] | None = None
+    shapes: dict[str, Sizes] = {}
     for node in graph.nodes:
         if node.op_type != "Conv" and node.op_type not in POOLS:
             continue
         values = attributes(node)
-        mode = values.get("auto_pad", b"NOTSET").decode()
-        rank = len(values["kernel_shape"])
-        if mode in ("NOTSET", "VALID"):
-            pads = values.get("pads", [0] * (2 * rank)) if mode == "NOTSET" else [0] * (2 * rank)
+        mode, none = values.get("auto_pad", b"NOTSET").decode(), [0] * (2 * len(values["kernel_shape"]))
+        if mode == "NOTSET":
+            pads = values.get("pads", none)
+        elif mode == "VALID":
+            pads = none
         else:
-            shapes = shapes if shapes is not None else graph.shapes()
-            pads = _same_pads(node, shapes, upper=mode == "SAME_UPPER")
+            shapes = shapes or graph.shapes()
+            pads = _same_pads(node, shapes.get(node.input[0], ())[2:], upper=mode == "SAME_UPPER")
         set_attribute(node, "auto_pad", None)
         set_attribute(node, "pads", pads)
 
 
-def _same_pads(node: NodeProto, shapes: dict[str, Sizes], *, upper: bool) -> list[int]:
-    """Pads of SAME: the output has ceil(size / stride) places; an odd pad's larger half is last where `upper`."""
+def _same_pads(node: NodeProto, sizes: Sizes, *, upper: bool) -> list[int]:
+    """Pads of SAME: those of `same_padding`, whose larger half comes first unless `upper`."""
     values = attributes(node)
     kernel = values["kernel_shape"]
-    sizes = shapes.get(node.input[0], ())[2:]
-    begins, ends = [], []
-    for i, size in enumerate(sizes):
-        if size is None:
-            raise ConversionError(f"node {_label(node)}: auto_pad SAME on a size that is not static")
-        stride = values.get("strides", [1] * len(kernel))[i]
-        extent = (kernel[i] - 1) * values.get("dilations", [1] * len(kernel))[i] + 1
-        total = max((-(-size // stride) - 1) * stride + extent - size, 0)
-        begins.append(total // 2 if upper else total - total // 2)
-        ends.append(total - begins[-1])
-    if len(begins) != len(kernel):
-        raise ConversionError(f"node {_label(node)}: the shape of its input is not known, so its pads are not either")
-    return begins + ends
+    ones = [1] * len(kernel)
+    if len(sizes) != len(kernel) or None in sizes:
+        raise ConversionError(
+            f"node {node.name or node.output[0]!r}: auto_pad SAME on sizes {sizes}, expected static ones"
+        )
+    pairs = [
+        same_padding(size or 0, (k - 1) * dilation + 1, stride)[:: 1 if upper else -1]
+        for size, k, dilation, stride in zip(
+            sizes, kernel, values.get("dilations", ones), values.get("strides", ones), strict=True
+        )
+    ]
+    return [pair[end] for end in (0, 1) for pair in pairs]
 
 
 def reconnect_output(graph: Graph) -> None:
@@ -159,7 +160,3 @@ def unwrap_batch_norm(graph: Graph) -> None:
         gone.append(after)  # `before` may have other readers; if not, it is dead and pruned
     graph.drop(gone)
     graph.prune()
-
-
-def _label(node: NodeProto) -> str:
-    return repr(node.name or node.output[0])

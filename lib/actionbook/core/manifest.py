@@ -85,7 +85,14 @@ class DatasetManifest(Strict):
             raise ValueError(f"a class is listed twice: {found}")
         if not self.splits:
             raise ValueError("splits: at least one is needed, found none")
-        _check_sources(self.sources)
+        if found := twice(source.name for source in self.sources):
+            raise ValueError(f"two sources have the same name: {found}")
+        firsts = {source.name for source in self.sources if source.alternative_to is None}
+        for source in self.sources:
+            if source.alternative_to not in {None, *firsts}:
+                raise ValueError(
+                    f"{source.name}: alternative_to names {source.alternative_to!r}, expected one of the others"
+                )
         unknown = {c for sets in self.class_groups.values() for s in sets for c in s} - set(self.classes)
         if unknown:
             raise ValueError(f"class_groups name classes that do not exist: {', '.join(sorted(unknown))}")
@@ -117,18 +124,6 @@ def load_manifest(name: str) -> DatasetManifest | WeightsManifest:
     if read_yaml(path).get("kind") == "weights":
         return load(WeightsManifest, path)
     return load(DatasetManifest, path)
-
-
-def _check_sources(sources: tuple[Source, ...]) -> None:
-    """Raise ValueError where two sources have one name, or an alternative does not name a source of its own right."""
-    firsts = {source.name for source in sources if source.alternative_to is None}
-    if found := twice(source.name for source in sources):
-        raise ValueError(f"two sources have the same name: {found}")
-    for source in sources:
-        if source.alternative_to not in {None, *firsts}:
-            raise ValueError(
-                f"{source.name}: alternative_to names {source.alternative_to!r}, expected one of the others"
-            )
 
 
 def _path(name: str) -> Path:

@@ -6,7 +6,7 @@ The files are ``<workspace>/record/<stage>.json``, so that two stages that finis
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -16,6 +16,7 @@ from pydantic import Field, SerializeAsAny
 from actionbook.core.errors import BookError
 from actionbook.core.files import TEMPORARY, sweep_temporary, write_json_atomic
 from actionbook.core.paths import shown
+from actionbook.core.recipe import JOINT
 from actionbook.core.schema import Name, Strict, validate
 from actionbook.core.sources import Count, Sha256
 from actionbook.core.stage_results import (
@@ -78,9 +79,31 @@ class StageRun(Strict):
 
 
 class StageEntry(StageRun):
-    """What one stage leaves in a record."""
+    """What one stage leaves in a record. Of streams that ran one after another: the last run, and all their results."""
 
     results: SerializeAsAny[StageResults]
+
+    def with_streams(self, last: StageEntry, now: Mapping[str, str], streams: Sequence[str]) -> StageEntry:
+        """This entry of a run of some of the `streams`, and in it what `last` holds of the others.
+
+        Nothing of another machine, library, recipe or data set, and no stream that rests on other content than `now`
+        names. What is of all streams together stays where these ones rest on what they did, too.
+        """
+
+        def of(key: str) -> str:  # keys of a stream begin with its name
+            return key.partition(".")[0]
+
+        both = (self, last)
+        shared, before = ({key: sha for key, sha in one.rests_on.items() if of(key) not in streams} for one in both)
+        same = ("device", "devices", "environment", "recipe_sections")
+        if shared != before or any(getattr(self, name) != getattr(last, name) for name in same):
+            return self
+        mine, theirs = ({of(key) for key in one.rests_on} & set(streams) for one in both)
+        kept = theirs - mine - {of(key) for key, sha in last.rests_on.items() if now.get(key, sha) != sha}
+        rests_on = {key: sha for key, sha in last.rests_on.items() if of(key) in kept} | self.rests_on
+        together = {JOINT} if rests_on == last.rests_on else set()
+        results = self.results.with_streams(last.results, kept | together, (*streams, JOINT))
+        return self.model_copy(update={"results": results, "rests_on": rests_on})
 
 
 class _File(Strict):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, ClassVar
+from collections.abc import Collection, Sequence
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
+from actionbook.core.recipe import JOINT
 from actionbook.core.schema import Name, Strict
 from actionbook.core.score import Score
 from actionbook.core.sources import Count, Sha256
@@ -27,6 +29,27 @@ class StageResults(Strict):
     """Base of what the stages write."""
 
     stage: ClassVar[str]
+    by_stream: ClassVar[tuple[str, ...]] = ()
+    """Fields that hold something of each stream, or of all together: mappings by stream, and rows."""
+
+    def with_streams(self, last: Self, kept: Collection[str], order: Sequence[str]) -> Self:
+        """These results, and beside them what `last` holds of the streams `kept`; streams come in `order`.
+
+        Rows that name no stream are of all together. Other fields than `by_stream` names are those of these results.
+        """
+        joined: dict[str, Any] = {}
+        for field in self.by_stream:
+            mine, theirs = _parts(getattr(self, field)), _parts(getattr(last, field))
+            own = {stream for stream, _ in mine}
+            both = [part for part in theirs if part[0] in kept and part[0] not in own] + mine
+            both.sort(key=lambda part: order.index(part[0]))
+            joined[field] = dict(both) if isinstance(getattr(self, field), dict) else tuple(row for _, row in both)
+        return self.model_copy(update=joined)
+
+
+def _parts(value: Any) -> list[tuple[str, Any]]:
+    """(stream, part) of a mapping by stream, or of rows."""
+    return list(value.items()) if isinstance(value, dict) else [(getattr(row, "stream", JOINT), row) for row in value]
 
 
 class DatasetRow(Strict):
@@ -167,12 +190,15 @@ class Claim(Strict):
     holds: bool
     shown: str
     """What was measured, in words."""
+    stream: str = JOINT
+    """Which one it is about."""
 
 
 class TrainingResults(StageResults):
     """Stage 03: all trainings, and rung 3."""
 
     stage: ClassVar[str] = "03_training"
+    by_stream = ("runs", "models", "fused", "learns")
     runs: tuple[TrainingRow, ...]
     models: dict[str, ModelRow]
     """By stream."""
@@ -292,6 +318,7 @@ class ConversionResults(StageResults):
     """Stage 04: every network in every format, and rung 4."""
 
     stage: ClassVar[str] = "04_conversion"
+    by_stream = ("streams", "fused")
     streams: dict[str, StreamConversion]
     fused: tuple[FormatRow, ...] = ()
     """The streams together, in every format that all of them have."""
@@ -321,6 +348,7 @@ class AccuracyResults(StageResults):
     """Stage 05: every format scored, and rung 5."""
 
     stage: ClassVar[str] = "05_accuracy"
+    by_stream = ("scores", "protocols", "published")
     scores: tuple[AccuracyRow, ...]
     protocols: dict[str, str]
     """How it was measured, by stream."""

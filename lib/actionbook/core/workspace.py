@@ -16,7 +16,7 @@ from actionbook.core.manifest import DatasetManifest, load_dataset
 from actionbook.core.parameters import address, choice, folder, refuse_unknown, whole_number
 from actionbook.core.paths import NOTEBOOKS, ROOT, default_work_root, shown
 from actionbook.core.recipe import Recipe, Run
-from actionbook.core.record import Head, StageEntry, read_record, write_stage
+from actionbook.core.record import STAGES, Head, StageEntry, read_record, write_stage
 from actionbook.core.stage_results import StageResults
 
 PARAMETERS = (
@@ -161,6 +161,8 @@ class Stage:
     def finish(self, results: StageResults, rests_on: Mapping[str, str] | None = None) -> None:
         """Write this stage's entry into the record: results, timings, environment, and the digests it rests on.
 
+        `rests_on` has keys such as "rgb.network" for what belongs to one stream. Where not all streams were chosen,
+        what the record holds of the others stays, if it still agrees (`StageEntry.with_streams`) and can be read.
         What killed writers have left in the workspace's folder is removed.
         """
         head = Head(
@@ -182,7 +184,19 @@ class Stage:
             rests_on=dict(rests_on or {}),
             results=results,
         )
-        write_stage(self.workspace, head, entry)
+        write_stage(self.workspace, head, self._with_other_streams(entry))
+
+    def _with_other_streams(self, entry: StageEntry) -> StageEntry:
+        try:
+            stages = {} if self.chosen == self.whole.stream_names else read_record(self.workspace).stages
+        except BookError:  # a damaged record is no reason to lose a result
+            stages = {}
+        if self.name not in stages:
+            return entry
+        earlier = [stages[name] for name in STAGES[: STAGES.index(self.name)] if name in stages]
+        # Of what several stages name, the first knows best: the later ones may not have run again yet.
+        now = {key: digest for one in reversed(earlier) for key, digest in one.rests_on.items()}
+        return entry.with_streams(stages[self.name], now, self.whole.stream_names)
 
 
 def _recipe_file(chapter: str, recipe: Any) -> Path:

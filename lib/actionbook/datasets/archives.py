@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import rarfile
 
@@ -51,20 +51,6 @@ class Member:
     """Of a link."""
 
 
-class Archive(Protocol):
-    """An open archive: close its `file` after use."""
-
-    file: Any
-
-    def members(self) -> Iterator[Member]:
-        """Its table of contents. Raises BookError, without the archive's name, for a kind that is not read."""
-        ...
-
-    def extract(self, into: Path, advance: Advance) -> None:
-        """Write all members, which must have been checked, below the empty folder `into`."""
-        ...
-
-
 def is_archive(name: str) -> bool:
     """Whether a file of that name is one that `unpack` takes."""
     return name.lower().endswith(SUFFIXES)
@@ -75,8 +61,12 @@ def stem(name: str) -> str:
     return name[: -max(len(suffix) for suffix in SUFFIXES if name.lower().endswith(suffix))]
 
 
-def open_archive(path: Path) -> Archive:
-    """Open an archive whose name `is_archive`. Raises the errors of the modules that read it."""
+def open_archive(path: Path) -> _Zip | _Tar | _Rar:
+    """Open an archive whose name `is_archive`; close its `file` after use. Raises the errors of what reads it.
+
+    ``members()`` is its table of contents and raises BookError, without the archive's name, for a kind that is not
+    read. ``extract(into, advance)`` writes all members, which must have been checked, below the empty folder `into`.
+    """
     name = path.name.lower()
     if name.endswith(".zip"):
         return _Zip(path)

@@ -18,6 +18,7 @@ from actionbook.core.manifest import DatasetManifest, WeightsManifest, load_mani
 from actionbook.core.paths import ROOT, shown
 from actionbook.core.sources import NotTheFile, Source, first_seen, verify
 from actionbook.datasets.archives import is_archive, rar_programs
+from actionbook.datasets.lists import check_class_folders
 from actionbook.datasets.transfer import Transfer
 from actionbook.datasets.unpack import is_unpacked, sole_user, unpack
 
@@ -121,7 +122,8 @@ def _fetch_one(manifest: Manifest, root: Path, source: Source, keep_archives: bo
     if not there and source.name.endswith(".rar") and not rar_programs():
         logger.warning("%s: %s", source.name, "may need a program that is not installed here (apt-get install unar)")
     fetch(source, path.parents[len(PurePosixPath(source.name).parts) - 1], pauses=pauses)
-    done = f"{shown(path)}: {'was there and is' if there else 'fetched and'} {_verified(source)}"
+    verified = "the one first seen (no digest is published)" if source.status == "tofu" else "verified"
+    done = f"{shown(path)}: {'was there and is' if there else 'fetched and'} {verified}"
     if not _unpacks(manifest, source):
         return done
     place = _class_folders(manifest) if source.by_class and isinstance(manifest, DatasetManifest) else None
@@ -131,12 +133,12 @@ def _fetch_one(manifest: Manifest, root: Path, source: Source, keep_archives: bo
     return f"{done}, {count} files unpacked into {shown(folder)}"
 
 
-def _verified(source: Source) -> str:
-    return "the one first seen (no digest is published)" if source.status == "tofu" else "verified"
-
-
 def _class_folders(manifest: DatasetManifest) -> Callable[[str], str]:
-    """Where videos named ``v_<class>_...``, in whatever case, belong; other files get no folder."""
+    """Where videos named ``v_<class>_...``, in whatever case, belong; other files get no folder.
+
+    Raises BookError as `check_class_folders`.
+    """
+    check_class_folders(manifest)
     classes = {name.lower(): name for name in manifest.classes}
 
     def place(name: str) -> str:

@@ -9,7 +9,7 @@ from actionbook.core.manifest import DatasetManifest
 from actionbook.core.paths import shown
 from actionbook.datasets.annotation_json import read_annotation_json
 from actionbook.datasets.index import Index
-from actionbook.datasets.lists import check_class_folders, finish_index, split_of, video_files
+from actionbook.datasets.lists import finish_index, split_of, video_files
 from actionbook.video.frames_in_place import find_folders
 
 
@@ -20,7 +20,6 @@ def annotated_index(path: Path, manifest: DatasetManifest, split: int, allow_mis
     with `allow_missing` only if there are more.
     """
     expected = split_of(manifest, split)
-    check_class_folders(manifest)
     index = read_annotation_json(path, manifest)
     found = [int((index.items.subset == subset).sum()) for subset in ("train", "test")]
     if [expected.train, expected.test] != found:

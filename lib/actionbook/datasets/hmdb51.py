@@ -15,7 +15,7 @@ from actionbook.core.errors import BookError
 from actionbook.core.manifest import DatasetManifest, Split
 from actionbook.core.paths import shown
 from actionbook.datasets.index import Index
-from actionbook.datasets.lists import check_class_folders, finish_index, read_lines, split_of
+from actionbook.datasets.lists import finish_index, read_lines, split_of, video_files
 
 _SUBSETS = {"1": "train", "2": "test"}
 
@@ -30,35 +30,24 @@ def hmdb51_index(root: Path, manifest: DatasetManifest, split: int, allow_missin
     Raises BookError saying what is wrong; with `allow_missing` videos that do not exist have an empty path.
     """
     expected = split_of(manifest, split)
-    check_class_folders(manifest)
     lists = root / manifest.layout.annotations
     _check_classes(lists, manifest, split)
     per_class = {kind: getattr(expected, kind) // len(manifest.classes) for kind in _SUBSETS.values()}
     found = {name: _read_list(lists, name, split, manifest.layout.suffix, per_class) for name in manifest.classes}
     _check_whole(lists, manifest, split, expected, found)
+    paths = video_files(root, manifest.layout.videos, manifest)
     rows: list[dict[str, object]] = []
     for flag, subset in _SUBSETS.items():
         for target, (label, files) in enumerate(found.items()):
-            for file in (name for name, own in files if own == flag):
-                path = f"{manifest.layout.videos}/{label}/{file}"
-                rows.append({
-                    "video": file.removesuffix(manifest.layout.suffix),
-                    "label": label,
-                    "target": target,
-                    "subset": subset,
-                    "path": path if (root / path).is_file() else "",
-                })  # fmt: skip
+            for video in (file.removesuffix(manifest.layout.suffix) for file, own in files if own == flag):
+                row = {"video": video, "label": label, "target": target, "subset": subset}
+                rows.append({**row, "path": paths.get((label, video), "")})
     return finish_index(root, manifest, rows, allow_missing)
-
-
-def list_name(label: str, split: int) -> str:
-    """Name of the list file of one class and split."""
-    return f"{label}_test_split{split}.txt"
 
 
 def _check_classes(lists: Path, manifest: DatasetManifest, split: int) -> None:
     """The classes are the file names without their last two parts; sorted, they are the class order."""
-    suffix = list_name("", split)
+    suffix = f"_test_split{split}.txt"
     there = {path.name.removesuffix(suffix) for path in lists.glob(f"*{suffix}")}
     if tuple(sorted(manifest.classes)) != manifest.classes:
         raise BookError(f"{manifest.name}: the classes of HMDB51's layout are numbered in the order of their names")
@@ -73,7 +62,7 @@ def _check_classes(lists: Path, manifest: DatasetManifest, split: int) -> None:
 
 def _read_list(lists: Path, label: str, split: int, suffix: str, per_class: dict[str, int]) -> list[tuple[str, str]]:
     """(file name, flag) of every line of one class's list."""
-    path = lists / list_name(label, split)
+    path = lists / f"{label}_test_split{split}.txt"
     pattern = re.compile(rf"(?P<file>[^/\\]+{re.escape(suffix)})\s+(?P<flag>[012])")
     found: list[tuple[str, str]] = []
     for number, line in enumerate(read_lines(path), start=1):

@@ -19,9 +19,10 @@ class MissingVideos(BookError):
 
 
 def split_of(manifest: DatasetManifest, split: int) -> Split:
-    """The numbers of one split. Raises BookError listing the splits that exist."""
+    """The numbers of one split. Raises BookError listing the splits that exist, and as `check_class_folders`."""
     if str(split) not in manifest.splits:
         raise BookError(f"{manifest.name}: there is no split {split}, only {', '.join(manifest.splits)}")
+    check_class_folders(manifest)
     return manifest.splits[str(split)]
 
 
@@ -30,7 +31,8 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise BookError(f"{shown(path)}: cannot be read ({error}); unpack the train/test lists there") from error
+        why = getattr(error, "strerror", None) or error
+        raise BookError(f"{shown(path)}: cannot be read ({why}); unpack the train/test lists there") from error
 
 
 def read_lines(path: Path) -> list[str]:
@@ -70,16 +72,13 @@ def finish_index(root: Path, manifest: DatasetManifest, rows: list[dict[str, obj
     index = make_index([{"store": f"{row['label']}/{row['video']}", **row} for row in rows])
     missing = index.items["item"][index.items.path == ""].tolist()
     if missing and (not allow_missing or len(missing) == len(index)):
-        raise MissingVideos(_missing_text(root, manifest, missing, len(index)), index)
+        names = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
+        sources = "; ".join(f"{source.name} from {source.url}" for source in manifest.sources if source.url)
+        raise MissingVideos(
+            f"{shown(root / manifest.layout.videos)}: {len(missing)} of the {len(index)} videos of {manifest.name} are "
+            f"missing: {names}. "
+            + (f"The data set is published as {sources}. " if sources else "")
+            + "To work with a partial copy, set data.allow_missing; every result then says how many videos it lacks.",
+            index,
+        )
     return index
-
-
-def _missing_text(root: Path, manifest: DatasetManifest, missing: list[str], total: int) -> str:
-    shown_names = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
-    sources = "; ".join(f"{s.name} from {s.url}" for s in manifest.sources if s.url)
-    return (
-        f"{shown(root / manifest.layout.videos)}: {len(missing)} of the {total} videos of {manifest.name} are missing: "
-        f"{shown_names}. "
-        + (f"The data set is published as {sources}. " if sources else "")
-        + "To work with a partial copy, set data.allow_missing; every result then says how many videos it lacks."
-    )

@@ -14,7 +14,7 @@ from actionbook.datasets.given import annotated_index, index_in_place, with_vide
 from actionbook.datasets.hmdb51 import hmdb51_index
 from actionbook.datasets.index import Index
 from actionbook.datasets.kinetics400 import kinetics400_index
-from actionbook.datasets.lists import MissingVideos
+from actionbook.datasets.lists import MissingVideos, read_text
 from actionbook.datasets.miniature import HMDB51, KINETICS400, UCF101, MiniSpec, write_miniature
 from actionbook.datasets.ucf101 import ucf101_index
 
@@ -89,13 +89,7 @@ def read(dataset: Dataset) -> Index:
 
 def _check_text(path: Path, source: Source) -> None:
     """Compare a text file with its manifest entry, whatever its line ends (UCF101's as published are CR LF)."""
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise BookError(
-            f"{shown(path)}: cannot be read ({error.strerror}); unpack the train/test lists there"
-        ) from error
-    digest = hashlib.sha256(text.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")).hexdigest()
+    digest = hashlib.sha256(read_text(path).replace("\n", "\r\n").encode()).hexdigest()
     if source.sha256 is not None and digest != source.sha256:
         raise BookError(
             f"{shown(path)}: is not the published list (sha256 {digest} with CR LF line ends, "

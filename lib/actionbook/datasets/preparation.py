@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,8 @@ from actionbook.video.prepare_flow import FlowJob
 from actionbook.video.prepare_flow import prepare_flow as compute_flow
 from actionbook.video.reader import FLOW
 from actionbook.video.store import FrameStore
+
+_UNUSABLE = "have frames that cannot be used"
 
 
 @dataclass(frozen=True)
@@ -125,8 +127,14 @@ def prepare_frames(
     settings, folder = dataset.data.frames, dataset.frames_folder
     if folder:
         folders = {video: folder / path for video, path in zip(found.video, found.path, strict=True)}
-        table = frames_in_place(found, folder)
-        return _judged(table, folders, settings.max_failed, "the recipe (data.frames.max_failed)", report)
+        return check_failures(
+            frames_in_place(found, folder),
+            folders,
+            what=_UNUSABLE,
+            max_failed=settings.max_failed,
+            setting="the recipe (data.frames.max_failed)",
+            report=report,
+        )
     jobs = [
         Job(video, dataset.root / path, store_path(dataset.colour_store, store))
         for video, path, store in zip(found.video, found.path, found.store, strict=True)
@@ -149,7 +157,7 @@ def prepare_flow(
         unequal = (table.error == "") & (table.frames != found.frames.to_numpy())
         reasons = [f"{folders[video]}: not as much flow as frames" for video in table.video[unequal]]
         table.loc[unequal, "error"] = reasons
-        return _judged(table, folders, 0.0, "flow", report)
+        return check_failures(table, folders, what=_UNUSABLE, max_failed=0.0, setting="flow", report=report)
     jobs = [
         FlowJob(video, store_path(dataset.colour_store, store), store_path(dataset.flow_store, store))
         for video, store in zip(found.video, found.store, strict=True)
@@ -157,14 +165,6 @@ def prepare_flow(
     return compute_flow(
         jobs, dataset.data.flow, workers=workers, scheduler=scheduler, report=report, memory=dataset.memory
     )
-
-
-def _judged(
-    table: pd.DataFrame, folders: Mapping[str, Path], max_failed: float, setting: str, report: Path | None
-) -> pd.DataFrame:
-    what = "have frames that cannot be used"
-    check_failures(table, folders, what=what, max_failed=max_failed, setting=setting, report=report)
-    return table
 
 
 def unprepared_frames(dataset: Dataset, path: str, indices: Sequence[int]) -> np.ndarray:
@@ -185,7 +185,7 @@ def source_table(dataset: Dataset, items: pd.DataFrame) -> pd.DataFrame:
                 rows.append({"width": width, "height": height, "frames": len(frames)})
     else:
         rows = [vars(probe(dataset.root / path)) for path in items.path]
-    return pd.DataFrame(rows, index=items.video)
+    return pd.DataFrame(rows, index=items.video).drop(columns="file_seconds", errors="ignore")
 
 
 def stored_names(frames: FrameStore | FrameFolder) -> list[str]:

@@ -44,7 +44,8 @@ class Transfer:
     def run(self, pauses: Sequence[float]) -> None:
         """Fetch what is missing; after a fault try again, with a pause before each attempt that gets no further.
 
-        Raises BookError saying why it does not work and what to do; what has come by then is kept.
+        Raises BookError saying why it does not work and what to do, OSError where the disk fails but for want of room;
+        what has come by then is kept.
         """
         self.resumed = False
         # Unbuffered: what could not be written must not be counted, nor written later.
@@ -136,7 +137,10 @@ class Transfer:
         except requests.RequestException as error:
             raise self._error(_reason(error)) from error
         except OSError as error:
-            raise self._unwritable(error) from error
+            if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+                raise
+            missing = "the rest" if self._total is None else f"{self._total - self.have:,} bytes more"
+            raise self._error(f"the disk of {shown(self.part)} is full; make room for {missing}") from error
         if self._total is not None and self.have < self._total:
             return f"the transfer ended after {self.have:,} of {self._total:,} bytes"
         return ""
@@ -194,12 +198,6 @@ class Transfer:
         if missing > free:
             raise self._error(f"{missing:,} bytes are still to come, but {free:,} are free on the disk: make room")
         self._bar.total = self._total
-
-    def _unwritable(self, error: OSError) -> BookError:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-            return BookError(f"{shown(self.part)}: cannot be written ({error}); mend that and start again")
-        missing = "the rest" if self._total is None else f"{self._total - self.have:,} bytes more"
-        return self._error(f"the disk of {shown(self.part)} is full; make room for {missing}")
 
     def _error(self, why: str) -> BookError:
         of_all = "" if self._total is None else f" of {self._total:,}"

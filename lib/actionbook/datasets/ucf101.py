@@ -12,7 +12,7 @@ from actionbook.core.errors import BookError
 from actionbook.core.manifest import DatasetManifest
 from actionbook.core.paths import shown
 from actionbook.datasets.index import Index
-from actionbook.datasets.lists import check_class_folders, finish_index, read_lines, split_of, video_files
+from actionbook.datasets.lists import finish_index, read_lines, split_of, video_files
 
 _LINE = re.compile(r"(?P<label>[^/]+)/(?P<video>v_[^/]+_g\d\d_c\d\d)\.avi(?: (?P<number>\d+))?")
 
@@ -25,7 +25,6 @@ def ucf101_index(root: Path, manifest: DatasetManifest, split: int, allow_missin
     Raises BookError listing what is wrong; with `allow_missing` videos that do not exist have an empty path.
     """
     expected = split_of(manifest, split)
-    check_class_folders(manifest)
     lists = root / manifest.layout.annotations
     _check_classes(lists / "classInd.txt", manifest)
     rows: list[dict[str, object]] = []

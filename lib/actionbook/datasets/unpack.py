@@ -13,7 +13,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path, PurePosixPath
 
 import rarfile
@@ -22,15 +22,7 @@ from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_file, write_json_atomic
 from actionbook.core.paths import shown
 from actionbook.core.progress import progress_bar
-from actionbook.datasets.archives import (
-    SUFFIXES,
-    Archive,
-    Member,
-    is_archive,
-    no_rar_program,
-    open_archive,
-    stem,
-)
+from actionbook.datasets.archives import SUFFIXES, Member, is_archive, no_rar_program, open_archive, stem
 
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, rarfile.Error, zlib.error, lzma.LZMAError, EOFError)
 
@@ -94,19 +86,16 @@ def unpack(
 
 
 @contextmanager
-def sole_user(folder: Path) -> Iterator[None]:
-    """Hold `folder` so that two processes do not fetch or unpack into it at once. Raises BookError if one does."""
+def sole_user(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold `folder` so that two processes do not write into it at once. Raises BookError if one does, or waits."""
     handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(handle)
-        raise BookError(
-            f"{shown(folder)}: another process fetches or unpacks into it; wait until it is done"
-        ) from error
-    except OSError:  # a file system without locks
-        pass
-    try:
+        with suppress(OSError):  # some network file systems have no locks; single files are still written whole
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError as error:
+                why = "another process fetches or unpacks into it; wait until it is done"
+                raise BookError(f"{shown(folder)}: {why}") from error
         yield
     finally:
         os.close(handle)
@@ -133,7 +122,10 @@ def _extract(archive: Path, into: Path, *, progress: bool = True) -> None:
     try:
         opened = open_archive(archive)
         with opened.file:
-            members = _members(archive, opened)
+            try:
+                members = list(opened.members())
+            except BookError as error:
+                raise BookError(f"{shown(archive)}: {error}, which is not supported; unpack it by hand") from error
             _check(archive, members, shutil.disk_usage(into).free)
             total = sum(m.size for m in members)
             with progress_bar(total, archive.name, "B") if progress else nullcontext() as bar:
@@ -145,13 +137,6 @@ def _extract(archive: Path, into: Path, *, progress: bool = True) -> None:
         raise BookError(f"{shown(archive)}: is damaged or no archive of its kind ({why}); {again}") from error
     except NotImplementedError as error:  # zipfile's: a method of compression that it does not know
         raise BookError(f"{shown(archive)}: cannot be unpacked here ({error}); unpack it by hand") from error
-
-
-def _members(archive: Path, opened: Archive) -> list[Member]:
-    try:
-        return list(opened.members())
-    except BookError as error:
-        raise BookError(f"{shown(archive)}: {error}, which is not supported; unpack it by hand") from error
 
 
 def _extract_nested(folder: Path) -> None:
@@ -172,7 +157,8 @@ def _extract_nested(folder: Path) -> None:
 
 def _move(archive: Path, temporary: Path, folder: Path, place: Callable[[str], str] | None) -> dict[str, int]:
     """Move what was unpacked to where it belongs; sizes by path below `folder`."""
-    found = [path.relative_to(temporary).as_posix() for path in sorted(temporary.rglob("*")) if not _is_folder(path)]
+    paths = (path for path in sorted(temporary.rglob("*")) if path.is_symlink() or not path.is_dir())
+    found = [path.relative_to(temporary).as_posix() for path in paths]
     names = {inside: place(inside) if place else inside for inside in found}
     if len(set(names.values())) != len(names):
         raise BookError(f"{shown(archive)}: two of its files would get the same place in {shown(folder)}")
@@ -188,10 +174,6 @@ def _move(archive: Path, temporary: Path, folder: Path, place: Callable[[str], s
                 raise
             shutil.move(path, target)  # a folder of the target may be a link to another disk
     return sizes
-
-
-def _is_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink()
 
 
 def _check(archive: Path, members: list[Member], free: int) -> None:

@@ -56,20 +56,15 @@ def python() -> Iterator[Finding]:
         yield problem("Python", f"Python {found}, the pinned packages are for {wanted}", remedy)
 
 
-def pins(path: Path) -> dict[str, str]:
-    """Package -> version, from a file of pinned requirements."""
-    found = re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", path.read_text(encoding="utf-8"), re.MULTILINE)
-    return dict(found)
-
-
 def packages() -> Iterator[Finding]:
     """Every package of requirements.txt, in its version."""
     if not REQUIREMENTS.is_file():
         remedy = "install from a checkout (pip install -e .), where the versions are pinned"
         yield warning("packages", f"{REQUIREMENTS.name} is not there, so versions cannot be compared", remedy)
         return
-    wanted, missing, other = pins(REQUIREMENTS), [], []
-    for name, version in wanted.items():
+    wanted = re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", REQUIREMENTS.read_text(encoding="utf-8"), re.MULTILINE)
+    missing, other = [], []
+    for name, version in wanted:
         try:
             found = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -100,7 +95,9 @@ def libgomp() -> Iterator[Finding]:
     try:
         ctypes.CDLL("libgomp.so.1")
     except OSError:
-        yield problem("libgomp", "libgomp.so.1 is not found, without which MindSpore does not load", _apt("libgomp1"))
+        yield problem(
+            "libgomp", "libgomp.so.1 is not found, without which MindSpore does not load", "apt-get install libgomp1"
+        )
     else:
         yield ok("libgomp", "libgomp.so.1 loads")
 
@@ -202,12 +199,8 @@ def rar() -> Iterator[Finding]:
         yield ok("RAR", f"RAR archives are unpacked by {next(iter(found))}")
     else:
         message = "no program for RAR archives is found, in which UCF101 and HMDB51 are published"
-        yield warning("RAR", message, _apt("unar") + ", or libarchive-tools; not needed for data already unpacked")
+        yield warning("RAR", message, "apt-get install unar, or libarchive-tools; not needed for data already unpacked")
 
 
 def _some(items: list[str], most: int = 6) -> str:
     return ", ".join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")
-
-
-def _apt(package: str) -> str:
-    return f"apt-get install {package}"

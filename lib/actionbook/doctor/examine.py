@@ -29,19 +29,12 @@ def doctor(
     work_root: Path | str | None = None,
     device: str = "auto",
 ) -> list[Finding]:
-    """Look at everything that the book needs here, and change nothing.
+    """Look at everything that the book needs here, and change nothing: a row for each thing found, in order.
 
-    Args:
-        recipe: ``<chapter>/<name>``, or the path of a recipe file; None: only machine and packages are looked at.
-        data_root: where the recipe's data set lies, as for the notebooks.
-        work_root: where workspaces go, as for the notebooks.
-        device: ``auto``, ``CPU``, ``GPU`` or ``Ascend``.
-
-    Returns:
-        One row for each thing found, in order; a check that fails itself is a row too. It takes some ten seconds, most
-        of them for MindSpore.
-
-    Raises BookError for a work root that is no path.
+    `recipe` is ``<chapter>/<name>`` or the path of a recipe file; with None only machine and packages are looked at.
+    `data_root` and `work_root` are as for the notebooks, `device` is ``auto``, ``CPU``, ``GPU`` or ``Ascend``. A check
+    that fails itself is a row too. It takes some ten seconds, most of them for MindSpore. Raises BookError for a work
+    root that is no path.
     """
     root = folder("work_root", work_root, default_work_root())
     opened: list[tuple[Stage, list[dict[str, object]]]] = []

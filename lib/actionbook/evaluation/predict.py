@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,15 +16,13 @@ from actionbook.clips.pipeline import tested
 from actionbook.clips.samples import Samples, batched
 from actionbook.core import runtime
 from actionbook.core.errors import BookError
-from actionbook.core.files import sha256_json
-from actionbook.core.paths import shown
+from actionbook.core.files import sha256_json, write_json_atomic
 from actionbook.core.recipe import Recipe
-from actionbook.core.spec import Shape, Spec
+from actionbook.core.spec import Arrays, Shape, Spec
 from actionbook.core.workspace import Stage
 from actionbook.datasets.dataset import dataset_of
 from actionbook.datasets.index import Index
-from actionbook.evaluation.parts import Parts
-from actionbook.inference import NetworkEngine
+from actionbook.inference import NetworkEngine, read_results, run_batches
 from actionbook.tasks import Predictions, task_of
 
 FLOORS = ("video", "clips", "models", "inference")
@@ -65,31 +65,62 @@ def predictions(stage: Stage, index: Index, items: Sequence[str], outputs: np.nd
     return Predictions(items, outputs, expected(index), recipe.evaluation, task_of(recipe.task))
 
 
+@dataclass(frozen=True)
+class SampleBatches:
+    """The tested samples as `inference.Batches` that are read, decoded and cut as they are needed."""
+
+    samples: Samples
+    batch_size: int
+    sha256: str
+    """Digest of all that decides the outputs."""
+    workers: int
+
+    def __str__(self) -> str:
+        return f"{len(self.samples.tests)} tested samples"
+
+    @cached_property
+    def spec(self) -> Spec:
+        """What the recipe says of tested samples."""
+        return self.samples.recipe.spec(self.samples.classes)
+
+    @cached_property
+    def ids(self) -> tuple[tuple[str, ...], ...]:
+        """The items of each batch."""
+        items = self.samples.tests.item.tolist()
+        return tuple(tuple(items[first : first + self.batch_size]) for first in range(0, len(items), self.batch_size))
+
+    def ready(self, numbers: Sequence[int]) -> Iterator[Arrays]:
+        """See `Batches.ready`. One stream for all, so that the next clips are being read while the network works."""
+        rows = [number * self.batch_size + row for number in numbers for row in range(len(self.ids[number]))]
+        for _, inputs in batched(tested(self.samples, self.samples.tests.iloc[rows], self.workers), self.batch_size):
+            yield self.spec.padded(inputs, str(self), self.batch_size)
+
+
 def predict_test(network: nn.Cell, stage: Stage, index: Index) -> Predictions:
     """All tested samples of `index`, by the protocol of the stage's recipe, through a network.
 
     Outputs are kept in the workspace, by all that decides them: an evaluation that was interrupted goes on, and one
     that is finished is read. Raises BookError if the number of samples is not the expected one.
     """
-    parts = predict_share(network, stage, index)
-    outputs = parts.read()
-    if outputs is None:
-        raise BookError(f"{shown(parts.folder)}: outputs of some samples are missing although all were made; run again")
-    return predictions(stage, index, parts.table.item.tolist(), outputs)
+    return predictions(stage, index, *read_results(*predict_share(network, stage, index)))
 
 
-def predict_share(network: nn.Cell, stage: Stage, index: Index, rank: int = 0, count: int = 1) -> Parts:
+def predict_share(
+    network: nn.Cell, stage: Stage, index: Index, rank: int = 0, count: int = 1
+) -> tuple[Path, SampleBatches]:
     """Run the tested samples that belong to process `rank` among `count` and have no output yet.
 
-    Returns where the outputs of all of them lie.
+    Returns where the outputs of all of them lie, and what they are of; see `read_results`.
     """
     samples = tested_samples(stage, index)
     batch = stage.recipe.export.inference_batch
     engine = engine_of(network, stage.recipe.spec(samples.classes), batch)
     basis = _rests_on(engine.sha256, stage, samples, batch)
-    parts = Parts(stage.folder / "predictions" / sha256_json(basis)[:16], samples.tests, batch)
-    parts.make(engine.run, samples, stage.workers, basis, rank=rank, count=count)
-    return parts
+    batches = SampleBatches(samples, batch, sha256_json(basis), stage.workers)
+    folder = stage.folder / "predictions" / batches.sha256[:16]
+    if rank == 0 and not (folder / "rests_on.json").is_file():
+        write_json_atomic(folder / "rests_on.json", basis)  # for people
+    return run_batches(engine, batches, folder, rank=rank, count=count), batches
 
 
 def _rests_on(network: str, stage: Stage, samples: Samples, batch: int) -> dict[str, Any]:

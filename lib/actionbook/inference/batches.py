@@ -13,7 +13,7 @@ import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,13 +47,11 @@ class BatchSet:
         """Number of real samples."""
         return sum(len(ids) for ids in self.ids)
 
-    @property
-    def flat_ids(self) -> list[str]:
-        """The id of every sample, in order; a video with several clips occurs that often."""
-        return [name for ids in self.ids for name in ids]
-
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __str__(self) -> str:
+        return str(self.folder)
 
     def folder_of(self, name: str) -> Path:
         """The folder of an input's files."""
@@ -71,10 +69,9 @@ class BatchSet:
             found[name] = np.memmap(self.path(number, name), DTYPE, "r", shape=(self.batch_size, *shape))
         return found
 
-    def __iter__(self) -> Iterator[tuple[tuple[str, ...], dict[str, np.ndarray]]]:
-        """Yield (ids, batch): as many ids as the batch has real samples, which come first."""
-        for number, ids in enumerate(self.ids):
-            yield ids, self.load(number)
+    def ready(self, numbers: Sequence[int]) -> Iterator[Arrays]:
+        """See `Batches.ready`."""
+        return map(self.load, numbers)
 
 
 def write_batches(

@@ -12,6 +12,7 @@ import onnxruntime
 from mindspore import Tensor, nn
 
 from actionbook.conversion import mindir
+from actionbook.conversion.errors import first_line
 from actionbook.conversion.graph import Sizes, batch_spec
 from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_file
@@ -22,23 +23,16 @@ from actionbook.models.forward import ForwardCell, graph_mode
 
 
 class OnnxEngine:
-    """An ONNX file in ONNX Runtime on the CPU; `threads` None takes all cores."""
+    """An ONNX file in ONNX Runtime on the CPU, on all cores."""
 
     name = "ONNX Runtime"
 
-    def __init__(self, path: Path | str, threads: int | None = None) -> None:
-        self.path = Path(path)
-        options = onnxruntime.SessionOptions()
-        if threads is not None:
-            options.intra_op_num_threads = threads
+    def __init__(self, path: Path | str) -> None:
+        self.path = existing(Path(path))
         try:
-            self._session = onnxruntime.InferenceSession(
-                str(existing(self.path)), options, providers=["CPUExecutionProvider"]
-            )
-        except InferenceError:
-            raise
+            self._session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         except Exception as error:
-            raise InferenceError(f"{path}: not a model that ONNX Runtime can load: {_first_line(error)}") from error
+            raise InferenceError(f"{path}: not a model that ONNX Runtime can load: {first_line(error)}") from error
         sizes = {
             value.name: tuple(n if isinstance(n, int) else None for n in value.shape)
             for value in self._session.get_inputs()
@@ -67,7 +61,7 @@ class MindirEngine:
         try:
             self._graph = nn.GraphCell(ms.load(str(self.path)))
         except Exception as error:
-            raise InferenceError(f"{path}: not a model that MindSpore can load: {_first_line(error)}") from error
+            raise InferenceError(f"{path}: not a model that MindSpore can load: {first_line(error)}") from error
         self.sha256 = sha256_file(self.path)
 
     def run(self, batch: Arrays | np.ndarray) -> np.ndarray:
@@ -125,7 +119,7 @@ def _mindir_spec(path: Path) -> tuple[int | None, Spec]:
     try:
         model = mindir.read_mindir(path)
     except BookError as error:
-        raise InferenceError(f"{path}: not a MINDIR file: {_first_line(error)}") from error
+        raise InferenceError(f"{path}: not a MINDIR file: {first_line(error)}") from error
     if (outputs := len(mindir.outputs(model))) > 1:
         raise InferenceError(f"{path}: has {outputs} outputs, expected one")
     return _batch_spec(path, mindir.inputs(model))
@@ -136,8 +130,4 @@ def _batch_spec(path: Path, inputs: Mapping[str, Sizes | None]) -> tuple[int | N
     try:
         return batch_spec(inputs)
     except BookError as error:
-        raise InferenceError(f"{path}: not a model of static inputs: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InferenceError(f"{path}: not a model of static inputs: {first_line(error)}") from error

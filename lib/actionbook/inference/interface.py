@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -15,6 +16,29 @@ if TYPE_CHECKING:
     from actionbook.inference.throughput import Throughput
 
 IN_NAME = "in"
+
+
+class Batches(Protocol):
+    """What `run_batches` runs: `BatchSet` on disk, or batches that are made as they are needed. Text names them."""
+
+    @property
+    def ids(self) -> tuple[tuple[str, ...], ...]:
+        """Of each batch, the ids of its real samples (at most batch_size), which come first."""
+
+    @property
+    def batch_size(self) -> int:
+        """Samples of a batch, padding included."""
+
+    @property
+    def spec(self) -> Spec:
+        """Inputs of a batch, and the output where it is known."""
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the content, by which results are told apart."""
+
+    def ready(self, numbers: Sequence[int]) -> Iterator[Arrays]:
+        """The batches of these numbers, which ascend: inputs by name, float32 (batch_size, ...)."""
 
 
 @runtime_checkable

@@ -38,7 +38,7 @@ from actionbook.inference.batches import DTYPE
 from actionbook.inference.errors import InferenceError
 from actionbook.inference.interface import IN_NAME, FolderRun, existing
 from actionbook.inference.summaries import Summary, parse_ais_bench_summary, parse_msame_console
-from actionbook.inference.throughput import Throughput
+from actionbook.inference.throughput import Throughput, write_inputs
 from actionbook.inference.tools import explained
 
 OUT_NAME, DIR_NAME, LOG_NAME = "out", "logits", "tool.log"
@@ -72,9 +72,7 @@ class OmEngine(ABC):
         full = self.spec.padded(batch, str(self.path), self._batch)
         shape = self.spec.output or (-1,)
         with tempfile.TemporaryDirectory(prefix="actionbook-om-") as name:
-            for key, array in full.items():
-                (Path(name) / IN_NAME / key).mkdir(parents=True)
-                array.tofile(Path(name) / IN_NAME / key / "0.bin")
+            write_inputs(Path(name), full)
             done = self.run_folder(Path(name), progress=False)
             return np.fromfile(done.results[0], DTYPE).reshape(self._batch, *shape)[: samples(self.spec.named(batch))]
 

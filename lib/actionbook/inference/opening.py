@@ -16,7 +16,6 @@ from actionbook.inference.om import AisBenchEngine, MsameEngine, ais_bench_comma
 def open_engine(
     path: Path | str,
     *,
-    threads: int | None = None,
     batch_size: int | None = None,
     spec: Spec | Shape | None = None,
     device: int = 0,
@@ -24,15 +23,14 @@ def open_engine(
 ) -> Engine:
     """The engine for a model file, by its suffix: ``.onnx``, ``.mindir`` or ``.om``.
 
-    `threads` is for ONNX Runtime. The rest is for ``.om``, which runs on Ascend only: the batch size and the spec (or
-    clip shape (C, T, H, W)) it was compiled for, which this library cannot read from the file, the number of the card,
-    and the Python that ais_bench is installed in. ais_bench is taken where it is installed, else msame. Raises
-    InferenceError for a missing file, another suffix, or an OM file where there is no tool; the message then gives the
-    command.
+    The options are for ``.om``, which runs on Ascend only: the batch size and the spec (or clip shape (C, T, H, W)) it
+    was compiled for, which this library cannot read from the file, the number of the card, and the Python that
+    ais_bench is installed in. ais_bench is taken where it is installed, else msame. Raises InferenceError for a missing
+    file, another suffix, or an OM file where there is no tool; the message then gives the command.
     """
     path = Path(path)
     if path.suffix == ".onnx":
-        return OnnxEngine(path, threads)
+        return OnnxEngine(path)
     if path.suffix == ".mindir":
         return MindirEngine(path)
     if path.suffix != ".om":

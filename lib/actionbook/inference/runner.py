@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 
-from actionbook.core.files import TEMPORARY, atomic_path, write_json_atomic, write_text_atomic
-from actionbook.core.progress import tracked
+from actionbook.core.files import TEMPORARY, atomic_path, sweep_temporary, write_json_atomic, write_text_atomic
+from actionbook.core.progress import progress_bar
 from actionbook.inference.batches import DTYPE, BatchSet, link
 from actionbook.inference.errors import InferenceError
-from actionbook.inference.interface import IN_NAME, Engine, FolderEngine
+from actionbook.inference.interface import IN_NAME, Batches, Engine, FolderEngine
 from actionbook.inference.om import RESULT_NAME
 from actionbook.inference.summaries import CONSOLE_NAME, SUMMARY_NAME
 
@@ -21,45 +22,57 @@ RECORD_NAME = "results.json"
 _WORK = f"{TEMPORARY}run-"
 
 
-def run_batches(engine: Engine, batches: BatchSet, folder: Path | str, *, progress: bool = True) -> Path:
+def run_batches(
+    engine: Engine, batches: Batches, folder: Path | str, *, rank: int = 0, count: int = 1, progress: bool = True
+) -> Path:
     """Run every batch and write its output, float32 (B, ...), as ``<k>_0.bin`` into `folder`; returns it.
 
     The files are laid out as ais_bench's: whole batches, padding rows included (`read_results` leaves them out). A
     folder that holds results of the same model on the same batches is carried on: files of the right size stay. Results
     of another model or of batches with other content are removed first; results that no run here has written are left
     alone, with an error. An OM engine's tool is called once for all batches; what it prints is kept as ``console.log``,
-    and ais_bench's times as ``summary.json``. One run at a time may write to a folder. Raises InferenceError where the
-    engine takes another batch size than the batches have, and where a tool fails.
+    and ais_bench's times as ``summary.json``. One run at a time may write to a folder, of one process or of `count`
+    that share it: each makes the batches from number `rank` on, every `count`-th. Processes that share a folder remove
+    no results: those of others are an error. Raises InferenceError where the engine takes another batch size than the
+    batches have, where a tool fails, and where one is to run batches that are not on disk, or a share of them.
     """
     folder = Path(folder)
     if isinstance(engine, FolderEngine):
+        if not isinstance(batches, BatchSet) or count > 1:
+            raise InferenceError(f"{engine.name} runs batches on disk, in one process; write them first")
         engine.check_files(batches.batch_size)
     elif engine.batch_size is not None and engine.batch_size < batches.batch_size:
         raise InferenceError(
-            f"{engine.name} takes batches of {engine.batch_size} clips, {batches.folder} has {batches.batch_size}. "
+            f"{engine.name} takes batches of {engine.batch_size} clips, {batches} has {batches.batch_size}. "
             "Export the network for this batch size, or write the batches for the engine's"
         )
-    done = _completed(engine, batches, folder)
-    todo = [number for number in range(len(batches)) if number not in done]
-    if isinstance(engine, FolderEngine):
-        if todo:
-            _run_at_once(engine, batches, todo, folder, progress)
+    done = _completed(engine, batches, folder, alone=count == 1)
+    share = range(rank, len(batches.ids), count)
+    todo = [number for number in share if number not in done]
+    if not todo:
+        return folder
+    if isinstance(engine, FolderEngine) and isinstance(batches, BatchSet):
+        _run_at_once(engine, batches, todo, folder, progress)
         return folder
     shape = batches.spec.output
-    for number in tracked(todo, engine.name, "batches", progress=progress):
-        output = engine.run(batches.load(number))
-        shape = shape or output.shape[1:]
-        if output.shape != (batches.batch_size, *shape):
-            raise InferenceError(
-                f"{engine.name}, batch {number}: output {output.shape}, expected {(batches.batch_size, *shape)}"
-            )
-        with atomic_path(folder / f"{number}_0.bin") as temporary:
-            np.ascontiguousarray(output, DTYPE).tofile(temporary)
+    total, left = (sum(len(batches.ids[number]) for number in numbers) for numbers in (share, todo))
+    with progress_bar(total, engine.name, "clips", initial=total - left) if progress else nullcontext() as bar:
+        for number, batch in zip(todo, batches.ready(todo), strict=True):
+            output = engine.run(batch)
+            shape = shape or output.shape[1:]
+            if output.shape != (batches.batch_size, *shape):
+                raise InferenceError(
+                    f"{engine.name}, batch {number}: output {output.shape}, expected {(batches.batch_size, *shape)}"
+                )
+            with atomic_path(folder / f"{number}_0.bin") as temporary:
+                np.ascontiguousarray(output, DTYPE).tofile(temporary)
+            if bar is not None:
+                bar.update(len(batches.ids[number]))
     return folder
 
 
-def read_results(folder: Path | str, batches: BatchSet) -> tuple[list[str], np.ndarray]:
-    """The id of every sample and its output, float32 (N, ...), N = `batches.clips`, in the batches' order.
+def read_results(folder: Path | str, batches: Batches) -> tuple[list[str], np.ndarray]:
+    """The id of every sample and its output, float32 (N, ...), in the batches' order.
 
     The shape of an output is that of the batches' spec; where that does not say it, (classes,).
 
@@ -71,20 +84,21 @@ def read_results(folder: Path | str, batches: BatchSet) -> tuple[list[str], np.n
     """
     folder = Path(folder)
     found = _result_files(folder)
+    count = len(batches.ids)
     if not found:
         other = next((path for pattern in ("*_0.txt", "*_0.npy") for path in sorted(folder.glob(pattern))), None)
         hint = "" if other is None else f", not {other.name}: run the tool with the output format BIN"
-        raise InferenceError(f"{folder}: no results; expected 0_0.bin to {len(batches) - 1}_0.bin{hint}")
-    missing = [number for number in range(len(batches)) if number not in found]
+        raise InferenceError(f"{folder}: no results; expected 0_0.bin to {count - 1}_0.bin{hint}")
+    missing = [number for number in range(count) if number not in found]
     if missing:
-        others = f" ({len(missing)} of {len(batches)} are)" if len(missing) > 1 else ""
+        others = f" ({len(missing)} of {count} are)" if len(missing) > 1 else ""
         raise InferenceError(f"{folder / f'{missing[0]}_0.bin'} is missing{others}. Run again")
-    extra = sorted(set(found) - set(range(len(batches))))
+    extra = sorted(set(found) - set(range(count)))
     if extra:
-        raise InferenceError(f"{found[extra[0]]}: there are only {len(batches)} batches in {batches.folder}")
+        raise InferenceError(f"{found[extra[0]]}: there are only {count} batches in {batches}")
     record = _read_record(folder)
     if record is not None and record.get("batches_sha256") != batches.sha256:
-        raise InferenceError(f"{folder}: results of other batches than those of {batches.folder}. Run again")
+        raise InferenceError(f"{folder}: results of other batches than those of {batches}. Run again")
     shape = batches.spec.output
     _check_sizes(found, batches.batch_size, None if shape is None else int(np.prod(shape)))
     rows = []
@@ -93,7 +107,7 @@ def read_results(folder: Path | str, batches: BatchSet) -> tuple[list[str], np.n
         if not np.isfinite(output).all():
             raise InferenceError(f"{found[number]}: values that are not finite numbers")
         rows.append(output)
-    return batches.flat_ids, np.concatenate(rows).astype(np.float32, copy=False)
+    return [name for ids in batches.ids for name in ids], np.concatenate(rows).astype(np.float32, copy=False)
 
 
 def _check_sizes(found: dict[int, Path], clips: int, classes: int | None) -> None:
@@ -141,35 +155,44 @@ def _read_record(folder: Path) -> dict[str, object] | None:
     return record if isinstance(record, dict) else None
 
 
-def _completed(engine: Engine, batches: BatchSet, folder: Path) -> set[int]:
-    """Numbers of batches whose results in `folder` can stay; everything else there that a run made is removed."""
+def _completed(engine: Engine, batches: Batches, folder: Path, *, alone: bool) -> set[int]:
+    """Numbers of batches whose results in `folder` can stay; everything else there that a run made is removed.
+
+    Of processes that are not alone none removes anything, since the results may be another's.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    sweep_temporary(folder)
     record = {
         "engine": engine.name,
         "model_sha256": engine.sha256,
         "batches_sha256": batches.sha256,
         "batch_size": batches.batch_size,
-        "batches": len(batches),
+        "batches": len(batches.ids),
     }
     path = folder / RECORD_NAME
+    # Results first: whoever writes some has written the record before, so none can be seen here without it.
+    found = _result_files(folder)
     same = _read_record(folder) == record
-    if found := _result_files(folder):
-        if not path.is_file():
-            raise InferenceError(
-                f"{folder}: results that were not written here ({next(iter(found.values())).name}; no {RECORD_NAME}). "
-                "Read them with read_results, or choose another folder"
-            )
-        if not same:
-            for result in found.values():
-                result.unlink()
-    for work in folder.glob(f"{_WORK}*"):  # of a run that was killed
+    if found and not path.is_file():
+        raise InferenceError(
+            f"{folder}: results that were not written here ({next(iter(found.values())).name}; no {RECORD_NAME}). "
+            "Read them with read_results, or choose another folder"
+        )
+    if found and not same:
+        if not alone:
+            raise InferenceError(f"{folder}: results of another model or of other batches; remove this folder")
+        for result in found.values():
+            result.unlink()
+    for work in folder.glob(f"{_WORK}*") if alone else ():  # of a run that was killed
         if same and isinstance(engine, FolderEngine):
             _keep(engine.finished(work), folder)
         shutil.rmtree(work)
     if same:  # a file cut off by something else than this library is run again
-        found = _result_files(folder)
-        usual = max((result.stat().st_size for result in found.values()), default=0)
-        return {number for number, result in found.items() if 0 < result.stat().st_size == usual}
+        sizes = {number: result.stat().st_size for number, result in _result_files(folder).items()}
+        shape = batches.spec.output
+        row = batches.batch_size * DTYPE.itemsize
+        usual = max(sizes.values(), default=0) if shape is None else row * int(np.prod(shape))
+        return {number for number, size in sizes.items() if 0 < size == usual}
     for name in (CONSOLE_NAME, SUMMARY_NAME):
         (folder / name).unlink(missing_ok=True)
     write_json_atomic(path, record)

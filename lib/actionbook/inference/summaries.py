@@ -42,10 +42,6 @@ class Summary:
     """Time on the card of each inference, without ais_bench's warm-up, with msame's first."""
     mean_ms: float
     """As the tool gives it; msame: without the first inference, where there was more than one."""
-    h2d_ms: float | None
-    """Mean time of copying one batch to the card; None: not said."""
-    d2h_ms: float | None
-    """Mean time of copying the outputs back; None: not said."""
     clips_per_second: float | None
     """As the tool gives it; msame does not."""
 
@@ -102,16 +98,16 @@ def parse_ais_bench_summary(path: Path) -> Summary:
     """ais_bench's summary file. Raises InferenceError for one that is cut off or lacks the times."""
     try:
         data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        times = _times(data["npu_compute_time_list"])
+        times = tuple(map(float, data["npu_compute_time_list"]))
+        if not times or not all(math.isfinite(time) and time > 0 for time in times):
+            raise ValueError(f"expected positive times, {len(times)} found")
         mean, rate = float(data["NPU_compute_time"]["mean"]), float(data["throughput"])
-        copies = [data.get(key, {}).get("mean") for key in ("H2D_latency", "D2H_latency")]
-        h2d, d2h = (None if value is None else float(value) for value in copies)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise InferenceError(
             f"{path}: not a summary of ais_bench (expected npu_compute_time_list, NPU_compute_time and throughput; "
             f"{type(error).__name__}: {error}). Run ais_bench again"
         ) from error
-    return Summary("ais_bench", times, mean, h2d, d2h, rate)
+    return Summary("ais_bench", times, mean, rate)
 
 
 def parse_msame_console(text: str, source: str = "console of msame") -> Summary:
@@ -120,11 +116,4 @@ def parse_msame_console(text: str, source: str = "console of msame") -> Summary:
     average, rest = _AVERAGE.findall(text), _AVERAGE_REST.findall(text)
     if not times or not average:
         raise InferenceError(f"{source}: no line 'Inference average time: ... ms': msame did not run to its end")
-    return Summary("msame", times, float((rest or average)[-1]), None, None, None)
-
-
-def _times(value: Any) -> tuple[float, ...]:
-    times = tuple(float(time) for time in value)
-    if not times or not all(math.isfinite(time) and time > 0 for time in times):
-        raise ValueError(f"expected positive times, {len(times)} found")
-    return times
+    return Summary("msame", times, float((rest or average)[-1]), None)

@@ -53,10 +53,9 @@ def measure(
     warmup: int = 3,
     repeats: int = 20,
     seconds: float = 10.0,
-    seed: int = 0,
     progress: bool = True,
 ) -> Throughput:
-    """Time `engine` on one batch of random inputs (standard normal, from `seed`) of its spec, or of `spec`.
+    """Time `engine` on one batch of random inputs (standard normal) of its spec, or of `spec`.
 
     After `warmup` runs (at least one), up to `repeats` timed ones, stopped after `seconds`, but not before 3. An engine
     for a fixed batch that is given fewer clips works on a full batch, and only the real clips count. An OM engine's
@@ -68,9 +67,12 @@ def measure(
     if engine.batch_size is not None and batch > engine.batch_size:
         raise InferenceError(f"{engine.name} takes at most {engine.batch_size} clips at once, not {batch}")
     wanted = _spec(engine, spec)
-    clips = wanted.random(batch, seed)
+    clips = wanted.random(batch)
     if isinstance(engine, FolderEngine):
-        return _measure_at_once(engine, wanted.padded(clips, engine.name, engine.batch_size), batch, repeats)
+        with tempfile.TemporaryDirectory(prefix="actionbook-measure-") as name:
+            write_inputs(Path(name), wanted.padded(clips, engine.name, engine.batch_size), repeats)
+            engine.run_folder(Path(name), progress=False)
+        return engine.throughput(batch)
     before, peak_before = resident_mib(), peak_rss_mib()
     first = _run(engine, clips)
     for _ in range(warmup - 1):
@@ -111,7 +113,6 @@ def measure_sizes(
     warmup: int = 3,
     repeats: int = 20,
     seconds: float = 10.0,
-    seed: int = 0,
     progress: bool = True,
 ) -> list[Throughput]:
     """`measure` for several batch sizes, smallest first, with one bar over the sizes.
@@ -129,7 +130,7 @@ def measure_sizes(
     before, measured = resident_mib(), []
     for size in tracked(fitting_sizes, f"{engine.name}, batch sizes", "sizes", progress=progress):
         kept = max(0.0, resident_mib() - before)
-        one = measure(engine, size, spec, warmup=warmup, repeats=repeats, seconds=seconds, seed=seed, progress=False)
+        one = measure(engine, size, spec, warmup=warmup, repeats=repeats, seconds=seconds, progress=False)
         growth = None if one.growth_rss_mib is None else one.growth_rss_mib + kept
         measured.append(replace(one, growth_rss_mib=growth))
     return measured
@@ -167,17 +168,14 @@ def _spec(engine: Engine, spec: Spec | Shape | None) -> Spec:
     return found
 
 
-def _measure_at_once(engine: FolderEngine, full: Arrays, clips: int, repeats: int) -> Throughput:
-    """One call of the tool over `repeats` times the same full batch, of which the first `clips` are real."""
-    with tempfile.TemporaryDirectory(prefix="actionbook-measure-") as name:
-        for key, array in full.items():
-            inputs = Path(name) / IN_NAME / key
-            inputs.mkdir(parents=True)
-            array.tofile(inputs / "0.bin")
-            for number in range(1, repeats):
-                link(inputs / "0.bin", inputs / f"{number}.bin")
-        engine.run_folder(Path(name), progress=False)
-    return engine.throughput(clips)
+def write_inputs(work: Path, full: Arrays, count: int = 1) -> None:
+    """The files of `FolderEngine.run_folder`, `count` times the same full batch."""
+    for key, array in full.items():
+        inputs = work / IN_NAME / key
+        inputs.mkdir(parents=True)
+        array.tofile(inputs / "0.bin")
+        for number in range(1, count):
+            link(inputs / "0.bin", inputs / f"{number}.bin")
 
 
 def _run(engine: Engine, clips: Arrays) -> float:

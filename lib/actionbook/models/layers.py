@@ -223,8 +223,10 @@ def _default(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _initialise(network: nn.Cell, draw: Callable[[tuple[int, ...]], np.ndarray]) -> None:
-    """Give every parameter what `draw` makes of its shape; scales and variances of batch norm become 1."""
+    """Give every weight what `draw` makes of its shape; scales and variances of batch norm become 1."""
     for name, parameter in network.parameters_and_names():
+        if name.endswith(MASK_KEY):  # the seed of dropout's masks
+            continue
         shape = tuple(parameter.shape)
         ones = name.endswith(("gamma", "moving_variance"))
         value = np.ones(shape) if ones else draw(shape)

@@ -5,10 +5,11 @@ Rung 1 of the ladder holds the networks to its numbers, rung 2 to the runs (`act
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import pandas as pd
 from mindspore import nn
 
 from actionbook.core.errors import BookError
@@ -66,6 +67,14 @@ def specified(chapter: str) -> list[dict[str, Any]]:
     Each network is made at full size and run once for each clip. Raises BookError for a chapter without networks.
     """
     return [row for one in of_chapter(chapter) for row in one.counts()]
+
+
+def counts_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """What was found, for people: one row a network, one column for each thing counted and number of classes."""
+    table = pd.DataFrame(rows)
+    table[["what", "network", "of"]] = table.what.str.split(", ", expand=True)
+    table["found"] = table.found.map("{:,.10g}".format)
+    return table.pivot(index="network", columns=["what", "of"], values="found").loc[table.network.unique()].fillna("")
 
 
 def of_chapter(chapter: str) -> tuple[Specified, ...]:

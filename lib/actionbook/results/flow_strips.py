@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from matplotlib.figure import Figure
 
 from actionbook.clips.samples import Samples
 from actionbook.clips.transforms import to_pixels
@@ -13,7 +14,8 @@ from actionbook.core.workspace import Stage
 from actionbook.datasets.dataset import Dataset, dataset_of, store_path
 from actionbook.datasets.index import Index
 from actionbook.datasets.preparation import made_from, stored_names
-from actionbook.results.flow_pictures import flow_colours, in_colours
+from actionbook.results.flow_pictures import flow_colours, in_colours, wheel
+from actionbook.results.style import figure, style
 from actionbook.video.flow import dequantise
 from actionbook.video.frame_folder import frames_path, open_frames
 from actionbook.video.tvl1 import opencv_tvl1, tvl1
@@ -37,10 +39,18 @@ class FlowPair:
         """Displacement in pixels that gets the strongest colour."""
         return float(np.percentile(np.hypot(*self.ours.transpose(2, 0, 1)), 99.5))
 
-    @property
-    def pictures(self) -> list[np.ndarray]:
-        """Both frames, then both flows in colours."""
-        return [*self.frames[:2], *(flow_colours(flow, self.limit) for flow in (self.ours, self.opencv))]
+    def picture(self) -> Figure:
+        """Both frames, both flows in colours, and what the colours mean."""
+        flows = (flow_colours(flow, self.limit) for flow in (self.ours, self.opencv))
+        number = STRIP[0] + 1
+        titles = (f"frame {number}", f"frame {number + 1}", "flow, this book", "flow, OpenCV", "the colours")
+        with style():
+            fig, axes = figure(1.7, columns=5)
+            for ax, picture, title in zip(axes, [*self.frames[:2], *flows, wheel()], titles, strict=True):
+                ax.imshow(picture)
+                ax.set_title(title)
+                ax.set_axis_off()
+        return fig
 
 
 def flow_pair(dataset: Dataset, store: str) -> FlowPair:
@@ -76,9 +86,9 @@ def flow_strips(dataset: Dataset, store: str, pair: FlowPair) -> list[tuple[str,
     ]
 
 
-def some_flow(dataset: Dataset, index: Index, videos: int = 2) -> list[np.ndarray]:
-    """Every third flow, float32 (H, W, 2) in pixels, of a few videos of each class; none where none was computed."""
-    table = index.table.query("frames > 0").groupby("label", sort=False).head(videos)
+def some_flow(dataset: Dataset, index: Index) -> list[np.ndarray]:
+    """Every third flow, float32 (H, W, 2) in pixels, of two videos of each class; none where none was computed."""
+    table = index.table.query("frames > 0").groupby("label", sort=False).head(2)
     flows: list[np.ndarray] = []
     for store in (store for store in table.store if _has_flow(dataset, store)):
         with open_frames(store_path(dataset.flow_store, store)) as frames:
@@ -87,10 +97,10 @@ def some_flow(dataset: Dataset, index: Index, videos: int = 2) -> list[np.ndarra
     return flows
 
 
-def draws_of_streams(stage: Stage, draws: int = 2) -> list[tuple[str, np.ndarray]]:
-    """(stream and draw, pictures) of training clips of one video: the same random numbers in every stream."""
+def draws_of_streams(stage: Stage) -> list[tuple[str, np.ndarray]]:
+    """(stream and draw, pictures) of two training clips of one video: the same random numbers in every stream."""
     rows = []
-    for draw in range(draws):
+    for draw in range(2):
         for name, stream in stage.streams.items():
             dataset, transforms = dataset_of(stream), stream.recipe.transforms
             store = dataset.store(transforms.modality)

@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from actionbook.results.film import film_strip
+from actionbook.results.film import film_strip  # noqa: F401 (a picture as the others, for those who import it here)
 from actionbook.results.style import (
     GRID,
     INK,
@@ -27,19 +27,6 @@ from actionbook.results.style import (
     nothing_to_show,
     style,
 )
-
-__all__ = [
-    "accuracy_against_cost",
-    "agreement_plot",
-    "confusion_picture",
-    "differences_plot",
-    "film_strip",
-    "ladder_picture",
-    "seeds_plot",
-    "throughput_plot",
-    "training_curves",
-]
-
 
 EXACT = 1e-9
 """Where a difference of exactly zero is drawn on a logarithmic axis."""

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from actionbook.core.paths import shown
 from actionbook.core.recipe import JOINT
 from actionbook.core.record import Record
 from actionbook.core.score import metric_title
@@ -19,17 +18,7 @@ from actionbook.results.compare import comparisons
 State = Literal["shown", "failed", "not run here"]
 Reading = tuple[State, str]
 """What a record says of a rung: its state, and the evidence in a sentence."""
-
-NAMES = ("Specified", "Equivalent", "Learns", "Converted", "Reproduced")
-CLAIMS = (
-    "parameters, operations and shapes equal those of the paper's network",
-    "with the original's weights, the original's outputs",
-    "trained from scratch in miniature, it learns, and the paper's central claim holds",
-    "every exported format gives the network's answers",
-    "the published accuracy, on the published data set, by the published protocol",
-)
-_STAGE_OF_RUNG = ("02_architecture", "02_architecture", "03_training", "04_conversion", "05_accuracy")
-_TESTS = ("tests/models", "tests/models", None, "tests/conversion", None)
+Reader = Callable[[Record], Reading]
 
 
 @dataclass(frozen=True)
@@ -39,7 +28,6 @@ class Rung:
     rung: int
     """From 1."""
     name: str
-    claim: str
     state: State
     evidence: str
     """One sentence, made from the record's values."""
@@ -47,49 +35,35 @@ class Rung:
     """Notebook, and tests where there are some, relative to the checkout."""
     date: str | None
     """Day of the run, None if nothing ran."""
-    record: str | None
-    """Workspace of the record that the evidence comes from."""
 
 
 def ladder_of(chapter: str, records: Iterable[Record]) -> tuple[Rung, ...]:
     """The five rungs of a chapter.
 
     Rungs 1 to 4 are failed if any record says so, else shown if any does. Rung 5 is shown if one record reproduces
-    a published accuracy on the complete data set; nothing from a generated data set counts for it.
+    a published accuracy on the complete data set; nothing from a generated data set counts for it. Of several records
+    that say the same the one that ran last is the evidence, real data before the miniature.
     """
     mine = [record for record in records if record.head.chapter == chapter]
-    readers: tuple[Callable[[Record], Reading], ...] = (_specified, _equivalent, _learns, _converted, _reproduced)
     rungs = []
-    for number, (read, stage) in enumerate(zip(readers, _STAGE_OF_RUNG, strict=True)):
-        ran = [(*read(record), record) for record in mine if stage in record.stages]
-        last = read is _reproduced
-        order: tuple[State, ...] = ("shown", "failed", "not run here") if last else ("failed", "shown", "not run here")
-        rungs.append(_rung(chapter, number, ran, order))
+    for number, (name, stage, tests, read) in enumerate(LADDER, start=1):
+        least_first = ["not run here", *(("failed", "shown") if read is _reproduced else ("shown", "failed"))]
+        state: State = "not run here"
+        evidence, date = f"There is no record of stage {stage}; its notebook makes one.", None
+        ran = [(*read(record), record.stages[stage], record) for record in mine if stage in record.stages]
+        if ran:
+            state, evidence, entry, _ = max(
+                ran, key=lambda item: (least_first.index(item[0]), item[3].generated is False, item[2].finished)
+            )
+            date = entry.date
+        where = ", ".join([f"notebooks/{chapter}/{stage}.ipynb", *([tests] if tests else [])])
+        rungs.append(Rung(number, name, state, evidence, where, date))
     return tuple(rungs)
 
 
 def rung_table(rungs: Iterable[Rung]) -> pd.DataFrame:
     """Rungs as a table with one column for each field of `Rung`, for `actionbook.results.pictures.ladder_picture`."""
     return pd.DataFrame([asdict(rung) for rung in rungs])
-
-
-def _rung(chapter: str, number: int, ran: list[tuple[State, str, Record]], order: tuple[State, ...]) -> Rung:
-    """The rung from the record whose state comes first in `order`; of several, the one that ran last,
-    real data before the miniature."""
-    stage = _STAGE_OF_RUNG[number]
-    notebook = f"notebooks/{chapter}/{stage}.ipynb"
-    state: State = "not run here"
-    evidence, date, folder = f"There is no record of stage {stage}; its notebook makes one.", None, None
-    if ran:
-        first = min(order.index(state) for state, _, _ in ran)
-        chosen = [item for item in ran if order.index(item[0]) == first]
-        state, evidence, record = max(
-            chosen, key=lambda item: (item[2].generated is False, item[2].stages[stage].finished)
-        )
-        date, folder = record.stages[stage].date, shown(record.folder)
-    tests = _TESTS[number]
-    where = notebook if tests is None else f"{notebook}, {tests}"
-    return Rung(number + 1, NAMES[number], CLAIMS[number], state, evidence, where, date, folder)
 
 
 def _specified(record: Record) -> Reading:
@@ -180,6 +154,16 @@ def _reproduced(record: Record) -> Reading:
         f"published {best.figure} ({best.figure_id})"
     )
     return ("shown" if best.status == "reproduced" else "failed"), f"{beside}."
+
+
+LADDER: tuple[tuple[str, str, str | None, Reader], ...] = (
+    ("Specified", "02_architecture", "tests/models", _specified),
+    ("Equivalent", "02_architecture", "tests/models", _equivalent),
+    ("Learns", "03_training", None, _learns),
+    ("Converted", "04_conversion", "tests/conversion", _converted),
+    ("Reproduced", "05_accuracy", None, _reproduced),
+)
+"""Of each rung its name, the stage and the tests that show it, and how it is read from a record."""
 
 
 def _count(rows: Sequence[Any], noun: str) -> str:

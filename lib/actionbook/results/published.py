@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,28 +18,12 @@ from actionbook.results.published_schema import LAST_DIGIT, Entry, Published, Ta
 FOLDER = ROOT / "book" / "published"
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A published figure with all that belongs to it; `share` and `counts` bring accuracies into one form."""
+class Figure(Entry):
+    """A published figure with all that belongs to it; `source` is the source's title."""
 
-    id: str
     chapter: str
-    system: str
-    what: str
-    dataset: str | None
-    split: int | None
-    metric: str
-    value: float
-    unit: str
-    correct: int | None
-    expected: int | None
-    hardware: str | None
-    batch: int | None
-    protocol: str
-    source: str
-    where: str
     version: str
-    note: str | None
+    """Of the source."""
     table: str | None = None
     """Title of the table that the figure comes from."""
 
@@ -101,7 +84,7 @@ def figures() -> dict[str, Figure]:
 
 def published(chapter: str) -> pd.DataFrame:
     """The chapter's figures as a table, one row each: the fields of `Figure`, indexed by the full id."""
-    rows = {key: asdict(figure) for key, figure in figures().items() if figure.chapter == chapter}
+    rows = {key: figure.model_dump() for key, figure in figures().items() if figure.chapter == chapter}
     if not rows:
         file = shown(FOLDER / f"{chapter}.yaml")
         raise BookError(f"no published figures for chapter {chapter!r}: {file} is missing or empty")

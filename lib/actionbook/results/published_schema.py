@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from actionbook.core.schema import Name, Strict
+from actionbook.core.sources import Count
 
 Metric = Literal["top1", "top5", "clips_per_second", "parameters", "operations", "ratio", "count", "time", "loss"]
 Unit = Literal["fraction", "percent", "clips/s", "million", "1", "ms", "hours", "nats"]
 System = Literal["paper", "original", "port", "hub"]
-Count = Annotated[int, Field(ge=0)]
 
 UNITS: dict[str, tuple[str, ...]] = {
     "top1": ("fraction", "percent"),

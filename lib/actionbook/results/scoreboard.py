@@ -129,21 +129,29 @@ def _mini_accuracy(records: Sequence[Record]) -> str:
 
 
 def _mini_training(records: Sequence[Record]) -> str:
-    rows: list[list[Any]] = []
-    main = "top1"
+    """A row a training, a column for each main metric that some record has."""
+    found: list[tuple[str, str, list[Score], list[float]]] = []
     for record in records:
         results = record.results(TrainingResults)
         groups: dict[tuple[str, str], list[TrainingRow]] = {}
         for run in results.runs if results else ():
             groups.setdefault((record.head.label(run.stream), run.run), []).append(run)
         for (label, name), runs in groups.items():
-            main, pairs = runs[0].score.metric, [pair.value for run in runs if (pair := run.other(WITHIN_GROUPS))]
-            rows.append([escape(label), escape(name), *_seeds([run.score for run in runs]), _spread(pairs)])
+            pairs = [pair.value for run in runs if (pair := run.other(WITHIN_GROUPS))]
+            found.append((label, name, [run.score for run in runs], pairs))
         if results and results.fused:
-            rows.append([escape(record.head.recipe), JOINT, *_seeds([row.score for row in results.fused]), None])
-    spread = f"{_titled(main)}, mean ± spread"
-    header = ["Recipe", "Training", "Seeds", spread, "N evaluated / expected", "Top-1 on reversed pairs"]
-    return table(header, rows, right=(2,)) if rows else ""
+            found.append((record.head.recipe, JOINT, [row.score for row in results.fused], []))
+    mains = list(dict.fromkeys(scores[0].metric for _, _, scores, _ in found))
+    paired = any(pairs for *_, pairs in found)
+    rows: list[list[Any]] = []
+    for label, name, scores, pairs in found:
+        spread = _spread([score.value for score in scores])
+        shares = [spread if main == scores[0].metric else None for main in mains]
+        further = [_spread(pairs)] if paired else []
+        rows.append([escape(label), escape(name), len(scores), *shares, _videos(scores[0]), *further])
+    titles = [f"{_titled(main)}, mean ± spread" for main in mains]
+    header = ["Recipe", "Training", "Seeds", *titles, "N evaluated / expected"]
+    return table([*header, *(["Top-1 on reversed pairs"] if paired else [])], rows, right=(2,)) if rows else ""
 
 
 def _throughput(records: Sequence[Record]) -> str:
@@ -158,11 +166,6 @@ def _throughput(records: Sequence[Record]) -> str:
                 rows.append([label, escape(row.engine), row.batch, rate, span, where])
     header = ["Recipe", "Engine", "Batch", "Clips per second", "Quartiles", "Hardware, versions"]
     return table(header, rows, right=(2, 3)) if rows else ""
-
-
-def _seeds(scores: Sequence[Score]) -> list[Any]:
-    """How many seeds, the mean and spread of their scores, over how many videos."""
-    return [len(scores), _spread([score.value for score in scores]), _videos(scores[0])]
 
 
 def _videos(score: Score) -> str:

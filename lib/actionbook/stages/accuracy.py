@@ -44,6 +44,8 @@ class Scored:
     index: Index
     found: Mapping[tuple[str, str], Predictions]
     """By stream ("joint" among them) and format."""
+    rests_on: Mapping[str, str]
+    """Digests of what the chosen streams' conversion was made from."""
 
     @property
     def streams(self) -> list[str]:
@@ -93,7 +95,7 @@ class Scored:
             protocols[JOINT] = f"{protocol(stage.recipe)}, {_FUSED[stage.recipe.evaluation.fuse]}"
             published[JOINT] = stage.recipe.published
         results = AccuracyResults(scores=self.rows, protocols=protocols, missing=self.missing, published=published)
-        stage.finish(results, {"index": self.index.sha256})
+        stage.finish(results, self.rests_on)
         return results
 
 
@@ -103,17 +105,20 @@ _FUSED = {"logit_sum": "sum of the streams' logits", "softmax_mean": "mean of th
 def score(stage: Stage) -> Scored:
     """Score every format of every chosen stream from the results that stage 04 has stored, and the streams together.
 
-    Raises BookError where stage 04 has not run on the training, batches and recipe that are there now.
+    Raises BookError where stage 04 has not run for a stream, or not on the training, batches and recipe that are there
+    now.
     """
     stage.require("04_conversion", "data", "sampling", "transforms", "model", "export")
     stage.set_device()
     converted = read_record(stage.workspace).stages["04_conversion"].rests_on
     by_stream: dict[str, dict[str, Predictions]] = {}
+    notebook = f"notebooks/{stage.recipe.chapter}/04_conversion.ipynb"
+    if lacking := [name for name in stage.streams if f"{name}.network" not in converted]:
+        raise BookError(f"the record of stage 04 does not hold {', '.join(lacking)}: run {notebook} for it")
     for name, stream in stage.streams.items():
         index, batches = dataset_of(stream).index(), read_batches(stream.folder / "batches")
         network = NetworkEngine(trained_network(stream)).sha256
         if (converted.get(f"{name}.network"), converted.get(f"{name}.samples")) != (network, batches.sha256):
-            notebook = f"notebooks/{stage.recipe.chapter}/04_conversion.ipynb"
             raise BookError(f"stage 04 ran with another training or other samples of {name}: run {notebook} again")
         by_stream[name], _ = read_formats(stream.folder / "results", batches, partial(predictions, stream, index))
     index = dataset_of(stage.first).index()
@@ -122,7 +127,8 @@ def score(stage: Stage) -> Scored:
         partial_copy = bool((expected(index).items.frames == 0).any())
         both = fuse_formats(by_stream, stage.recipe.evaluation.fuse, missing="miss" if partial_copy else "error")
         found |= {(JOINT, kind): one for kind, one in both.items()}
-    return Scored(stage, index, found)
+    own = {key: digest for key, digest in converted.items() if key.partition(".")[0] in stage.streams}
+    return Scored(stage, index, found, {**own, "index": index.sha256})
 
 
 def _without_last(found: Predictions) -> tuple[Score, ...]:
@@ -165,7 +171,7 @@ def kept_checkpoints(stage: Stage) -> pd.DataFrame:
 def right_and_wrong(scored: Scored, count: int = 3, frames: int = 16) -> list[tuple[str, np.ndarray]]:
     """(what was said, frames uint8 (T, H, W, 3)) of a few videos that were right, then of a few that were wrong.
 
-    For `results.film.film_strip`. Of the first stream's frames.
+    For `results.film.film_strip`. Of the first stream's frames. Raises TaskError where the task is not classification.
     """
     best, stage = scored.best(), scored.stage.first
     guess, truth = pooled(best).idxmax(axis=1), best.index.truth
@@ -213,7 +219,8 @@ def protocol(recipe: Recipe, split: int | None = None) -> str:
 def one_stream_wrong(scored: Scored, count: int = 6, frames: int = 16) -> list[tuple[str, np.ndarray]]:
     """(what the stream said that is wrong, frames) of videos that all streams together get right, and just one alone.
 
-    One of each class and stream, for `results.film.film_strip`; none where there is a single stream.
+    One of each class and stream, for `results.film.film_strip`; none where there is a single stream. Raises TaskError
+    where the task is not classification.
     """
     names = [name for name in scored.streams if name != JOINT]
     if JOINT not in scored.streams:
@@ -231,7 +238,10 @@ def one_stream_wrong(scored: Scored, count: int = 6, frames: int = 16) -> list[t
 
 
 def gains(scored: Scored) -> pd.DataFrame:
-    """What fusion does to each class (`evaluation.fusion.class_gains`); no rows where there is a single stream."""
+    """What fusion does to each class, see `evaluation.fusion.class_gains`; a single stream is set beside itself.
+
+    Raises TaskError where the task is not classification.
+    """
     streams = {name: scored.best(name) for name in scored.streams}
     joint = streams.pop(JOINT, scored.best())
-    return class_gains(streams, joint, joint.index.truth, scored.stage.manifest.classes)
+    return class_gains(streams, joint, scored.stage.manifest.classes)

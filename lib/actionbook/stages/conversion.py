@@ -16,6 +16,7 @@ from actionbook.clips.pipeline import tested
 from actionbook.clips.samples import Samples, batched
 from actionbook.conversion import Preflight, preflight
 from actionbook.core.errors import BookError
+from actionbook.core.files import sha256_file
 from actionbook.core.paths import shown
 from actionbook.core.progress import tracked
 from actionbook.core.recipe import JOINT
@@ -48,7 +49,7 @@ from actionbook.inference import (
 )
 from actionbook.models.profile import layer_table
 from actionbook.tasks import Predictions
-from actionbook.training.runs import runs_of_same_clips, trained_network
+from actionbook.training.runs import finished_run, runs_of_same_clips, trained_network
 
 
 @dataclass
@@ -128,18 +129,29 @@ class Conversions:
             }
         ).set_index(names)
 
-    def failed(self) -> list[str]:
-        """What did not pass, and why: one line a stream and format."""
+    def failed(self, *, required: bool = False) -> list[str]:
+        """What did not pass, of all formats or of those that are required, and why: one line a stream and format."""
         table = self.table
-        wrong = table[~table.passed]
+        wrong = table[~table.passed & (table.required | (not required))]
         return [
             f"{stream}, {name}: {why}"
             for stream, name, why in zip(wrong.stream, wrong.format, wrong.reason, strict=True)
         ]
 
+    def not_made(self) -> list[str]:
+        """What could not be made or run here: stream and format, the reason, and the command of a tool."""
+        return [
+            f"{f'{name}, ' if len(self.streams) > 1 else ''}{step.format}: {step.reason}\n{step.command or ''}\n"
+            for name, one in self.streams.items()
+            for step in one.made.not_made
+        ]
+
     def finish(self) -> ConversionResults:
-        """Write the record, after `compare` where that has not run. Raises AssertionError naming required formats that
-        did not pass."""
+        """Write the record, after `compare` where that has not run.
+
+        Raises BookError that names the required formats that did not pass, after the record is written: what was found
+        stands in it, and the chapter's rung 4 shows as failed.
+        """
         if not all(one.formats for one in self.streams.values()):
             compare(self)
         results = ConversionResults(
@@ -147,15 +159,20 @@ class Conversions:
             fused=self.fused,
             family=self.family,
         )
-        rests_on = {
-            f"{name}.{what}": digest
-            for name, one in self.streams.items()
-            for what, digest in (("network", one.made.engines["network"].sha256), ("samples", one.batches.sha256))
-        }
+        rests_on = {"index": dataset_of(self.stage).index().sha256}
+        for name, one in self.streams.items():
+            rests_on |= {
+                f"{name}.checkpoint": sha256_file(finished_run(one.stage) / "network.ckpt"),
+                f"{name}.network": one.made.engines["network"].sha256,
+                f"{name}.samples": one.batches.sha256,
+            }
         self.stage.finish(results, rests_on)
-        rows = [row for one in results.streams.values() for row in one.formats]
-        failed = [row.format for row in (*rows, *self.fused) if row.required and not row.passed]
-        assert not failed, failed
+        if failed := self.failed(required=True):
+            raise BookError(
+                f"formats that have to give the network's answers do not: {'; '.join(failed)}. The record says so. "
+                "actionbook.conversion.layer_differences names the first layer of an ONNX file that differs; "
+                "once it is mended, run the notebook again"
+            )
         return results
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from actionbook.clips.pipeline import tested
 from actionbook.clips.samples import Sample, Samples
@@ -65,6 +66,28 @@ def read(stage: Stage) -> StageData:
     """The items and labels of all data sets from their lists. Raises BookError as the readers do."""
     sets = data_sets(stage)
     return StageData(stage, sets, {name: obtaining.read(one) for name, one in sets.items()})
+
+
+def split_table(stage: Stage) -> pd.DataFrame:
+    """The counts of the data set's splits, as its manifest has them: one row a split."""
+    splits = stage.manifest.splits.items()
+    rows = {split: counts.model_dump(exclude_none=True) for split, counts in splits}
+    return pd.DataFrame(rows.values(), index=pd.Index(rows, name="split"))
+
+
+def prepared_table(prepared: Mapping[str, Prepared]) -> pd.DataFrame:
+    """What was prepared, one row a data set: videos found, frames, bytes of frames and of flow, frames a second."""
+    rows = {
+        name: {
+            "videos": done.row.videos_found,
+            "frames": done.row.frames,
+            "MB of frames": round(done.row.store_bytes / 1e6, 1),
+            "MB of flow": round((done.row.flow_bytes or 0) / 1e6, 1),
+            "frames/s": round(done.rate),
+        }
+        for name, done in prepared.items()
+    }
+    return pd.DataFrame(rows.values(), index=pd.Index(rows, name="data set"))
 
 
 def class_strips(data: StageData, most: int | None = None) -> list[tuple[str, np.ndarray]]:

@@ -9,16 +9,18 @@ from typing import Any
 
 import pandas as pd
 
-from actionbook.core.files import sha256_file
+from actionbook.core.files import sha256_file, sha256_json
 from actionbook.core.recipe import JOINT
-from actionbook.core.score import WITHIN_GROUPS
+from actionbook.core.score import WITHIN_GROUPS, metric_title
+from actionbook.core.sections import Detection
 from actionbook.core.stage_results import Claim, FusedRow, ModelRow, TrainingResults, TrainingRow
 from actionbook.core.workspace import Stage
+from actionbook.datasets.dataset import dataset_of
 from actionbook.evaluation.fusion import fuse
 from actionbook.evaluation.predict import centre_validation, predict_test
 from actionbook.models.profile import layer_table
 from actionbook.stages.data import PAIRS
-from actionbook.tasks import Predictions
+from actionbook.tasks import Classification, Predictions
 from actionbook.tasks.classification import within_groups
 from actionbook.training.runs import TrainedRun, train_runs
 
@@ -66,12 +68,16 @@ class Trainings:
 
     @property
     def seeds(self) -> dict[str, Any]:
-        """What `seeds_plot` takes: accuracy within the reversed pairs where there are such, else over all classes."""
-        classes = self.stage.manifest.classes
-        pairs = self.stage.manifest.class_groups.get(PAIRS)
-        values = self.repeated
+        """What `seeds_plot` takes: accuracy within the reversed pairs where there are such, else the main score.
+
+        Of detection without a level of chance: that depends on how often each class occurs.
+        """
+        values, manifest = self.repeated, self.stage.manifest
+        if isinstance(self.stage.recipe.task, Detection):
+            return {"values": values, "ylabel": metric_title(self.rows[0].score.metric)}
+        pairs = manifest.class_groups.get(PAIRS)
         if not pairs:
-            return {"values": values, "chance": 1 / len(classes)}
+            return {"values": values, "chance": 1 / len(manifest.classes)}
         values = values.assign(value=values[WITHIN_GROUPS])
         return {"values": values, "chance": 1 / len(pairs[0]), "ylabel": "top-1 within reversed pairs"}
 
@@ -113,14 +119,14 @@ class Trainings:
 
     def finish(self, learns: Iterable[Claim]) -> TrainingResults:
         """Write the record: trainings, the networks that go on to conversion, and what was claimed."""
-        models = {}
+        models, rests_on = {}, {"index": dataset_of(self.stage).index().sha256}
         for name, stage in self.stage.streams.items():
-            run = stage.recipe.main_run
-            row = next(r for r in self.rows if (r.stream, r.run, r.seed) == (name, run.name, run.seeds[0]))
-            digest = sha256_file(self.stage.workspace / row.folder / "network.ckpt")
-            models[name] = ModelRow(folder=row.folder, sha256=digest)
+            main = [row for row in self.rows if (row.stream, row.run) == (name, stage.recipe.main_run.name)]
+            digests = [sha256_file(self.stage.workspace / row.folder / "network.ckpt") for row in main]
+            models[name] = ModelRow(folder=main[0].folder, sha256=digests[0])
+            rests_on |= {f"{name}.checkpoint": digests[0], f"{name}.seeds": sha256_json(digests)}
         results = TrainingResults(runs=self.rows, models=models, fused=self.fused, learns=tuple(learns))
-        self.stage.finish(results, {f"{name}.network": model.sha256 for name, model in models.items()})
+        self.stage.finish(results, rests_on)
         return results
 
 
@@ -135,7 +141,7 @@ def motion_claims(trainings: Trainings, clips: str = "clip", frames: str = "one_
     """That clips tell classes that are each other's reversal apart and single frames do not, by two runs' names.
 
     Within four, and within three, standard deviations of a coin thrown for every video. None where a run is missing,
-    or where the manifest names no such classes.
+    where the manifest names no such classes, or where the task is not classification.
     """
     moving, still = (trainings.mean(run, WITHIN_GROUPS) for run in (clips, frames))
     found = next((score for row in trainings.rows if (score := row.other(WITHIN_GROUPS))), None)
@@ -176,6 +182,7 @@ def _row(stream: str, trained: TrainedRun, found: Predictions, stage: Stage) -> 
     numbers = {label: number for number, label in enumerate(manifest.classes)}
     pairs = [tuple(numbers[label] for label in pair) for pair in manifest.class_groups.get(PAIRS, ())]
     main, *others = found.scores
+    classification = isinstance(found.task, Classification)
     return TrainingRow(
         stream=stream,
         run=trained.run,
@@ -189,7 +196,7 @@ def _row(stream: str, trained: TrainedRun, found: Predictions, stage: Stage) -> 
         parameters=int(cost.parameters.sum()),
         macs=int(cost.macs.sum()),
         score=main,
-        further=(*others, *([within_groups(found, pairs)] if pairs else [])),
+        further=(*others, *([within_groups(found, pairs)] if pairs and classification else [])),
         rests_on={key: str(value) for key, value in trained.rests_on.items()},
     )
 
@@ -203,7 +210,7 @@ def stream_claims(trainings: Trainings, tuned: str = "finetune", scratch: str = 
         if with_it is not None and without is not None:
             shown = f"{with_it:.3f} against {without:.3f} from scratch, mean of seeds"
             claim = f"{stream}: what was learned on other videos helps"
-            claims.append(Claim(claim=claim, holds=with_it > without, shown=shown))
+            claims.append(Claim(claim=claim, holds=with_it > without, shown=shown, stream=stream))
     joint = trainings.fused_table
     if len(joint) > 1:
         means, spread = joint.drop(columns="seed").mean(), joint[JOINT].std()

@@ -6,9 +6,9 @@ from actionbook.core import sections
 from actionbook.core.score import Score
 from actionbook.tasks.classification import Classification
 from actionbook.tasks.detection import Detection
-from actionbook.tasks.predictions import Predictions, Task
+from actionbook.tasks.predictions import Predictions, Task, TaskError
 
-__all__ = ["Classification", "Detection", "Predictions", "Score", "Task", "task_of"]
+__all__ = ["Classification", "Detection", "Predictions", "Score", "Task", "TaskError", "task_of"]
 
 
 def task_of(section: sections.Classification | sections.Detection) -> Task:

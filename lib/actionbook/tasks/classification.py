@@ -10,11 +10,10 @@ import pandas as pd
 
 from actionbook.core.score import WITHIN_GROUPS, Score
 from actionbook.tasks.pooling import pool_clips
+from actionbook.tasks.predictions import Predictions, TaskError
 
 if TYPE_CHECKING:
     from mindspore import nn
-
-    from actionbook.tasks.predictions import Predictions
 
 BEST = (1, 5)
 """k of the top-k accuracies."""
@@ -42,7 +41,13 @@ class Classification:
 
 
 def pooled(found: Predictions) -> pd.DataFrame:
-    """Video-level scores: rows videos, columns class numbers."""
+    """Video-level scores: rows videos, columns class numbers. Raises TaskError for predictions of another task."""
+    if not isinstance(found.task, Classification):
+        task = type(found.task).__name__.lower()
+        raise TaskError(
+            f"this is of classification, where a video has one class; the recipe's task is {task}, "
+            f"whose scores are those of `Predictions.scores` ({found.task.main})"
+        )
     return pool_clips(found.items, found.outputs, found.evaluation.pool)
 
 

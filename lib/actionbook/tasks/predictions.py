@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from actionbook.core.errors import BookError
 from actionbook.core.score import Score
 from actionbook.core.sections import Evaluation
 from actionbook.datasets.index import Index
 
 if TYPE_CHECKING:
     from mindspore import nn
+
+
+class TaskError(BookError):
+    """Something was asked of predictions that only another task has."""
 
 
 class Task(Protocol):

@@ -35,9 +35,9 @@ def train_step(network: nn.Cell, loss: nn.Cell, training: Training, steps_per_ep
     weight decay on every parameter that is trained, where the recipe names no groups.
     """
     freeze(network, training.trainable)
-    groups = parameter_groups(network, training, step_rates(training, steps_per_epoch) or [training.lr])
-    scale = training.loss_scale
     rates = step_rates(training, steps_per_epoch) or [training.lr]
+    groups = parameter_groups(network, training, rates)
+    scale = training.loss_scale
     if training.optimizer == "adam":
         optimiser: nn.Cell = nn.Adam(groups, learning_rate=rates, loss_scale=scale)
     else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -36,7 +36,7 @@ class VideoError(BookError):
 
 @dataclass(frozen=True)
 class Probe:
-    """What a video file says of itself, without decoding it."""
+    """What a video file says of itself."""
 
     codec: str
     width: int
@@ -47,13 +47,7 @@ class Probe:
     """Frames by the container's header, less what its edit list leaves out; 0 where it does not say. Often off by a
     few: only decoding tells the truth."""
     seconds: float
-
-
-@dataclass(frozen=True)
-class Header(Probe):
-    """A `Probe` of the frames as they are coded, and how long the whole file lasts."""
-
-    file_seconds: float = 0.0
+    file_seconds: float
     """Of the longest stream, such as the sound; 0 where the container does not say."""
 
 
@@ -89,7 +83,7 @@ def opened(path: Path | str) -> Iterator[tuple[av.container.InputContainer, av.V
         yield container, moving[0]
 
 
-def header(path: Path | str) -> Header:
+def header(path: Path | str) -> Probe:
     """Read a video's header; width and height are those of the coded frames. Raises VideoError."""
     with opened(path) as (container, stream):
         fps = stream.average_rate or Fraction(0)
@@ -99,7 +93,7 @@ def header(path: Path | str) -> Header:
             frames = round(seconds * fps)  # the duration knows of the edit list, the count does not
         file_seconds = (container.duration or 0) / av.time_base
         context, seconds = stream.codec_context, seconds or file_seconds
-        return Header(context.name, context.width, context.height, float(fps), frames, seconds, file_seconds)
+        return Probe(context.name, context.width, context.height, float(fps), frames, seconds, file_seconds)
 
 
 def probe(path: Path | str) -> Probe:
@@ -107,12 +101,11 @@ def probe(path: Path | str) -> Probe:
 
     That flag comes with the first frame, the only one that is decoded. Raises VideoError.
     """
-    coded = header(path)
-    found = Probe(**{field.name: getattr(coded, field.name) for field in fields(Probe)})
+    found = header(path)
     with suppress(VideoError, StopIteration):  # a header is worth showing even if nothing follows it
         first = next(iterate(path))
         width, height = orientation(first).size(found.width, found.height)
-        found = replace(found, width=width, height=height)
+        return replace(found, width=width, height=height)
     return found
 
 

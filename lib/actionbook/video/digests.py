@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from actionbook.core.files import sha256_json, write_json_atomic
 from actionbook.video.frame_folder import FrameFolder, open_frames
@@ -17,7 +17,7 @@ from actionbook.video.parallel import in_threads
 from actionbook.video.reader import StoreError
 from actionbook.video.store import CHECKSUM, FrameStore
 
-Memory = dict[str, list[str]]
+Memory = dict[str, tuple[str, str]]
 """Digest of the listing and digest of the frames of every folder, by its path."""
 
 
@@ -64,15 +64,10 @@ def digest_of(frames: FrameStore | FrameFolder) -> str:
     decoder and `unpacked` do. Of a folder every file is read.
     """
     if isinstance(frames, FrameStore):
-        return _digest(frames.checksums())
-    rows = []
-    for name in frames.names():
-        data = (frames.path / name).read_bytes()
-        rows.append((name, len(data), zlib.crc32(data)))
-    return _digest(np.array(rows, CHECKSUM))
-
-
-def _digest(checksums: np.ndarray) -> str:
+        checksums = frames.checksums()
+    else:
+        files = ((name, (frames.path / name).read_bytes()) for name in frames.names())
+        checksums = np.array([(name, len(data), zlib.crc32(data)) for name, data in files], CHECKSUM)
     return hashlib.sha256(checksums.tobytes()).hexdigest()
 
 
@@ -83,19 +78,14 @@ def _remembered(frames: FrameFolder, known: Memory) -> str:
         status = os.stat(f"{frames.path}/{name}")  # noqa: PTH116 (a Path for each of many names takes most of the time)
         listing.update(f"{name} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}\n".encode())
     place = str(frames.path.resolve())
-    if known.get(place, [""])[0] != listing.hexdigest():
-        known[place] = [listing.hexdigest(), digest_of(frames)]
+    if known.get(place, ("", ""))[0] != listing.hexdigest():
+        known[place] = (listing.hexdigest(), digest_of(frames))
     return known[place][1]
 
 
 def _read(memory: Path | None) -> Memory:
     """What was remembered; nothing where the file is missing or damaged, so that it is made anew."""
     try:
-        known = json.loads(memory.read_text(encoding="utf-8")) if memory else {}
-        whole = all(
-            isinstance(pair, list) and len(pair) == 2 and all(isinstance(digest, str) for digest in pair)
-            for pair in known.values()
-        )
-    except (OSError, ValueError, AttributeError):
+        return TypeAdapter(Memory).validate_json(memory.read_bytes(), strict=True) if memory else {}
+    except (OSError, ValidationError):
         return {}
-    return dict(known) if whole else {}

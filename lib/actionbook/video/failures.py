@@ -13,37 +13,22 @@ from actionbook.core.files import write_bytes_atomic
 _LISTED = 20
 
 
-def write_failures(path: Path | str, table: pd.DataFrame, files: Mapping[str, Path]) -> None:
-    """Write the failed videos of `table` as CSV (video, file, reason, note) to `path`, in one step.
-
-    `table` has the columns video, error and note; `files` says which file each video is. Without failures there is
-    only the line with the names of the columns.
-    """
-    failed = table[table.error != ""]
-    rows = pd.DataFrame(
-        {
-            "video": failed.video,
-            "file": [str(files[video]) for video in failed.video],
-            "reason": failed.error,
-            "note": failed.note,
-        }
-    )
-    # Names of files need not be UTF-8.
-    write_bytes_atomic(path, rows.to_csv(index=False, lineterminator="\n").encode(errors="backslashreplace"))
-
-
 def check_failures(
     table: pd.DataFrame, files: Mapping[str, Path], *, what: str, max_failed: float, setting: str, report: Path | None
-) -> None:
-    """Write the failures to `report`, if one is wanted, and raise BookError if their share is above `max_failed`.
+) -> pd.DataFrame:
+    """`table` (columns video, error, note, ...), if the share of failures is not above `max_failed`; else BookError.
 
-    `what` is what failed ("could not be prepared"), `setting` names what allows the share.
+    The failures are written to `report`, if one is wanted, as CSV (video, file, reason, note); `files` says which file
+    each video is. `what` is what failed ("could not be prepared"), `setting` names what allows the share.
     """
-    if report is not None:
-        write_failures(report, table, files)
     failed = table[table.error != ""]
+    if report is not None:
+        paths = [str(files[video]) for video in failed.video]
+        rows = pd.DataFrame({"video": failed.video, "file": paths, "reason": failed.error, "note": failed.note})
+        # Names of files need not be UTF-8.
+        write_bytes_atomic(report, rows.to_csv(index=False, lineterminator="\n").encode(errors="backslashreplace"))
     if len(failed) <= max_failed * len(table):
-        return
+        return table
     more = [f"and {len(failed) - _LISTED} more"] if len(failed) > _LISTED else []
     listed = "\n".join([*failed.error.head(_LISTED), *more])
     where = f"; all of them are listed in {report}" if report is not None else ""

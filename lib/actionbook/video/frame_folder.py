@@ -47,9 +47,6 @@ class FrameFolder(FrameReader):
     def __len__(self) -> int:
         return len(self._names[self.components[0]])
 
-    def __enter__(self) -> FrameFolder:
-        return self
-
     def __exit__(self, *_: object) -> None:
         pass
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -19,6 +19,7 @@ from distributed.scheduler import KilledWorker
 from actionbook.core.errors import BookError
 from actionbook.core.files import sweep_temporary
 from actionbook.core.progress import progress_bar
+from actionbook.core.schema import twice
 from actionbook.video.cluster import (
     WORKER_SECONDS,
     ClusterError,
@@ -133,12 +134,10 @@ def in_threads(function: Callable[[Item], Found], items: Sequence[Item], what: s
     return found
 
 
-def _check_distinct(jobs: Iterable[VideoJob]) -> None:
-    jobs = list(jobs)
+def _check_distinct(jobs: Sequence[VideoJob]) -> None:
     for kind, names in (("name", [job.video for job in jobs]), ("store", [str(job.store) for job in jobs])):
-        twice = [name for name, count in Counter(names).items() if count > 1]
-        if twice:
-            raise BookError(f"{twice[0]}: {kind} of more than one video; give each its own")
+        if repeated := twice(names):
+            raise BookError(f"{repeated}: {kind} of more than one video; give each its own")
 
 
 def _sweep(jobs: Iterable[VideoJob]) -> None:

@@ -14,13 +14,11 @@ import pandas as pd
 from actionbook.core.files import sha256_file
 from actionbook.core.runtime import ffmpeg_build
 from actionbook.core.sections import Frames
-from actionbook.video.decode import Header, VideoError, header
+from actionbook.video.decode import Probe, VideoError, header
 from actionbook.video.failures import check_failures
 from actionbook.video.frames import Seen, jpegs
 from actionbook.video.parallel import Prepared, prepare_all
 from actionbook.video.store import FrameStore, StoreError, StoreInfo, write_store
-
-__all__ = ["Job", "Prepared", "already_prepared", "prepare", "prepare_video"]
 
 # A picture that ends so long before its file is worth a remark: sound often goes on for a moment.
 _SHORTER_SECONDS, _SHORTER_SHARE = 1.0, 0.1
@@ -72,7 +70,7 @@ def prepare_video(job: Job, settings: Frames) -> Prepared:
     return Prepared(job.video, frames, job.store.stat().st_size, note=note)
 
 
-def _remarks(path: Path, found: Header, count: int, min_decoded: float, end: float) -> list[str]:
+def _remarks(path: Path, found: Probe, count: int, min_decoded: float, end: float) -> list[str]:
     """What is odd about the number of frames. Raises VideoError if so many are missing that the file is cut off."""
     if count < min_decoded * found.frames:
         raise VideoError(
@@ -147,10 +145,9 @@ def prepare(
 ) -> pd.DataFrame:
     """Prepare all videos; returns one row per job, in order: video, frames, bytes, error, note.
 
-    Runs on `workers` local processes, or on the Dask cluster at `scheduler` (``tcp://host:port``), whose workers must
-    see the same folders. Videos prepared by an earlier run are not decoded again. A video that cannot be decoded, or
-    that kills its worker, has its reason in `error` and stops no other; `note` says what was odd about one that could
-    be. The failed ones are also written to `report`, a CSV file with the columns video, file, reason and note.
+    Runs where `prepare_all` says, and what an earlier run has prepared is not decoded again. A video that cannot be
+    decoded, or that kills its worker, has its reason in `error` and stops no other; `note` says what was odd about one
+    that could be. The failed ones are also written to `report`, see `check_failures`.
     Raises BookError if the share of videos that failed is above ``settings.max_failed``, listing them; ClusterError if
     there is no scheduler, no worker, or a worker with other versions or folders.
     """
@@ -164,13 +161,11 @@ def prepare(
         workers=workers,
         scheduler=scheduler,
     )
-    files = {job.video: job.source for job in jobs}
-    check_failures(
+    return check_failures(
         table,
-        files,
+        {job.video: job.source for job in jobs},
         what="could not be prepared",
         max_failed=settings.max_failed,
         setting="the recipe (data.frames.max_failed)",
         report=report,
     )
-    return table

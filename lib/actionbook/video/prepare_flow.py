@@ -76,18 +76,15 @@ def prepare_flow(
     *,
     workers: int = 1,
     scheduler: str | None = None,
-    max_failed: float = 0.0,
     report: Path | None = None,
     memory: Path | None = None,
 ) -> pd.DataFrame:
     """Compute the flow of all videos; returns one row per job, in order: video, frames, bytes, error, note.
 
-    Runs on `workers` local processes, or on the Dask cluster at `scheduler` (``tcp://host:port``), whose workers must
-    see the same folders; each computes one video at a time with one thread. Flow that an earlier run computed from the
-    same frames with the same settings and libraries is kept. The failed ones are also written to `report`, a CSV file
-    with the columns video, file, reason and note. Digests of folders of frames are remembered in the file `memory`.
-    Raises BookError if the share (0..1) of videos whose flow could not be computed is above `max_failed`, after all
-    others; ClusterError as `prepare` does.
+    Runs where `prepare_all` says; each worker computes one video at a time with one thread. Flow that an earlier run
+    computed from the same frames with the same settings and libraries is kept. The failed ones are also written to
+    `report`, see `check_failures`. Digests of folders of frames are remembered in the file `memory`.
+    Raises BookError if the flow of any video could not be computed, after all others; ClusterError as `prepare` does.
     """
     jobs = list(jobs)
     named = digests([job.frames for job in jobs], memory)
@@ -106,8 +103,7 @@ def prepare_flow(
     )
     files = {job.video: job.reads for job in jobs}
     what = "have frames whose flow could not be computed"
-    check_failures(table, files, what=what, max_failed=max_failed, setting="max_failed", report=report)
-    return table
+    return check_failures(table, files, what=what, max_failed=0.0, setting="flow", report=report)
 
 
 def _jpegs(frames: FrameStore | FrameFolder, settings: Flow) -> Iterator[tuple[bytes, bytes]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -29,6 +29,9 @@ class FrameReader(ABC):
     path: Path
     components: tuple[str, ...] = COLOUR
     """What a frame's JPEGs are named for: ``("",)`` in colour, ``("x", "y")`` for flow."""
+
+    def __enter__(self) -> Self:
+        return self
 
     @abstractmethod
     def __len__(self) -> int:

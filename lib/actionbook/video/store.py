@@ -23,8 +23,6 @@ import numpy as np
 from actionbook.core.files import atomic_path
 from actionbook.video.reader import COLOUR, FLOW, FrameReader, StoreError
 
-__all__ = ["CHECKSUM", "MAX_FRAMES", "FrameStore", "StoreError", "StoreInfo", "unpacked", "write_store"]
-
 MAX_FRAMES = 65_535
 """JPEGs of a ZIP archive without the 64-bit extension, which would make rows unequal; a frame of flow has two."""
 CHECKSUM = np.dtype([("name", "S24"), ("size", "<u4"), ("crc", "<u4")])
@@ -147,9 +145,6 @@ class FrameStore(FrameReader):
     def __len__(self) -> int:
         return len(self._starts) // len(self.components)
 
-    def __enter__(self) -> FrameStore:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self._map.close()
 
@@ -171,10 +166,7 @@ class FrameStore(FrameReader):
         return self._rows[list(CHECKSUM.names or ())].astype(CHECKSUM)
 
     def jpeg(self, index: int, component: str = "") -> bytes:
-        """The stored JPEG of frame `index`, from 0; of flow, that of component x (or if so named y).
-
-        Raises IndexError beyond the end.
-        """
+        """See `FrameReader`."""
         if not 0 <= index < len(self):
             raise IndexError(f"{self.path}: frame {index} of {len(self)} (counted from 0)")
         member = index * len(self.components) + (component == FLOW[1])

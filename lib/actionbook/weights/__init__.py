@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from actionbook.weights.errors import WeightsError
 from actionbook.weights.layouts import LAYOUTS, Layout
-from actionbook.weights.loading import compare, export_state, load
+from actionbook.weights.loading import export_state, load
 from actionbook.weights.report import LoadReport, WrongShape
 from actionbook.weights.torch_reader import read_torch, read_torch_metadata
 
@@ -14,7 +14,6 @@ __all__ = [
     "LoadReport",
     "WeightsError",
     "WrongShape",
-    "compare",
     "export_state",
     "load",
     "read_torch",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 from mindspore import Tensor, nn
 
 from actionbook.core.difference import difference
@@ -76,6 +77,11 @@ class Agreement:
     """Relative, by stage and of the ``logits``."""
 
     @property
+    def holds(self) -> bool:
+        """Whether logits and all stages are within the tolerance."""
+        return max(self.differences.values()) < TOLERANCE
+
+    @property
     def row(self) -> dict[str, Any]:
         """{network, relative_difference, tolerance}, of the logits or of the stage that is furthest off."""
         greatest = max(self.differences.values())
@@ -88,6 +94,20 @@ def equivalent(chapter: str) -> list[Agreement]:
     Seconds each. Raises BookError for a chapter without networks, WeightsError where tensors find no place.
     """
     return [agreement(golden) for golden in golden_runs(chapter)]
+
+
+def agreement_table(found: Iterable[Agreement]) -> pd.DataFrame:
+    """Agreements for people, one row a golden run: how much was loaded and compared, and whether it agrees."""
+    rows = {
+        one.golden.name: {
+            "tensors": len(one.golden.tensors),
+            "outputs compared": len(one.differences),
+            f"all within {TOLERANCE:g}": "yes" if one.holds else "NO",
+            "same winner": "yes" if one.logits.argmax() == one.golden.logits.argmax() else "NO",
+        }
+        for one in found
+    }
+    return pd.DataFrame(rows.values(), index=pd.Index(rows, name="run"))
 
 
 def golden_runs(chapter: str) -> list[Golden]:

@@ -23,16 +23,15 @@ def inflate(state: Mapping[str, Array], frames: int | Mapping[str, int]) -> dict
     `frames` is T, one for all or for each by its name. Arrays of fewer or more axes stay as they are: biases, batch
     norm, dense layers. Raises WeightsError for a convolution without a T, or one below 1.
     """
+    depths = dict.fromkeys(state, frames) if isinstance(frames, int) else frames
     inflated = dict(state)
     for name, kernel in state.items():
         if kernel.ndim != 4:
             continue
-        depth = frames if isinstance(frames, int) else frames.get(name, 0)
+        depth = depths.get(name, 0)
         if depth < 1:
-            raise WeightsError(f"{name}: no number of frames to inflate it to. There are: {', '.join(_names(frames))}.")
+            raise WeightsError(
+                f"{name}: no number of frames to inflate it to. There are: {dict([*depths.items()][:5])}."
+            )
         inflated[name] = np.repeat(kernel[:, :, np.newaxis], depth, axis=2) / np.asarray(depth, kernel.dtype)
     return inflated
-
-
-def _names(frames: int | Mapping[str, int]) -> list[str]:
-    return [] if isinstance(frames, int) else list(frames)[:5]

@@ -1,4 +1,4 @@
-"""How a foreign checkpoint names and stores its tensors: the rules from MindSpore's names to the original ones."""
+"""How a foreign checkpoint names its tensors: the rules from MindSpore's names to the original ones."""
 
 from __future__ import annotations
 
@@ -14,13 +14,9 @@ from actionbook.weights.errors import WeightsError
 Array: TypeAlias = npt.NDArray[Any]
 
 
-def _unchanged(_name: str, array: Array) -> Array:
-    return array
-
-
 @dataclass(frozen=True)
 class Layout:
-    """The names and axes of one family of checkpoints.
+    """The names of one family of checkpoints.
 
     Attributes:
         name: what `load` and `export_state` call it.
@@ -28,15 +24,12 @@ class Layout:
         prefixes: leading parts that wrappers (DataParallel: ``module.``) add; taken off the file's names, each once and
             in this order, where present.
         ignored: regular expression; entries of the file whose whole name matches are no parameters of any network.
-        to_model, to_file: (original name, array) -> array, where the axes of file and network differ; inverses.
     """
 
     name: str
     original_name: Callable[[str], str]
     prefixes: tuple[str, ...] = ()
     ignored: str = ""
-    to_model: Callable[[str, Array], Array] = _unchanged
-    to_file: Callable[[str, Array], Array] = _unchanged
 
     def without_prefix(self, name: str) -> str:
         """A name of the file without the wrappers' prefixes."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,31 +43,6 @@ def load(
             nothing in the network. The message lists all of them, and the network is unchanged.
     """
     layout = get_layout(layout)
-    report = compare(model, state, layout, skip=skip, allow_missing=allow_missing, allow_unexpected=allow_unexpected)
-    if not report.ok:
-        raise WeightsError(f"the weights do not fit the network.\n{report}\n{_remedy(report)}")
-    tensors, _ = to_original(state, layout)
-    parameters = _parameters(model, layout)
-    arrays = {name: _fitting(name, layout.to_model(name, tensors[name]), parameters[name]) for name in report.loaded}
-    for name, array in arrays.items():
-        _assign(parameters[name], array)
-    return report
-
-
-def compare(
-    model: nn.Cell,
-    state: Mapping[str, Array],
-    layout: str | Layout = "okankop",
-    *,
-    skip: Collection[str] = (),
-    allow_missing: Collection[str] = (),
-    allow_unexpected: Collection[str] = (),
-) -> LoadReport:
-    """What `load` would do, without touching the network. `loaded` are the tensors that fit.
-
-    Raises WeightsError if `skip` names nothing in the network, or two tensors of the file have one name.
-    """
-    layout = get_layout(layout)
     parameters = _parameters(model, layout)
     tensors, ignored = to_original(state, layout)
     for entry in skip:
@@ -76,34 +50,25 @@ def compare(
             raise WeightsError(
                 f"skip names {entry!r}, which the network does not have. Its heads: {_heads(parameters)}."
             )
-    skipped = {name for name in (*parameters, *tensors) if _within(name, skip)}
+    kept = {name for name in parameters if _within(name, skip if name in tensors else (*skip, *allow_missing))}
+    both = [name for name in parameters if name in tensors and name not in kept]
+    shapes = {name: (tuple(parameters[name].shape), tensors[name].shape) for name in both}
+    extra = [name for name in tensors if name not in parameters]
+    left = {name for name in extra if _within(name, (*skip, *allow_unexpected))}
     report = LoadReport(
         layout.name,
-        kept=tuple(name for name in parameters if name in skipped),
-        ignored=(*ignored, *(name for name in tensors if name in skipped and name not in parameters)),
+        loaded=tuple(name for name, (expected, found) in shapes.items() if expected == found),
+        missing=tuple(name for name in parameters if name not in tensors and name not in kept),
+        unexpected=tuple(name for name in extra if name not in left),
+        wrong_shape=tuple(WrongShape(name, *pair) for name, pair in shapes.items() if pair[0] != pair[1]),
+        kept=tuple(name for name in parameters if name in kept),
+        ignored=(*ignored, *(name for name in extra if name in left)),
     )
-    loaded, missing, wrong = [], [], []
-    for name in parameters:
-        if name in skipped:
-            continue
-        if name not in tensors:
-            missing.append(name)
-            continue
-        expected, found = tuple(parameters[name].shape), tuple(layout.to_model(name, tensors[name]).shape)
-        if expected == found:
-            loaded.append(name)
-        else:
-            wrong.append(WrongShape(name, expected, found))
-    extra = [name for name in tensors if name not in parameters and name not in skipped]
-    return replace(
-        report,
-        loaded=tuple(loaded),
-        missing=tuple(name for name in missing if not _within(name, allow_missing)),
-        unexpected=tuple(name for name in extra if not _within(name, allow_unexpected)),
-        wrong_shape=tuple(wrong),
-        kept=report.kept + tuple(name for name in missing if _within(name, allow_missing)),
-        ignored=report.ignored + tuple(name for name in extra if _within(name, allow_unexpected)),
-    )
+    if not report.ok:
+        raise WeightsError(f"the weights do not fit the network.\n{report}\n{_remedy(report)}")
+    for name, array in {name: _fitting(name, tensors[name], parameters[name]) for name in report.loaded}.items():
+        _assign(parameters[name], array)
+    return report
 
 
 def export_state(model: nn.Cell, layout: str | Layout = "okankop") -> dict[str, Array]:
@@ -112,10 +77,7 @@ def export_state(model: nn.Cell, layout: str | Layout = "okankop") -> dict[str, 
     Without wrapper prefixes and counters. `numpy.savez(path, **export_state(model))` makes a file that any NumPy reads.
     """
     layout = get_layout(layout)
-    return {
-        name: np.array(layout.to_file(name, parameter.asnumpy()))
-        for name, parameter in _parameters(model, layout).items()
-    }
+    return {name: np.array(parameter.asnumpy()) for name, parameter in _parameters(model, layout).items()}
 
 
 def _parameters(model: nn.Cell, layout: Layout) -> dict[str, Parameter]:

@@ -29,7 +29,6 @@ MAX_ARGUMENTS: Final = 16
 class Function:
     """What a callable global of the stream stands for: `call` is one of our own functions."""
 
-    name: str
     call: Callable[..., Any]  # must be cheap for any arguments: the stream may call it a hundred thousand times
 
 

@@ -76,7 +76,8 @@ def read_torch_metadata(path: Path | str) -> dict[str, str | int | float | bool 
 def _state_dict(root: Any, path: Path) -> dict[str, TensorRef]:
     """The tensors of the state dict within the object of a checkpoint."""
     if not isinstance(root, dict):
-        raise WeightsError(f"{path}: holds a {_kind(root)}, not a dictionary of tensors. Save `model.state_dict()`.")
+        kind = "tensor" if isinstance(root, TensorRef) else type(root).__name__
+        raise WeightsError(f"{path}: holds a {kind}, not a dictionary of tensors. Save `model.state_dict()`.")
     candidates = [root[key] for key in STATE_KEYS if isinstance(root.get(key), dict)]
     for candidate in [*candidates, root]:
         tensors = {name: value for name, value in candidate.items() if isinstance(value, TensorRef)}
@@ -89,7 +90,3 @@ def _state_dict(root: Any, path: Path) -> dict[str, TensorRef]:
         f"{path}: no tensors, neither at the top level nor under {', '.join(STATE_KEYS)}; it holds {keys}. "
         "Save `model.state_dict()`, or a dictionary with it under `state_dict`."
     )
-
-
-def _kind(value: Any) -> str:
-    return "tensor" if isinstance(value, TensorRef) else type(value).__name__

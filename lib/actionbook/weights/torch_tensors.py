@@ -274,7 +274,7 @@ def _table() -> dict[tuple[str, str], Any]:
         ("numpy._core.multiarray", "scalar"): _numpy_scalar,
         ("_codecs", "encode"): _encode,
     }
-    table: dict[tuple[str, str], Any] = {key: Function(".".join(key), call) for key, call in functions.items()}
+    table: dict[tuple[str, str], Any] = {key: Function(call) for key, call in functions.items()}
     for name, element in _STORAGES.items():
         table["torch", name] = table["torch.cuda", name] = StorageType(_ELEMENTS[element])
     for module in ("torch", "torch.storage"):

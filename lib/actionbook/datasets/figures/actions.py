@@ -122,12 +122,6 @@ def _waving(phase: float) -> Pose:
     return Pose(arms, (Leg(0.09), Leg(0.09)), lean=0.03 * sway, nod=0.06 * _wave(phase, 0.1))
 
 
-def _standing(phase: float) -> Pose:
-    breath = _wave(phase)
-    arms = (Arm(0.20 + 0.03 * breath, -0.08), Arm(0.20 + 0.03 * breath, -0.08))
-    return Pose(arms, (Leg(0.08), Leg(0.08)), nod=0.03 * breath)
-
-
 def _swinging(phase: float) -> Pose:
     turn = 1.75 * _wave(phase)  # both arms and the stick, from one side of the body to the other
     together = 0.30  # the arms point inwards so that the hands meet on the stick
@@ -185,14 +179,12 @@ ACTIONS: dict[str, Action] = {
     "MoonWalk": Action(_walking, frontal=False, travels=True, backwards=True),
     "SittingDown": Action(_sitting_down, frontal=False, cyclic=False, seat=True),
     "Squatting": Action(_squatting, frontal=False, tempo=0.8),
-    "Standing": Action(_standing, frontal=True),
     "StandingUp": Action(_sitting_down, frontal=False, cyclic=False, seat=True, backwards=True),
     "Swinging": Action(_swinging, frontal=True, tempo=0.9),
     "Throwing": Action(_throwing, frontal=False, cyclic=False, release=THROW_RELEASE),
     "Walking": Action(_walking, frontal=False, travels=True),
     "Waving": Action(_waving, frontal=True),
 }
-"""Every action by name. ``Standing`` is for bystanders; it is no class of the default miniature."""
 
 _STEPS = 96
 

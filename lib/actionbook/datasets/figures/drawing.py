@@ -9,11 +9,10 @@ from math import cos, sin
 import numpy as np
 
 from actionbook.datasets.figures.canvas import Canvas, Colour, Disc, Point, shade
-from actionbook.datasets.figures.heads import draw_head
+from actionbook.datasets.figures.heads import INK, draw_head
 from actionbook.datasets.figures.people import Person
 from actionbook.datasets.figures.skeleton import HEEL_RADIUS, TOE_RADIUS, Joints
 
-INK: Colour = (52, 42, 58)
 OUTLINE = 0.0105
 """Width of the outline around every part, in body heights."""
 

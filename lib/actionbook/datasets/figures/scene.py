@@ -24,7 +24,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Actor:
-    """A person who performs an action at a place, for `length` frames from frame `start` on (then stays as it is).
+    """A person who performs an action at a place, for `length` frames (then stays as it is).
 
     `x`, `y`: where the feet stand, in units (the view is 240 units high; for a travelling action, in mid-performance);
     `height` in units; `facing` +1 right, -1 left; `phase` in cycles at the first frame; `period` in frames per cycle.
@@ -40,14 +40,13 @@ class Actor:
     phase: float
     period: float
     length: int
-    start: int = 0
     tool: Tool | None = None
 
     def moment(self, t: float) -> float:
         """Phase (cycles) or progress (0 to 1) of the action's curve at frame `t`."""
         action = ACTIONS[self.action]
         last = max(self.length - 1, 1)
-        local = min(max(t - self.start, 0.0), float(last))
+        local = min(max(t, 0.0), float(last))
         if action.backwards:
             local = last - local
         return self.phase + local * action.tempo / self.period if action.cyclic else local / last

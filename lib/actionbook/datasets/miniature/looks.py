@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from actionbook.datasets.figures import ACTIONS, Actor, Camera, Person, Place, Scene, Tool, draw_person
+from actionbook.datasets.figures import ACTIONS, Actor, Camera, Person, Place, Scene, Tool, draw_person, random_props
 from actionbook.datasets.figures.canvas import Colour
-from actionbook.datasets.miniature.draws import draw_props
 from actionbook.datasets.miniature.spec import Clip, MiniSpec
 
 ANYWHERE = ("beach", "gym", "park", "room", "snow", "street")
@@ -67,7 +66,7 @@ def look_scene(look: Look, clip: Clip, spec: MiniSpec, *, camera_moves: bool) ->
         follow=0.3 if action.travels else 0.0,
     )  # fmt: skip
     return Scene(
-        place, (actor,), length, spec.width, spec.height, camera, draw_props(rng, _PASSING, pan, view),
+        place, (actor,), length, spec.width, spec.height, camera, random_props(rng, _PASSING, pan, view),
         grain=int(rng.integers(2**20)), backwards=action.backwards,
     )  # fmt: skip
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -59,12 +58,6 @@ class Clip(NamedTuple):
     clip: int
 
 
-class VideoWriter(Protocol):
-    """A function of `figures` that writes frames to a file, such as `write_avi`."""
-
-    def __call__(self, path: Path, frames: Iterable[Image], *, width: int, height: int) -> None: ...
-
-
 @dataclass(frozen=True)
 class Miniature:
     """The miniature of one data set: what its videos show, and the names and lists that the data set would have.
@@ -81,7 +74,8 @@ class Miniature:
     scene: Callable[[Clip, MiniSpec], Scene]
     lists: Callable[[MiniSpec], dict[str, str]]
     """The text files beside the videos: path below the data root and content."""
-    write: VideoWriter
+    write: Callable[..., None]
+    """A function of `figures` that writes frames to a file, such as `write_avi`."""
 
     def check(self, spec: MiniSpec) -> None:
         """Raise MiniatureError where `spec` names a class that cannot be drawn."""

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from actionbook.datasets.figures import ACTIONS, Actor, Camera, Place, Scene, draw_person, write_avi
+from actionbook.datasets.figures import ACTIONS, Actor, Camera, Place, Scene, draw_person, random_props, write_avi
 from actionbook.datasets.figures.backgrounds import OUTDOORS, PLACES
 from actionbook.datasets.figures.canvas import Image
 from actionbook.datasets.figures.props import KINDS_INDOORS, KINDS_OUTDOORS
-from actionbook.datasets.miniature.draws import draw_props
 from actionbook.datasets.miniature.spec import Clip, Miniature, MiniatureError, MiniSpec, all_clips, render_scene
 from actionbook.datasets.miniature.writing import Progress, write_miniature
 
@@ -55,7 +54,7 @@ def ucf101_scene(class_name: str, group: int, clip: int, spec: MiniSpec) -> Scen
     camera = Camera(pan, rng.uniform(-3, 3), rng.uniform(0.0, 1.2), rng.uniform(40, 80), float(rng.uniform()), 0.3)
     passing = KINDS_OUTDOORS if place.kind in OUTDOORS else KINDS_INDOORS
     return Scene(
-        place, (actor,), length, spec.width, spec.height, camera, draw_props(rng, passing, pan, view),
+        place, (actor,), length, spec.width, spec.height, camera, random_props(rng, passing, pan, view),
         grain=int(rng.integers(2**20)), backwards=ACTIONS[class_name].backwards,
     )  # fmt: skip
 

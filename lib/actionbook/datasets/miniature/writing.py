@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import multiprocessing
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from actionbook.core.files import TEMPORARY, write_json_atomic, write_text_atomi
 from actionbook.core.paths import shown
 from actionbook.datasets.figures import render_frame
 from actionbook.datasets.miniature.spec import Clip, Miniature, MiniatureError, MiniSpec, all_clips
+from actionbook.datasets.unpack import sole_user
 
 MARK = "miniature.json"
 
@@ -41,7 +40,7 @@ def write_miniature(
     miniature.check(spec)
     root = Path(root)
     root.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(root.parent):
+    with sole_user(root.parent, wait=True):
         stated = _stated(root)
         wanted = miniature.mark(spec)
         if root.exists() and not root.is_dir():
@@ -96,18 +95,6 @@ def _empty(part: Path, root: Path) -> None:
             )
         shutil.rmtree(part)
     part.mkdir()
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold a lock on `folder`, so that two processes do not write the same miniature at once."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # some network file systems have no locks; single files are still written whole
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _write_videos(miniature: Miniature, folder: Path, spec: MiniSpec, workers: int, progress: Progress | None) -> None:
