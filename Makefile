@@ -7,21 +7,24 @@ SHELL := bash
 # Chapters and notebooks are those that the table of contents lists: a new chapter is a folder and its lines there.
 PAGES    := $(shell sed -n 's|^[- ]*file: *\(notebooks/[^ ]*\).*|\1|p' book/_toc.yml)
 CHAPTERS := $(patsubst notebooks/%/index,%,$(filter %/index,$(PAGES)))
+# Pages that are executed: all but the chapters' first.
+PAGES_RUN := $(filter-out %/index,$(PAGES))
 # Notebooks that belong to no chapter, such as your own video.
 ALONE    := $(filter-out $(foreach name,$(CHAPTERS),notebooks/$(name)/%),$(PAGES))
 
-# Chapters run side by side: most of a small training is compiling, which takes one core. JOBS=1 runs one after the other.
+# Chapters run side by side: their trainings share the cores, and what measures speed waits until it has them alone.
 JOBS ?= $(words $(CHAPTERS))
 
 PYTHON ?= python3.11
 PY     := .venv/bin/python
 INSTALLED := .venv/.installed
-STAMPS := _build/stamps
+# Notebooks are executed into this folder once, for the book and for the tests; those beside their sources are committed.
+EXECUTED := _build/executed
 # What every notebook rests on: a change in any of these runs all of them again.
 SHARED := $(INSTALLED) $(wildcard data_manifests/*.yaml) \
           $(shell find lib/actionbook -name '*.py' -not -name '.tmp-*' 2>/dev/null)
 
-.PHONY: help install book notebooks test check format bench stress lock clean
+.PHONY: help install pages book notebooks accept test check format bench stress lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -41,21 +44,26 @@ $(INSTALLED): requirements.txt pyproject.toml
 	@GLOG_v=3 $(PY) -c 'import actionbook, mindspore, matplotlib.font_manager' || { echo "MindSpore does not load on this machine: the last line above says why" >&2; exit 1; }
 	@touch $@
 
+RENDER := .venv/bin/jupyter-book build . --config _config.yml --toc book/_toc.yml --path-output . --all -W -n --keep-going --quiet
+pages: $(INSTALLED) ## render the committed notebooks and their records into _build/html: a first look, nothing is run
+	$(PY) -m actionbook.results.pages --accepted
+	$(RENDER)
+	@echo "The book is ready: open $(CURDIR)/_build/html/index.html"
+
 book: $(INSTALLED) ## run what is stale and render the book into _build/html
 	@$(MAKE) --no-print-directory --jobs=$(JOBS) notebooks
 	$(PY) -m actionbook.results.pages
-	.venv/bin/jupyter-book build . --config _config.yml --toc book/_toc.yml --path-output . --all -W -n --keep-going --quiet
+	ACTIONBOOK_EXECUTED=$(EXECUTED) $(RENDER)
 	@echo "The book is ready: open $(CURDIR)/_build/html/index.html"
 
-notebooks: ## run the notebooks that are stale, chapter by chapter
-test: $(INSTALLED) ## run the tests, then every notebook's cells against the outputs it was committed with
-	$(PY) -m pytest -n 2 --dist loadfile tests
-	rm -rf _build/test-work
-	@$(MAKE) --no-print-directory --jobs=$(JOBS) $(CHAPTERS:%=nbval-%)
+notebooks: ## run the notebooks that are stale into _build/executed, chapter by chapter
+accept: ## make what was executed, and its records, the committed notebooks
+	$(PY) -m actionbook.notebooks accept notebooks
 
-# A chapter's notebooks in their order, in a workspace of their own; those that stand alone need the first chapter's network.
-nbval-%:
-	ACTIONBOOK_WORK=$(CURDIR)/_build/test-work $(PY) -m pytest -p no:xdist -p no:cacheprovider --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg --nbval-cell-timeout 2400 notebooks/$* $(if $(filter $(firstword $(CHAPTERS)),$*),$(ALONE:%=%.ipynb))
+test: $(INSTALLED) ## run the tests, then compare every executed notebook with the committed one
+	$(PY) -m pytest -n 2 --dist loadfile tests
+	@$(MAKE) --no-print-directory --jobs=$(JOBS) notebooks
+	$(PY) -m pytest -p no:xdist -p no:cacheprovider --nbval --executed $(EXECUTED) --nbval-sanitize-with tests/nbval_sanitize.cfg $(PAGES_RUN:%=%.ipynb)
 
 check: $(INSTALLED) ## lint, types, pairs of notebooks, citation file
 	$(PY) -m ruff check .
@@ -87,26 +95,22 @@ clean: ## remove what was built; work/, runs/ and .venv stay
 	rm -rf _build book/_generated .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find lib tests notebooks -name __pycache__ -prune -exec rm -rf {} +
 
-# Stamps tell what is stale, not the notebooks themselves: after a clone their times mean nothing.
-stamp  = $(patsubst notebooks/%,$(STAMPS)/%.done,$(1))
+executed = $(patsubst notebooks/%,$(EXECUTED)/%.ipynb,$(1))
 stages = $(filter notebooks/$(1)/0%,$(PAGES))
 beside = $(filter-out notebooks/$(1)/index $(call stages,$(1)),$(filter notebooks/$(1)/%,$(PAGES)))
 before = $(if $(filter $(1),$(firstword $(2))),$(3),$(call before,$(1),$(wordlist 2,$(words $(2)),$(2)),$(firstword $(2))))
 
 define notebook  # its source without .md, what else it rests on
-notebooks: $(call stamp,$(1))
-$(call stamp,$(1)): $(1).md $(2) $(SHARED)
-	@mkdir -p $$(@D)
-	$(PY) -m actionbook.notebooks execute $$<
-	@touch $$@
+notebooks: $(call executed,$(1))
+$(call executed,$(1)): $(1).md $(2) $(SHARED)
+	$(PY) -m actionbook.notebooks execute -o $$@ $$<
 
 endef
-# A stage rests on the recipes and on the stage before it; a page beside the stages on published figures. Conversion
-# measures throughput: it waits for the trainings of all chapters and for the conversion before it.
-define chapter  # chapter, chapter before it
-$(foreach page,$(call stages,$(1)),$(call notebook,$(page),$(wildcard notebooks/$(1)/recipes/*.yaml) $(call stamp,$(call before,$(page),$(call stages,$(1))))))
+# A stage rests on the recipes and on the stage before it; a page beside the stages on published figures; one that
+# stands alone on the first chapter's network.
+define chapter
+$(foreach page,$(call stages,$(1)),$(call notebook,$(page),$(wildcard notebooks/$(1)/recipes/*.yaml) $(call executed,$(call before,$(page),$(call stages,$(1))))))
 $(foreach page,$(call beside,$(1)),$(call notebook,$(page),$(wildcard book/published/*.yaml)))
-$(STAMPS)/$(1)/04_conversion.done: | $(call stamp,$(filter %/03_training,$(PAGES)) $(filter notebooks/$(2)/04_conversion,$(PAGES)))
 endef
-$(foreach name,$(CHAPTERS),$(eval $(call chapter,$(name),$(call before,$(name),$(CHAPTERS)))))
-$(foreach page,$(ALONE),$(eval $(call notebook,$(page),$(call stamp,$(lastword $(call stages,$(firstword $(CHAPTERS))))))))
+$(foreach name,$(CHAPTERS),$(eval $(call chapter,$(name))))
+$(foreach page,$(ALONE),$(eval $(call notebook,$(page),$(call executed,$(lastword $(call stages,$(firstword $(CHAPTERS))))))))

@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -114,6 +114,32 @@ def test_what_differs_between_machines_is_not_compared(one: str, other: str) -> 
 )
 def test_results_are_compared(text: str) -> None:
     assert sanitise(text) == text
+
+
+def test_pages_show_what_was_executed_where_it_is_asked_for(
+    offline_book: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, plain = "notebooks/toy/01_toy", "notebooks/toy/index"
+    (tmp_path / "executed" / "toy").mkdir(parents=True)
+    (tmp_path / "executed" / "toy" / "01_toy.ipynb").write_text("executed")
+    copied = tmp_path / "html" / "_sources" / f"{page}.ipynb"
+    copied.parent.mkdir(parents=True)
+    copied.write_text("committed")
+    paths = {page: Path("01_toy.ipynb"), plain: Path("index.md"), "book/intro": Path("intro.md")}
+    env = SimpleNamespace(doc2path=paths.__getitem__, found_docs=set(paths))
+    app = SimpleNamespace(env=env, srcdir=tmp_path, outdir=tmp_path / "html")
+
+    def read(name: str) -> str:
+        content = ["committed"]
+        offline_book._read_executed(app, name, content)
+        return content[0]
+
+    monkeypatch.delenv("ACTIONBOOK_EXECUTED", raising=False)
+    assert [read(name) for name in paths] == ["committed"] * 3
+    monkeypatch.setenv("ACTIONBOOK_EXECUTED", "executed")
+    assert [read(name) for name in paths] == ["executed", "committed", "committed"]
+    offline_book._offer_executed(app, None)
+    assert copied.read_text() == "executed"
 
 
 @pytest.fixture(scope="module")

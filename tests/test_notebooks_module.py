@@ -142,9 +142,8 @@ def test_execution_in_the_notebooks_folder_with_the_books_environment(
     monkeypatch.setenv("MPLBACKEND", "Agg")
     look = "import os, actionbook\nprint(os.getcwd(), os.environ['MPLBACKEND'], os.environ['GLOG_v'])"
     source = write(tmp_path, PARAMETERS + cell(look))
-    target = execute(source, failed=tmp_path / "failed")
+    target = execute(source, output=source.with_suffix(".ipynb"), failed=tmp_path / "failed")
     book = nbformat.read(target, as_version=4)
-    assert target == tmp_path / "01_toy.ipynb"
     assert book.cells[2].outputs[0].text == f"{tmp_path} module://matplotlib_inline.backend_inline 3\n"
     assert check(source) == []
     assert os.environ["MPLBACKEND"] == "Agg"
@@ -167,6 +166,40 @@ def test_a_failing_cell_leaves_the_pair_and_shows_its_error(tmp_path: Path, caps
     assert "injected-parameters" in out.cells[2].metadata.tags
     assert out.cells[3].outputs[0].data["text/plain"] == "1.0"
     assert source.with_suffix(".ipynb").read_bytes() == before
+
+
+def test_only_what_was_executed_as_it_stands_is_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chapter, entry = tmp_path / "toy", tmp_path / "work" / "toy" / "mini" / "record" / "01_toy.json"
+    chapter.mkdir()
+    entry.parent.mkdir(parents=True)
+    entry.write_text("{}")
+    monkeypatch.setenv("ACTIONBOOK_WORK", str(tmp_path / "work"))
+    monkeypatch.setattr(notebooks, "_BUILD", tmp_path / "_build")
+    source = write(chapter, PARAMETERS + cell("print(size)"))
+    assert main(["accept", str(source)]) == 1
+    assert "missing; run: python -m actionbook.notebooks execute" in capsys.readouterr().err
+
+    mark_as_run(pair(source))
+    executed = notebooks.executed_path(source)
+    assert executed == tmp_path / "_build" / "executed" / "toy" / "01_toy.ipynb"
+    executed.parent.mkdir(parents=True)
+    source.with_suffix(".ipynb").rename(executed)
+    assert main(["accept", str(source)]) == 0
+    assert source.with_suffix(".ipynb").read_bytes() == executed.read_bytes()
+    assert (chapter / "record" / "01_toy.json").read_text() == "{}"
+
+    before = source.with_suffix(".ipynb").read_bytes()
+    write(chapter, PARAMETERS + cell("print(size + 1)"))
+    assert main(["accept", str(source)]) == 1
+    assert "cell 3: text differs" in capsys.readouterr().err
+    assert source.with_suffix(".ipynb").read_bytes() == before
+
+
+def test_the_committed_notebook_is_never_executed_into() -> None:
+    source = notebooks.NOTEBOOKS / "efficient3d" / "01_data.md"
+    assert notebooks.executed_path(source) == notebooks.ROOT / "_build" / "executed" / "efficient3d" / "01_data.ipynb"
 
 
 def test_unknown_parameters_are_refused_before_anything_runs(

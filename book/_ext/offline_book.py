@@ -1,4 +1,7 @@
-"""Sphinx extension that keeps the book readable without a network.
+"""Sphinx extension that shows what was executed, and keeps the book readable without a network.
+
+Notebooks are read from the folder that the environment variable ACTIONBOOK_EXECUTED names, such as ``_build/executed``,
+where it names one: the committed ones stand beside their sources and are what the others are held against.
 
 Jupyter Book always loads sphinx-thebe, whose inline script names a remote file, is put on every page twice (the second
 is an error in the browser's console) and is of no use without a server to run cells on: it is taken out. Any other
@@ -7,7 +10,10 @@ script, style sheet, picture or frame that a page would fetch from elsewhere is 
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -34,6 +40,27 @@ def remote_requests(html: str) -> list[str]:
     return _TAG.findall(html) + _STYLE.findall(styles)
 
 
+def _executed(app: Sphinx, page: str) -> Path | None:
+    """The executed notebook of a page, None where it is no notebook or the committed one shall be shown."""
+    folder = os.environ.get("ACTIONBOOK_EXECUTED")
+    if not folder or not page.startswith("notebooks/") or app.env.doc2path(page).suffix != ".ipynb":
+        return None
+    return Path(app.srcdir) / folder / f"{page.removeprefix('notebooks/')}.ipynb"
+
+
+def _read_executed(app: Sphinx, page: str, content: list[str]) -> None:
+    if (path := _executed(app, page)) is not None:
+        content[0] = path.read_text(encoding="utf-8")
+
+
+def _offer_executed(app: Sphinx, _error: Exception | None) -> None:
+    """What can be downloaded from a page is what it shows."""
+    for page in app.env.found_docs:
+        copied = Path(app.outdir) / "_sources" / f"{page}.ipynb"
+        if copied.exists() and (path := _executed(app, page)) is not None:
+            shutil.copyfile(path, copied)
+
+
 def _is_thebe(script: Any) -> bool:
     body = script.attributes.get("body") or ""
     return "THEBE_JS_URL" in body or "thebe" in str(script.filename or "")
@@ -58,7 +85,9 @@ def _drop_thebe_nodes(_app: Sphinx, doctree: nodes.document, _page: str) -> None
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Register the two steps with Sphinx."""
+    """Register the steps with Sphinx."""
+    app.connect("source-read", _read_executed)
+    app.connect("build-finished", _offer_executed)
     app.connect("doctree-resolved", _drop_thebe_nodes, priority=_LATE)
     app.connect("html-page-context", _guard_page, priority=_LATE)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

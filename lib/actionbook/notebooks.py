@@ -1,9 +1,10 @@
 """From MyST sources to executed notebooks, in one direction.
 
-`NN_name.md` (MyST, read through jupytext) is what people edit; `NN_name.ipynb` beside it is its executed pair, made
-here and committed with its outputs. Nothing ever flows back from the `.ipynb`, so time stamps decide nothing.
+`NN_name.md` (MyST, read through jupytext) is what people edit. It is executed into ``_build/executed``, from where the
+book is rendered and where tests read its outputs. `NN_name.ipynb` beside the source is its committed pair: an executed
+notebook that somebody has accepted, and what later runs are held against. Nothing ever flows back from an `.ipynb`.
 
-Command line: ``python -m actionbook.notebooks {execute,pair,check} …`` (``--help`` says the rest).
+Command line: ``python -m actionbook.notebooks {execute,accept,pair,check} …`` (``--help`` says the rest).
 """
 
 from __future__ import annotations
@@ -25,13 +26,15 @@ import yaml
 from nbformat import NotebookNode
 
 from actionbook.core.errors import BookError
-from actionbook.core.files import write_text_atomic
-from actionbook.core.paths import LIBRARY, ROOT
+from actionbook.core.files import write_bytes_atomic, write_text_atomic
+from actionbook.core.paths import LIBRARY, NOTEBOOKS, ROOT, default_work_root
+from actionbook.core.record import FOLDER as RECORD
 
 _FORMAT = {"extension": ".md", "format_name": "myst"}
 _KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 _LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python", "pygments_lexer": "ipython3"}
 _WIDGET = "application/vnd.jupyter.widget-view+json"
+_BUILD = ROOT / "_build"
 
 
 class NotebookError(BookError):
@@ -132,17 +135,24 @@ def pair(source: Path) -> Path:
     return target
 
 
+def executed_path(source: Path) -> Path:
+    """Where `source` is executed to: below ``_build/executed`` as it lies below the folder of notebooks."""
+    below = source.resolve()
+    folder = below.relative_to(NOTEBOOKS).parent if below.is_relative_to(NOTEBOOKS) else Path(below.parent.name)
+    return _BUILD / "executed" / folder / f"{source.stem}.ipynb"
+
+
 def execute(
     source: Path,
     *,
     parameters: Mapping[str, Any] | None = None,
     output: Path | None = None,
-    failed: Path = ROOT / "_build" / "failed",
+    failed: Path = _BUILD / "failed",
 ) -> Path:
     """Run the notebook `source` in its own folder and write the executed, normalised `.ipynb` in one step.
 
-    With no `output` the pair beside the source is written, which is for default parameters only: with `parameters`
-    the default is ``runs/<folder>/<name>.ipynb``. Returns the path written.
+    The default for `output` is `executed_path`, and with `parameters` ``runs/<folder>/<name>.ipynb``: the committed
+    pair is never written here, see `accept`. Returns the path written.
 
     Raises `NotebookError` for a parameter that the notebook's `parameters` cell does not define, and for a failing
     cell: the error then holds the cell's traceback, the unfinished notebook lies under `failed`, and the target is
@@ -157,9 +167,7 @@ def execute(
     if unknown:
         raise NotebookError(f"{source}: unknown parameter {', '.join(unknown)}; it knows {', '.join(known)}")
     if output is None:
-        output = (
-            ROOT / "runs" / source.parent.name / f"{source.stem}.ipynb" if parameters else source.with_suffix(".ipynb")
-        )
+        output = ROOT / "runs" / source.parent.name / f"{source.stem}.ipynb" if parameters else executed_path(source)
     scratch = failed.resolve() / source.resolve().parent.name / f"{source.stem}.ipynb"
     scratch.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -180,14 +188,31 @@ def execute(
     return output
 
 
-def check(source: Path) -> list[str]:
-    """Compare a source with its committed pair; returns one line per fault, none where all is well.
+def accept(source: Path) -> Path:
+    """Make what `source` was executed to its committed pair; returns the pair's path.
 
-    The pair must have the source's cells (type, text, tags), one cell tagged ``parameters``, code cells run once
+    What the stage of a chapter left in the record of the default workspace is put beside it, into ``record/``: the
+    pages on status and scores can then be made without running anything. Raises `NotebookError`, and changes nothing,
+    where the notebook has not been executed as it stands now.
+    """
+    executed = executed_path(source)
+    if faults := check(source, executed):
+        raise NotebookError("\n".join(faults))
+    entry = default_work_root() / source.resolve().parent.name / "mini" / RECORD / f"{source.stem}.json"
+    if entry.exists():
+        write_bytes_atomic(source.parent / RECORD / entry.name, entry.read_bytes())
+    write_bytes_atomic(target := source.with_suffix(".ipynb"), executed.read_bytes())
+    return target
+
+
+def check(source: Path, target: Path | None = None) -> list[str]:
+    """Compare a source with an executed notebook, its committed pair where none is named; returns one line per fault.
+
+    The notebook must have the source's cells (type, text, tags), one cell tagged ``parameters``, code cells run once
     from top to bottom, and no error among the outputs. A notebook that was not run would pass nbval unnoticed.
     """
-    target = source.with_suffix(".ipynb")
-    remedy = f"run: python -m actionbook.notebooks execute {source}"
+    target = target or source.with_suffix(".ipynb")
+    remedy = f"run: python -m actionbook.notebooks execute {source}, and accept it"
     if not target.exists():
         return [f"{target}: missing; {remedy}"]
     wanted, found = read_source(source).cells, _read_notebook(target).cells
@@ -276,6 +301,7 @@ def _parser() -> argparse.ArgumentParser:
         help="set a parameter; the value is read as YAML (may be given several times)",
     )
     run.add_argument("-o", "--output", type=Path, help="where to write (one notebook only)")
+    commands.add_parser("accept", help="make the executed notebooks, and their records, the committed ones")
     commands.add_parser("pair", help="bring the .ipynb up to date with its source, without running it")
     commands.add_parser("check", help="fail where an .ipynb is stale, was not run, or holds an error")
     for command in commands.choices.values():
@@ -301,9 +327,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sources = find_sources(options.paths)
         if options.command == "execute":
             _execute_all(sources, options)
-        elif options.command == "pair":
+        elif options.command in ("accept", "pair"):
+            work = accept if options.command == "accept" else pair
             for source in sources:
-                sys.stdout.write(f"{pair(source)}\n")
+                sys.stdout.write(f"{work(source)}\n")
         else:
             faults = [fault for source in sources for fault in check(source)]
             if faults:

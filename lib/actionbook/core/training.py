@@ -86,6 +86,9 @@ class Training(Strict):
     """A checkpoint to resume from is written every so many epochs, and at the end."""
     checkpoint_steps: Positive | None = None
     """Within an epoch, one is also written every so many steps; None: at the end of epochs only."""
+    cores: Positive | None = None
+    """On a CPU, each training is a process of its own on so many cores, as many side by side as there are cores for
+    (the number of threads has an influence on the last digits of a result). None: one after the other, on all cores."""
     hang_minutes: Rate = 30.0
     """A training on several devices is stopped when none of its figures has changed for so long."""
     keep_epochs: Annotated[int, Field(ge=0)] = 0

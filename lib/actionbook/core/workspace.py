@@ -45,7 +45,7 @@ class Stage:
     devices: int = 1
     """Devices of this machine that train together."""
     scheduler: str | None = None
-    """Address of a Dask cluster that prepares data; None: processes of this machine."""
+    """Address of a Dask cluster that prepares data or trains; None: processes of this machine."""
     chosen: tuple[str, ...] = ()
     """Names of the streams to work with."""
     stream: str = ""

@@ -15,7 +15,7 @@ from actionbook.core.record import Record, StageRun
 from actionbook.results import ascend_tables
 from actionbook.results.markdown import escape, file_link, table
 from actionbook.results.proof import ladder_of
-from actionbook.results.records import of_chapter, read_records
+from actionbook.results.records import accepted_records, of_chapter, read_records
 from actionbook.results.scoreboard import scoreboard
 
 PLANNED = ("ECO", "StNet", "SlowFast")
@@ -61,9 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m actionbook.results.pages", description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "book" / "_generated", help="folder of the pages")
     parser.add_argument("--work", type=Path, help="folder of the workspaces (default: as the notebooks)")
+    parser.add_argument("--accepted", action="store_true", help="take the records beside the committed notebooks")
     options = parser.parse_args(arguments)
     try:
-        write(options.out, read_records(options.work))
+        write(options.out, accepted_records() if options.accepted else read_records(options.work))
     except BookError as error:
         sys.exit(str(error))
 

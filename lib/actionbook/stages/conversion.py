@@ -15,6 +15,7 @@ from mindspore import nn
 from actionbook.clips.pipeline import tested
 from actionbook.clips.samples import Samples, batched
 from actionbook.conversion import Preflight, preflight
+from actionbook.core import cores
 from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_file
 from actionbook.core.paths import shown
@@ -50,6 +51,9 @@ from actionbook.inference import (
 from actionbook.models.profile import layer_table
 from actionbook.tasks import Predictions
 from actionbook.training.runs import finished_run, runs_of_same_clips, trained_network
+
+QUIET_SECONDS = 900.0
+"""A measurement of speed waits at most so long for trainings on this machine to leave it the cores."""
 
 
 @dataclass
@@ -266,7 +270,7 @@ def time_formats(
 
     One row a stream, engine and batch size, for `results.pictures.throughput_plot`; kept for the record, too.
     """
-    with conversions.stage.timed("throughput"):
+    with conversions.stage.timed("throughput"), cores.held(patience=QUIET_SECONDS):
         for one in conversions.streams.values():
             engines: dict[str, Engine] = {"MindSpore": NetworkEngine(one.network, None, one.spec)} if network else {}
             engines |= {_TITLES.get(name, name): one.made.engines[name] for name in formats if name in one.made.engines}
@@ -344,4 +348,5 @@ def _power(difference: float | None) -> str:
 
 
 def _quick(made: Made) -> float:
-    return measure(made.engines["ONNX"], 8, repeats=10, seconds=0.5, progress=False).clips_per_second
+    with cores.held(patience=QUIET_SECONDS):
+        return measure(made.engines["ONNX"], 8, repeats=10, seconds=0.5, progress=False).clips_per_second

@@ -22,6 +22,7 @@ from actionbook.models.profile import layer_table
 from actionbook.stages.data import PAIRS
 from actionbook.tasks import Classification, Predictions
 from actionbook.tasks.classification import within_groups
+from actionbook.training.jobs import side_by_side, train_side_by_side
 from actionbook.training.runs import TrainedRun, train_runs
 
 
@@ -167,6 +168,8 @@ def train(stage: Stage) -> Trainings:
     predictions: dict[tuple[str, str, int], Predictions] = {}
     several = len(stage.streams) > 1
     with stage.timed("train"):
+        if side_by_side(stage):
+            train_side_by_side(stage)
         for name, stream in stage.streams.items():
             for trained in train_runs(stream, centre_validation):
                 found = predict_test(trained.network, trained.stage, trained.index)

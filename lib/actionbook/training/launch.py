@@ -22,7 +22,7 @@ from actionbook.core.workspace import Stage
 PROGRAM = "actionbook.train"
 """The module that every process runs."""
 LAST_LINES = 15
-_LAUNCHER, _FOLDER = "ACTIONBOOK_LAUNCHER", "ACTIONBOOK_DEVICES"  # environment: a process number, a folder
+LAUNCHER, _FOLDER = "ACTIONBOOK_LAUNCHER", "ACTIONBOOK_DEVICES"  # environment: a process number, a folder
 
 
 def train_on_devices(stage: Stage) -> None:
@@ -63,8 +63,9 @@ def train_on_devices(stage: Stage) -> None:
 
 
 def announce() -> None:
-    """In a process that `train_on_devices` has started: only the leading one shows its bar, and all end with it."""
-    launcher = os.environ.get(_LAUNCHER)
+    """In a process that another one of this book has started: it ends with that, and of several devices' only the
+    leading one shows its bar."""
+    launcher = os.environ.get(LAUNCHER)
     if launcher is None:
         return
     if os.environ.get("MS_ROLE") == "MS_SCHED" or os.environ.get("RANK_ID", "0") != "0":
@@ -82,7 +83,7 @@ def _end_with(launcher: int) -> None:
 def _environment(folder: Path, mirror: Path) -> dict[str, str]:
     """What the processes inherit. msrun starts ``python`` from the PATH: let it be this one."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    return {MIRROR: str(mirror), _FOLDER: str(folder), _LAUNCHER: str(os.getpid()), "PATH": path}
+    return {MIRROR: str(mirror), _FOLDER: str(folder), LAUNCHER: str(os.getpid()), "PATH": path}
 
 
 def started(folder: Path) -> dict[int, dict[str, str]]:

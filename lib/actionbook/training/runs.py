@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,8 +58,17 @@ class TrainedRun:
     """Digests of all that decides the training, see `rests_on`."""
 
 
-def train_runs(stage: Stage, validation: Validation | None = None, ranks: Ranks = ALONE) -> Iterator[TrainedRun]:
+def train_runs(
+    stage: Stage,
+    validation: Validation | None = None,
+    ranks: Ranks = ALONE,
+    *,
+    run: str | None = None,
+    seeds: Collection[int] | None = None,
+) -> Iterator[TrainedRun]:
     """Train every run of a stream with every seed, one after the other, and yield each as it is finished.
+
+    Of one `run`, or of some `seeds`, only those.
 
     Finished trainings are loaded, interrupted ones go on. `validation`, given a run's stage and index, returns what is
     called with the network after every epoch (see `training.loop.train`). Where the stage asks for several devices,
@@ -69,12 +78,15 @@ def train_runs(stage: Stage, validation: Validation | None = None, ranks: Ranks 
     if stage.devices > 1 and ranks is ALONE and _unfinished(stage):
         train_on_devices(stage)
     compiled = CompiledStep()
-    for run in stage.recipe.training.runs:
-        own = stage.for_run(run)
+    for one in stage.recipe.training.runs:
+        chosen = [seed for seed in one.seeds if seeds is None or seed in seeds] if run in (None, one.name) else []
+        if not chosen:
+            continue
+        own = stage.for_run(one)
         recipe, index = own.recipe, dataset_of(own).index()
         classes, loss = len(own.manifest.classes), task_of(recipe.task).loss()
-        inputs, same = len(recipe.spec(classes).inputs), rests_on(own, index, run.seeds[0])
-        for seed in run.seeds:
+        inputs, same = len(recipe.spec(classes).inputs), rests_on(own, index, chosen[0])
+        for seed in chosen:
             basis = same | {"seed": seed}
             folder = _folder(own, basis)
             runtime.seed_everything(seed)
@@ -89,7 +101,7 @@ def train_runs(stage: Stage, validation: Validation | None = None, ranks: Ranks 
                 write_json_atomic(folder / "rests_on.json", basis)
             validate = validation(own, index) if validation else None
             log = train(network, step, source, recipe.training, folder, validate=validate, ranks=ranks)
-            yield TrainedRun(own, index, run.name, seed, folder, network, log, basis)
+            yield TrainedRun(own, index, one.name, seed, folder, network, log, basis)
 
 
 def _kind(stage: Stage, steps: int) -> str:

@@ -1,0 +1,279 @@
+"""Trainings side by side: each a process of its own, on cores of this machine or on the workers of a Dask cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from distributed import Client
+
+from actionbook.core import cores
+from actionbook.core.errors import BookError
+from actionbook.core.files import write_json_atomic, write_text_atomic
+from actionbook.core.paths import shown
+from actionbook.core.process import run_logged
+from actionbook.core.progress import MIRROR, progress_bar
+from actionbook.core.workspace import Stage
+from actionbook.datasets.dataset import dataset_of
+from actionbook.training.launch import LAUNCHER, PROGRAM
+from actionbook.training.runs import run_folder
+from actionbook.video.cluster import check_workers, cluster_client
+
+LAST_LINES = 15
+SILENT_SECONDS = 60.0
+"""A job on another machine ends when nothing has been heard for so long of the process that has sent it."""
+_POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Job:
+    """Some seeds of a run of a stream, one after the other in one process, so that they share what is compiled."""
+
+    stream: str
+    run: str
+    seeds: tuple[int, ...]
+    steps: int
+    """Of all its seeds."""
+    after: str | None
+    """The run of the same stream that its initial weights come from."""
+
+    def __str__(self) -> str:
+        seeds = f"seed{'s' if len(self.seeds) > 1 else ''} {', '.join(map(str, self.seeds))}"
+        return " ".join(filter(None, (self.stream, self.run, seeds)))
+
+    @property
+    def file(self) -> str:
+        """Stem of its files."""
+        return "-".join([*filter(None, (self.stream, self.run)), *map(str, self.seeds)])
+
+
+def jobs_of(stage: Stage, slots: int) -> list[Job]:
+    """The unfinished trainings of all chosen streams, in the recipe's order, as jobs for `slots` processes.
+
+    Seeds of a run stay together, for compiling takes as long as a short training, unless there is a slot for each.
+    """
+    jobs = []
+    for stream in stage.streams.values():
+        for run in stream.recipe.training.runs:
+            own = stream.for_run(run)
+            seeds = [seed for seed in run.seeds if not (run_folder(own, seed) / "done.json").exists()]
+            weights = own.recipe.weights
+            after = weights.run if weights is not None else None
+            jobs.append([Job(stream.stream, run.name, (seed,), _steps(own), after) for seed in seeds])
+    if sum(map(len, jobs)) <= slots:
+        return [job for one in jobs for job in one]
+    return [
+        replace(one[0], seeds=tuple(job.seeds[0] for job in one), steps=sum(job.steps for job in one))
+        for one in jobs
+        if one
+    ]
+
+
+def _steps(stage: Stage) -> int:
+    training, videos = stage.recipe.training, len(dataset_of(stage).index().subset("train"))
+    return training.epochs * -(-videos * training.clips_per_video // training.batch_size)
+
+
+def side_by_side(stage: Stage) -> bool:
+    """Whether the stage's trainings are processes of their own: on a cluster, and where the recipe gives them cores."""
+    on_cores = stage.recipe.training.cores is not None and stage.device == "CPU"
+    return stage.devices == 1 and (stage.scheduler is not None or on_cores)
+
+
+def train_side_by_side(stage: Stage) -> None:
+    """Do all unfinished trainings of the chosen streams, and test each network, in processes beside this one.
+
+    They run on ``training.cores`` cores each of this machine, as many as there are cores for and at most
+    ``stage.workers``; with ``stage.scheduler`` on the workers of that Dask cluster, one on each, with the device that
+    the worker's environment names (``DEVICE_ID``). One bar counts the steps of all. A run whose weights come from
+    another one waits for it. A training that fails stops nothing else; at the end BookError names all that failed, with
+    their last lines. An interruption ends them all: what they have reached is kept.
+    """
+    with ExitStack() as stack:
+        folder = stage.workspace / "training-jobs"
+        folder.mkdir(parents=True, exist_ok=True)
+        share = stage.recipe.training.cores or 1
+        if stage.scheduler is None:
+            count = max(1, min(stage.workers, len(cores.usable())) // share)
+            places: list[Place] = [partial(_here, share)] * count
+        else:
+            client = stack.enter_context(cluster_client(1, stage.scheduler))
+            check_workers(client, [dataset_of(stage.first).colour_store], folder)
+            places = [partial(_there, client, address) for address in client.scheduler_info(n_workers=-1)["workers"]]
+        jobs = jobs_of(stage, len(places))
+        if not jobs:
+            return
+        recipe = folder / "recipe.yaml"
+        write_json_atomic(recipe, stage.whole.as_dict())  # JSON is YAML, too
+        board = stack.enter_context(_Board(jobs, folder).shown())
+        failures = _run_all(jobs, places, partial(_order, stage, recipe, share, folder), board)
+    if failures:
+        listed = "\n\n".join(f"{job}: {why}" for job, why in failures.items())
+        raise BookError(f"{len(failures)} of {len(jobs)} trainings failed, the others are kept.\n{listed}")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a place needs to run a job: all of it can be sent to another machine."""
+
+    command: tuple[str, ...]
+    log: Path
+    progress: Path
+    alive: Path
+    """A file that changes as long as somebody waits for the job."""
+
+
+Place = Callable[[Order, threading.Event], int]
+"""Runs a job to its end and returns its exit status."""
+
+
+def _order(stage: Stage, recipe: Path, share: int, folder: Path, job: Job) -> Order:
+    command = ["-m", PROGRAM, stage.recipe.chapter, str(recipe), "--run", job.run, "--stream", job.stream]
+    command += [part for seed in job.seeds for part in ("--seed", str(seed))]
+    command += ["--data-root", str(stage.data_root), "--work-root", str(stage.work_root)]
+    command += ["--device", stage.device, "--workers", str(share)]
+    stem = folder / job.file
+    return Order(tuple(command), stem.with_suffix(".log"), stem.with_suffix(".json"), folder / "alive")
+
+
+def _here(share: int, order: Order, stop: threading.Event) -> int:
+    """Run a job on cores of this machine; it inherits them from this thread."""
+
+    def tick() -> None:
+        if stop.is_set():
+            raise InterruptedError
+
+    with cores.held(share, tick=tick) as mine:
+        os.sched_setaffinity(0, mine)
+        return run_order(order, tick)
+
+
+def _there(client: Client, address: str, order: Order, stop: threading.Event) -> int:
+    """Run a job on a worker of the cluster, which hears from `order.alive` that it is still waited for."""
+    future = client.submit(run_order, order, workers=[address], pure=False, retries=0)
+    while not future.done():
+        if stop.wait(_POLL_SECONDS):
+            future.cancel()
+            raise InterruptedError
+    return int(future.result())
+
+
+def run_order(order: Order, tick: Callable[[], None] | None = None) -> int:
+    """Run a job's program to its end where this is called; without `tick` only while `order.alive` goes on changing."""
+    environment = {MIRROR: str(order.progress), LAUNCHER: str(os.getpid())}
+    command = [sys.executable, *order.command]
+    return run_logged(
+        command, order.log.parent, order.log, environment=environment, tick=tick or _Listener(order.alive)
+    )
+
+
+class _Listener:
+    """Raises TimeoutError once a file has not changed for `SILENT_SECONDS` by this machine's clock."""
+
+    def __init__(self, file: Path) -> None:
+        self._file, self._seen, self._when = file, "", time.monotonic()
+
+    def __call__(self) -> None:
+        with suppress(OSError):
+            if (text := self._file.read_text()) != self._seen:
+                self._seen, self._when = text, time.monotonic()
+        if time.monotonic() - self._when > SILENT_SECONDS:
+            raise TimeoutError(f"{self._file} has not changed for {SILENT_SECONDS:g} s: nobody waits for this training")
+
+
+def _run_all(
+    jobs: Sequence[Job], places: Sequence[Place], order: Callable[[Job], Order], board: _Board
+) -> dict[Job, str]:
+    """Run each job as soon as a place is free and what it rests on is done; returns those that failed, and why."""
+    waiting, free = list(jobs), list(places)
+    running: dict[Future[int], tuple[Job, Place]] = {}
+    failures: dict[Job, str] = {}
+    stop = threading.Event()
+    with ThreadPoolExecutor(len(places)) as pool:
+        try:
+            while waiting or running:
+                open_runs = {(job.stream, job.run) for job in [*waiting, *(job for job, _ in running.values())]}
+                failed = {(job.stream, job.run) for job in failures}
+                for job in list(waiting):
+                    if (job.stream, job.after) in failed:
+                        waiting.remove(job)
+                        failures[job] = f"it starts from what {job.after} has learned, which failed"
+                    elif free and (job.stream, job.after) not in open_runs:
+                        waiting.remove(job)
+                        place = free.pop(0)
+                        running[pool.submit(place, order(job), stop)] = job, place
+                done, _ = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+                for future in done:
+                    job, place = running.pop(future)
+                    free.append(place)
+                    board.ended(job)
+                    if why := _failure(future, order(job).log):
+                        failures[job] = why
+                board.look([job for job, _ in running.values()])
+        finally:
+            stop.set()  # after an interruption: the threads end what they have started
+    return failures
+
+
+def _failure(future: Future[int], log: Path) -> str:
+    """Why a job has failed, with the last lines that it wrote; empty if it has not."""
+    try:
+        if not (status := future.result()):
+            return ""
+        reason = f"ended with status {status}"
+    except Exception as error:  # such as a worker that died
+        reason = f"{type(error).__name__}: {error}"
+    try:
+        lines = log.read_text(errors="replace").splitlines()[-LAST_LINES:]
+    except OSError:
+        lines = []
+    return "\n".join([f"{reason}; all it wrote: {shown(log)}", *lines])
+
+
+class _Board:
+    """One bar over the steps of all jobs, from the files in which each leaves how far its own bar is."""
+
+    def __init__(self, jobs: Sequence[Job], folder: Path) -> None:
+        self._jobs, self._folder = jobs, folder
+        self._done: dict[Job, int] = dict.fromkeys(jobs, 0)
+        self._last: dict[Job, tuple[str, int]] = {}
+        self._alive = 0
+        for job in jobs:
+            (folder / f"{job.file}.json").unlink(missing_ok=True)
+
+    @contextmanager
+    def shown(self) -> Iterator[_Board]:
+        """Draw the bar while the block runs."""
+        with progress_bar(sum(job.steps for job in self._jobs), f"{len(self._jobs)} trainings", "steps") as self._bar:
+            yield self
+
+    def ended(self, job: Job) -> None:
+        """All steps of a job have been done, or will not be."""
+        self._done[job] = job.steps
+
+    def look(self, running: Sequence[Job]) -> None:
+        """Draw what has changed, and tell the jobs on other machines that they are waited for."""
+        self._alive += 1
+        write_text_atomic(self._folder / "alive", f"{os.getpid()} {self._alive}")
+        for job in running:
+            with suppress(OSError, ValueError, KeyError):
+                state = json.loads((self._folder / f"{job.file}.json").read_text(encoding="utf-8"))
+                if state["unit"] != "steps":
+                    continue
+                what, steps = self._last.get(job, (state["what"], 0))
+                if what != state["what"]:  # the next seed
+                    self._done[job] += steps
+                self._last[job] = state["what"], state["n"]
+        now = {job: self._last[job][1] if job in self._last and job in running else 0 for job in self._jobs}
+        total = sum(min(job.steps, self._done[job] + now[job]) for job in self._jobs)
+        self._bar.set_postfix_str("; ".join(map(str, running)), refresh=False)
+        self._bar.update(total - self._bar.n)
