@@ -31,14 +31,21 @@ help: ## list the targets
 
 install: $(INSTALLED) ## put the pinned environment into .venv
 
-# What the machine itself has to bring is checked before a gigabyte is fetched, and said in one line where it is missing.
+# What the machine itself has to bring is checked before a gigabyte is fetched, and said at once where it is missing.
 # The last line also makes matplotlib's list of fonts, which would otherwise be announced in the middle of a notebook.
 $(INSTALLED): requirements.txt pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed and $(PYTHON) is not found: install it, or name one with make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "Python 3.11 is needed and $(PYTHON) is another: name one with make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments: apt-get install python3.11-venv" >&2; exit 1; }
-	@$(PYTHON) -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/null || { echo "MindSpore needs libgomp1: apt-get install libgomp1" >&2; exit 1; }
-	$(PYTHON) -m venv .venv
+	@python="$(PYTHON)"; lacks=""; \
+	if ! command -v "$$python" >/dev/null; then \
+		echo "Python 3.11 is needed and $$python is not found: install it, or name one with make PYTHON=/path/to/python3.11" >&2; \
+		lacks=" python3.11-venv libgomp1"; \
+	elif ! "$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then \
+		echo "Python 3.11 is needed and $$python is another: name one with make PYTHON=/path/to/python3.11" >&2; exit 1; \
+	else \
+		"$$python" -c 'import ensurepip, venv' 2>/dev/null || lacks="$$lacks python3.11-venv"; \
+		"$$python" -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/null || lacks="$$lacks libgomp1"; \
+	fi; \
+	if [ -n "$$lacks" ]; then echo "The environment cannot be made here; on Debian and Ubuntu: apt-get install$$lacks" >&2; exit 1; fi
+	"$(PYTHON)" -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation -e .
 	@GLOG_v=3 $(PY) -c 'import actionbook, mindspore, matplotlib.font_manager' || { echo "MindSpore does not load on this machine: the last line above says why" >&2; exit 1; }

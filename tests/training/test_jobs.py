@@ -99,6 +99,22 @@ def test_on_a_cluster_with_the_last_words_of_one_that_fails(ready: Open, schedul
     assert [name.split("-")[0] for name in weights(stage)] == ["good"]
 
 
+def test_a_cluster_and_several_devices_are_refused(ready: Open) -> None:
+    stage = ready()
+    stage.scheduler, stage.devices = "tcp://host:1", 2
+    with pytest.raises(BookError, match=r"scheduler='tcp://host:1'.*devices=2.*give one of the two"):
+        side_by_side(stage)
+
+
+def test_a_job_runs_on_cores_of_its_own_and_gives_them_back(tmp_path: Path) -> None:
+    before = os.sched_getaffinity(0)
+    look = "import os, time; print(len(os.sched_getaffinity(0))); time.sleep(0.1)"
+    one = Order(("-c", look), tmp_path / "x.log", tmp_path / "x.json", tmp_path / "alive", 1)
+    assert jobs.run_order(one, lambda: None) == 0
+    assert one.log.read_text() == "1\n"
+    assert os.sched_getaffinity(0) == before
+
+
 def test_seeds_stay_together_unless_there_is_a_place_for_each(ready: Open) -> None:
     stage = ready()
     few, many = jobs_of(stage, 3), jobs_of(stage, 4)

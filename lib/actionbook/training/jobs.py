@@ -84,38 +84,49 @@ def _steps(stage: Stage) -> int:
 
 
 def side_by_side(stage: Stage) -> bool:
-    """Whether the stage's trainings are processes of their own: on a cluster, and where the recipe gives them cores."""
-    on_cores = stage.recipe.training.cores is not None and stage.device == "CPU"
-    return stage.devices == 1 and (stage.scheduler is not None or on_cores)
+    """Whether the stage's trainings are processes of their own: on a cluster, and where the recipe gives them cores.
+
+    Raises BookError where the stage asks for a cluster and for several devices.
+    """
+    if stage.devices > 1 and stage.scheduler is not None:
+        raise BookError(
+            f"scheduler={stage.scheduler!r} trains each network on one device of a worker, devices={stage.devices} "
+            "trains each on several of this machine: give one of the two"
+        )
+    return stage.devices == 1 and (stage.scheduler is not None or _cores(stage) is not None)
+
+
+def _cores(stage: Stage) -> int | None:
+    """Of one training; None where it is not the CPU that trains, or may take what it finds."""
+    return stage.recipe.training.cores if stage.device == "CPU" else None
 
 
 def train_side_by_side(stage: Stage) -> None:
     """Do all unfinished trainings of the chosen streams, and test each network, in processes beside this one.
 
-    They run on ``training.cores`` cores each of this machine, as many as there are cores for and at most
+    On a CPU each runs on ``training.cores`` cores. They run on this machine, as many as there are cores for and at most
     ``stage.workers``; with ``stage.scheduler`` on the workers of that Dask cluster, one on each, with the device that
     the worker's environment names (``DEVICE_ID``). One bar counts the steps of all. A run whose weights come from
     another one waits for it. A training that fails stops nothing else; at the end BookError names all that failed, with
     their last lines. An interruption ends them all: what they have reached is kept.
     """
+    if not jobs_of(stage, 1):
+        return
+    folder = stage.workspace / "training-jobs"
+    folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        folder = stage.workspace / "training-jobs"
-        folder.mkdir(parents=True, exist_ok=True)
-        share = stage.recipe.training.cores or 1
         if stage.scheduler is None:
-            count = max(1, min(stage.workers, len(cores.usable())) // share)
-            places: list[Place] = [partial(_here, share)] * count
+            count = max(1, min(stage.workers, len(cores.usable())) // (_cores(stage) or 1))
+            places: list[Place] = [_here] * count
         else:
             client = stack.enter_context(cluster_client(1, stage.scheduler))
             check_workers(client, [dataset_of(stage.first).colour_store], folder)
             places = [partial(_there, client, address) for address in client.scheduler_info(n_workers=-1)["workers"]]
         jobs = jobs_of(stage, len(places))
-        if not jobs:
-            return
         recipe = folder / "recipe.yaml"
         write_json_atomic(recipe, stage.whole.as_dict())  # JSON is YAML, too
         board = stack.enter_context(_Board(jobs, folder).shown())
-        failures = _run_all(jobs, places, partial(_order, stage, recipe, share, folder), board)
+        failures = _run_all(jobs, places, partial(_order, stage, recipe, folder), board)
     if failures:
         listed = "\n\n".join(f"{job}: {why}" for job, why in failures.items())
         raise BookError(f"{len(failures)} of {len(jobs)} trainings failed, the others are kept.\n{listed}")
@@ -130,31 +141,32 @@ class Order:
     progress: Path
     alive: Path
     """A file that changes as long as somebody waits for the job."""
+    cores: int | None = None
+    """Of a CPU, to hold while it runs; None: it takes what it finds."""
 
 
 Place = Callable[[Order, threading.Event], int]
 """Runs a job to its end and returns its exit status."""
 
 
-def _order(stage: Stage, recipe: Path, share: int, folder: Path, job: Job) -> Order:
+def _order(stage: Stage, recipe: Path, folder: Path, job: Job) -> Order:
     command = ["-m", PROGRAM, stage.recipe.chapter, str(recipe), "--run", job.run, "--stream", job.stream]
     command += [part for seed in job.seeds for part in ("--seed", str(seed))]
     command += ["--data-root", str(stage.data_root), "--work-root", str(stage.work_root)]
-    command += ["--device", stage.device, "--workers", str(share)]
+    share = _cores(stage)
+    command += ["--device", stage.device, *(["--workers", str(share)] if share else [])]
     stem = folder / job.file
-    return Order(tuple(command), stem.with_suffix(".log"), stem.with_suffix(".json"), folder / "alive")
+    return Order(tuple(command), stem.with_suffix(".log"), stem.with_suffix(".json"), folder / "alive", share)
 
 
-def _here(share: int, order: Order, stop: threading.Event) -> int:
-    """Run a job on cores of this machine; it inherits them from this thread."""
+def _here(order: Order, stop: threading.Event) -> int:
+    """Run a job on this machine."""
 
     def tick() -> None:
         if stop.is_set():
             raise InterruptedError
 
-    with cores.held(share, tick=tick) as mine:
-        os.sched_setaffinity(0, mine)
-        return run_order(order, tick)
+    return run_order(order, tick)
 
 
 def _there(client: Client, address: str, order: Order, stop: threading.Event) -> int:
@@ -170,10 +182,24 @@ def _there(client: Client, address: str, order: Order, stop: threading.Event) ->
 def run_order(order: Order, tick: Callable[[], None] | None = None) -> int:
     """Run a job's program to its end where this is called; without `tick` only while `order.alive` goes on changing."""
     environment = {MIRROR: str(order.progress), LAUNCHER: str(os.getpid())}
-    command = [sys.executable, *order.command]
-    return run_logged(
-        command, order.log.parent, order.log, environment=environment, tick=tick or _Listener(order.alive)
-    )
+    tick, command = tick or _Listener(order.alive), [sys.executable, *order.command]
+    with _pinned(order.cores, tick):
+        return run_logged(command, order.log.parent, order.log, environment=environment, tick=tick)
+
+
+@contextmanager
+def _pinned(count: int | None, tick: Callable[[], None]) -> Iterator[None]:
+    """Hold so many cores; a program that this thread starts meanwhile runs on them and on no others."""
+    if count is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    with cores.held(count, tick=tick) as mine:
+        os.sched_setaffinity(0, mine)
+        try:
+            yield
+        finally:
+            os.sched_setaffinity(0, before)
 
 
 class _Listener:
