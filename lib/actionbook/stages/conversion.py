@@ -303,7 +303,7 @@ def convert_family(conversions: Conversions) -> pd.DataFrame:
     ((_, main),) = conversions.streams.items()
     mine = main.stage.recipe.main_run.name
     rows = [_member(main, main.stage.recipe.model.name)]
-    speeds = [_quick(main.made)]
+    engines = [main.made.engines["ONNX"]]
     with conversions.stage.timed("family"):
         for name in tracked(
             [one for one in runs_of_same_clips(main.stage.recipe) if one != mine], "family", "networks"
@@ -314,7 +314,9 @@ def convert_family(conversions: Conversions) -> pd.DataFrame:
             found, failed = run_formats(made.engines, main.batches, folder / "results", of, progress=False)
             made = made.without(failed)
             rows.append(_member(replace(main, network=network, made=made, formats=compare_formats(found)), name))
-            speeds.append(_quick(made))
+            engines.append(made.engines["ONNX"])
+    with conversions.stage.timed("family throughput"), cores.held(patience=QUIET_SECONDS):
+        speeds = [measure(one, 8, repeats=10, seconds=0.5, progress=False).clips_per_second for one in engines]
     conversions.family = tuple(rows)
     return pd.DataFrame(
         {
@@ -345,8 +347,3 @@ def _member(one: Converted, name: str) -> FamilyRow:
 
 def _power(difference: float | None) -> str:
     return "not finite" if difference is None else f"{difference:.0e}"
-
-
-def _quick(made: Made) -> float:
-    with cores.held(patience=QUIET_SECONDS):
-        return measure(made.engines["ONNX"], 8, repeats=10, seconds=0.5, progress=False).clips_per_second
