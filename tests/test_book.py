@@ -125,7 +125,7 @@ def test_pages_show_what_was_executed_where_it_is_asked_for(
     copied = tmp_path / "html" / "_sources" / f"{page}.ipynb"
     copied.parent.mkdir(parents=True)
     copied.write_text("committed")
-    paths = {page: Path("01_toy.ipynb"), plain: Path("index.md"), "book/intro": Path("intro.md")}
+    paths = {page: "01_toy.ipynb", plain: "index.md", "book/intro": "intro.md"}
     env = SimpleNamespace(doc2path=paths.__getitem__, found_docs=set(paths))
     app = SimpleNamespace(env=env, srcdir=tmp_path, outdir=tmp_path / "html")
 

@@ -43,7 +43,7 @@ def remote_requests(html: str) -> list[str]:
 def _executed(app: Sphinx, page: str) -> Path | None:
     """The executed notebook of a page, None where it is no notebook or the committed one shall be shown."""
     folder = os.environ.get("ACTIONBOOK_EXECUTED")
-    if not folder or not page.startswith("notebooks/") or app.env.doc2path(page).suffix != ".ipynb":
+    if not folder or not page.startswith("notebooks/") or Path(app.env.doc2path(page)).suffix != ".ipynb":
         return None
     return Path(app.srcdir) / folder / f"{page.removeprefix('notebooks/')}.ipynb"
 
