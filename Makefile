@@ -54,12 +54,14 @@ $(INSTALLED): requirements.txt pyproject.toml
 RENDER := .venv/bin/jupyter-book build . --config _config.yml --toc book/_toc.yml --path-output . --all -W -n --keep-going --quiet
 pages: $(INSTALLED) ## render the committed notebooks and their records into _build/html: a first look, nothing is run
 	$(PY) -m actionbook.results.pages --accepted
+	@rm -rf _build/html
 	$(RENDER)
 	@echo "The book is ready: open $(CURDIR)/_build/html/index.html"
 
 book: $(INSTALLED) ## run what is stale and render the book into _build/html
 	@$(MAKE) --no-print-directory --jobs=$(JOBS) notebooks
 	$(PY) -m actionbook.results.pages
+	@rm -rf _build/html
 	ACTIONBOOK_EXECUTED=$(EXECUTED) $(RENDER)
 	@echo "The book is ready: open $(CURDIR)/_build/html/index.html"
 
