@@ -203,7 +203,7 @@ def test_no_tool(monkeypatch, tmp_path):
 
 def test_hanging_driver(monkeypatch, tmp_path):
     tool = tmp_path / "npu-smi"
-    tool.write_text(f"#!{sys.executable}\nimport time\ntime.sleep(60)\n")
+    tool.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "import time; time.sleep(60)"\n')
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(npu_smi, "TIMEOUT_SECONDS", 0.2)

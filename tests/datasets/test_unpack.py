@@ -386,8 +386,7 @@ def test_compressed_rar_without_a_program_names_packages(tmp_path: Path, folder:
     assert list(folder.iterdir()) == []
 
 
-STAND_IN = """#!{python}
-import pathlib, sys
+STAND_IN = """import pathlib, sys
 folder = pathlib.Path([a for a in sys.argv if a.rstrip("/").endswith(".unpacking-a.rar")][0])
 assert [a for a in sys.argv if a.endswith("/a.rar")]
 (folder / "d").mkdir()
@@ -397,7 +396,8 @@ WRITES = '(folder / "d" / "clip.avi").write_bytes(b"x" * 9)'
 
 
 def stand_in(folder: Path, name: str, body: str) -> None:
-    (folder / name).write_text(STAND_IN.format(python=sys.executable, body=body))
+    (folder / f"{name}.py").write_text(STAND_IN.format(body=body))
+    (folder / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" "{folder / name}.py" "$@"\n')
     (folder / name).chmod(0o755)
 
 

@@ -115,7 +115,7 @@ def tools(tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "bin"
     folder.mkdir()
     program = folder / "msame"
-    program.write_text(f"#!{sys.executable}\nimport runpy\nrunpy.run_path({str(STAND_INS / 'msame.py')!r})\n")
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{STAND_INS / "msame.py"}" "$@"\n')
     program.chmod(0o755)
     (folder / "python3").symlink_to(sys.executable)
     monkeypatch.setenv("PATH", str(folder))

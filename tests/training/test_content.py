@@ -270,6 +270,7 @@ DECIDING: dict[str, Any] = {
     "training.trainable": ["dense"],
     "training.amp_level": "O2",
     "training.loss_scale": 2.0,
+    "training.cores": 2,
 }
 """Another value for every key that takes part in a training; one for a whole section where it is a mapping."""
 FREE: dict[str, Any] = {
