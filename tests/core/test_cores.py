@@ -75,6 +75,16 @@ def test_patience_ends(caplog: pytest.LogCaptureFixture) -> None:
         assert everything == [0, 2, 5]
 
 
+def test_work_keeps_measurements_away_and_other_work_not(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cores, "PATIENCE_SECONDS", 0.05)
+    with cores.busy(), cores.busy():
+        assert not caplog.records
+        with cores.alone():
+            assert "going on beside others" in caplog.text
+
+
 def test_an_interruption_while_waiting_gives_everything_back() -> None:
     def tick() -> None:
         raise InterruptedError

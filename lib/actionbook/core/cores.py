@@ -14,6 +14,8 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.2
+PATIENCE_SECONDS = 900.0
+"""Of work that disturbs a measurement, and of measurements: after so long they go on beside others."""
 
 
 def usable() -> list[int]:
@@ -48,6 +50,20 @@ def held(
         yield sorted(locks) if len(locks) == wanted else cores[:wanted]
     finally:
         _give_back(locks)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """While the block runs nothing else of this book that asks for cores works on this machine: for measuring speed."""
+    with held(patience=PATIENCE_SECONDS):
+        yield
+
+
+@contextmanager
+def busy() -> Iterator[None]:
+    """Hold one core while the block works with all of them, so that nothing is measured meanwhile."""
+    with held(1, patience=PATIENCE_SECONDS):
+        yield
 
 
 def _lock(locks: dict[int, int], cores: Sequence[int], wanted: int) -> bool:

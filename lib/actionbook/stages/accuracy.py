@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from actionbook.core import cores
 from actionbook.core.errors import BookError
 from actionbook.core.manifest import load_dataset
 from actionbook.core.recipe import JOINT, Recipe
@@ -144,11 +145,12 @@ def lengths(stage: Stage) -> pd.DataFrame:
     Rows are numbers of frames, columns the streams, and "joint" where there are several.
     """
     found: dict[tuple[int, str], Predictions] = {}
-    for name, stream in stage.streams.items():
-        network, index = trained_network(stream), dataset_of(stream).index()
-        for frames in (stream.recipe.sampling.tested, *stream.recipe.evaluation.compare_frames):
-            other = replace(stream, recipe=stream.recipe.with_test_frames(frames))
-            found[frames, name] = predict_test(network, other, index)
+    with cores.busy():
+        for name, stream in stage.streams.items():
+            network, index = trained_network(stream), dataset_of(stream).index()
+            for frames in (stream.recipe.sampling.tested, *stream.recipe.evaluation.compare_frames):
+                other = replace(stream, recipe=stream.recipe.with_test_frames(frames))
+                found[frames, name] = predict_test(network, other, index)
     table = pd.Series({key: one.score.value for key, one in found.items()}).unstack()
     if len(stage.streams) > 1:
         table[JOINT] = [
@@ -161,10 +163,11 @@ def lengths(stage: Stage) -> pd.DataFrame:
 def kept_checkpoints(stage: Stage) -> pd.DataFrame:
     """The main score of every checkpoint that the main run of each stream has kept, see `evaluate_checkpoints`."""
     tables = {}
-    for name, stream in stage.streams.items():
-        index = dataset_of(stream).index()
-        predict = partial(predict_test, stage=stream, index=index)
-        tables[name] = evaluate_checkpoints(trained_network(stream), finished_run(stream), predict)
+    with cores.busy():
+        for name, stream in stage.streams.items():
+            index = dataset_of(stream).index()
+            predict = partial(predict_test, stage=stream, index=index)
+            tables[name] = evaluate_checkpoints(trained_network(stream), finished_run(stream), predict)
     return pd.concat(tables, names=["stream"]).reset_index(level=0)
 
 

@@ -52,9 +52,6 @@ from actionbook.models.profile import layer_table
 from actionbook.tasks import Predictions
 from actionbook.training.runs import finished_run, runs_of_same_clips, trained_network
 
-QUIET_SECONDS = 900.0
-"""A measurement of speed waits at most so long for trainings on this machine to leave it the cores."""
-
 
 @dataclass
 class Converted:
@@ -211,7 +208,8 @@ def convert(stage: Stage) -> Conversions:
     """
     stage.require("03_training", "data", "sampling", "transforms", "model")
     stage.set_device()
-    return Conversions(stage, {name: _convert(stream, stage) for name, stream in stage.streams.items()})
+    with cores.busy():
+        return Conversions(stage, {name: _convert(stream, stage) for name, stream in stage.streams.items()})
 
 
 def _convert(stream: Stage, whole: Stage) -> Converted:
@@ -242,7 +240,7 @@ def calibration_samples(stream: Stage, index: Index) -> Arrays:
 
 def compare(conversions: Conversions) -> Conversions:
     """Run every format on the same samples and compare each with its network; then the streams together."""
-    with conversions.stage.timed("formats"):
+    with conversions.stage.timed("formats"), cores.busy():
         for one in conversions.streams.values():
             of = partial(predictions, one.stage, one.index)
             one.found, failed = run_formats(one.made.engines, one.batches, one.stage.folder / "results", of)
@@ -270,7 +268,7 @@ def time_formats(
 
     One row a stream, engine and batch size, for `results.pictures.throughput_plot`; kept for the record, too.
     """
-    with conversions.stage.timed("throughput"), cores.held(patience=QUIET_SECONDS):
+    with conversions.stage.timed("throughput"), cores.alone():
         for one in conversions.streams.values():
             engines: dict[str, Engine] = {"MindSpore": NetworkEngine(one.network, None, one.spec)} if network else {}
             engines |= {_TITLES.get(name, name): one.made.engines[name] for name in formats if name in one.made.engines}
@@ -304,7 +302,7 @@ def convert_family(conversions: Conversions) -> pd.DataFrame:
     mine = main.stage.recipe.main_run.name
     rows = [_member(main, main.stage.recipe.model.name)]
     engines = [main.made.engines["ONNX"]]
-    with conversions.stage.timed("family"):
+    with conversions.stage.timed("family"), cores.busy():
         for name in tracked(
             [one for one in runs_of_same_clips(main.stage.recipe) if one != mine], "family", "networks"
         ):
@@ -315,7 +313,7 @@ def convert_family(conversions: Conversions) -> pd.DataFrame:
             made = made.without(failed)
             rows.append(_member(replace(main, network=network, made=made, formats=compare_formats(found)), name))
             engines.append(made.engines["ONNX"])
-    with conversions.stage.timed("family throughput"), cores.held(patience=QUIET_SECONDS):
+    with conversions.stage.timed("family throughput"), cores.alone():
         speeds = [measure(one, 8, repeats=10, seconds=0.5, progress=False).clips_per_second for one in engines]
     conversions.family = tuple(rows)
     return pd.DataFrame(
