@@ -51,19 +51,20 @@ $(INSTALLED): requirements.txt pyproject.toml
 	@GLOG_v=3 $(PY) -c 'import actionbook, mindspore, matplotlib.font_manager' || { echo "MindSpore does not load on this machine: the last line above says why" >&2; exit 1; }
 	@touch $@
 
-RENDER := .venv/bin/jupyter-book build . --config _config.yml --toc book/_toc.yml --path-output . --all -W -n --keep-going --quiet
+# What an interrupted rendering has left would stand in the way of the next.
+define render  # what the command's environment gets
+@rm -rf _build/html
+$(1) .venv/bin/jupyter-book build . --config _config.yml --toc book/_toc.yml --path-output . --all -W -n --keep-going --quiet
+@echo "The book is ready: open $(CURDIR)/_build/html/index.html"
+endef
 pages: $(INSTALLED) ## render the committed notebooks and their records into _build/html: a first look, nothing is run
 	$(PY) -m actionbook.results.pages --accepted
-	@rm -rf _build/html
-	$(RENDER)
-	@echo "The book is ready: open $(CURDIR)/_build/html/index.html"
+	$(call render)
 
 book: $(INSTALLED) ## run what is stale and render the book into _build/html
 	@$(MAKE) --no-print-directory --jobs=$(JOBS) notebooks
 	$(PY) -m actionbook.results.pages
-	@rm -rf _build/html
-	ACTIONBOOK_EXECUTED=$(EXECUTED) $(RENDER)
-	@echo "The book is ready: open $(CURDIR)/_build/html/index.html"
+	$(call render,ACTIONBOOK_EXECUTED=$(EXECUTED))
 
 notebooks: ## run the notebooks that are stale into _build/executed, chapter by chapter
 accept: ## make what was executed, and its records, the committed notebooks

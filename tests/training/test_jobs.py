@@ -19,6 +19,7 @@ from actionbook.core.files import sha256_file
 from actionbook.core.workspace import Stage
 from actionbook.training import jobs
 from actionbook.training.jobs import Job, Order, jobs_of, side_by_side, train_side_by_side
+from actionbook.training.launch import PROGRAM
 
 Open = Callable[..., Stage]
 RUNS = [
@@ -50,7 +51,7 @@ def job_processes() -> list[int]:
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             words = file.read_bytes().split(b"\0")
-            if jobs.PROGRAM.encode() in words and b"first" in words:
+            if PROGRAM.encode() in words and b"first" in words:
                 found.append(int(file.parent.name))
     return found
 
@@ -84,7 +85,7 @@ def test_a_killed_training_is_named_the_others_end_and_what_goes_on_has_the_same
 
     train_side_by_side(stage)
     assert weights(stage) == expected
-    assert jobs_of(stage, 2) == []
+    assert jobs_of(stage) == []
 
 
 def test_on_a_cluster_with_the_last_words_of_one_that_fails(ready: Open, scheduler: str) -> None:
@@ -117,7 +118,7 @@ def test_a_job_runs_on_cores_of_its_own_and_gives_them_back(tmp_path: Path) -> N
 
 def test_seeds_stay_together_unless_there_is_a_place_for_each(ready: Open) -> None:
     stage = ready()
-    few, many = jobs_of(stage, 3), jobs_of(stage, 4)
+    few, many = (jobs._spread(jobs_of(stage), places) for places in (3, 4))
     assert [(job.run, job.seeds, job.after) for job in few] == [
         ("first", (1,), None),
         ("later", (1,), "first"),

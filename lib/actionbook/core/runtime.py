@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from actionbook.core.cores import usable
 from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_json, sha256_tree
 from actionbook.core.npu_smi import NpuSmiError, driver_version, npu_smi
@@ -65,7 +66,7 @@ def seed_everything(seed: int) -> None:
 
 def default_workers() -> int:
     """Number of CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    return len(usable())
 
 
 @cache

@@ -82,7 +82,7 @@ def prepared_table(prepared: Mapping[str, Prepared]) -> pd.DataFrame:
             "videos": done.row.videos_found,
             "frames": done.row.frames,
             "MB of frames": round(done.row.store_bytes / 1e6, 1),
-            "MB of flow": round((done.row.flow_bytes or 0) / 1e6, 1),
+            "MB of flow": round(done.row.flow_bytes / 1e6, 1),
             "frames/s": round(done.rate),
         }
         for name, done in prepared.items()

@@ -18,17 +18,16 @@ from distributed import Client
 
 from actionbook.core import cores
 from actionbook.core.errors import BookError
-from actionbook.core.files import write_json_atomic, write_text_atomic
+from actionbook.core.files import write_text_atomic
 from actionbook.core.paths import shown
 from actionbook.core.process import run_logged
 from actionbook.core.progress import MIRROR, progress_bar
 from actionbook.core.workspace import Stage
 from actionbook.datasets.dataset import dataset_of
-from actionbook.training.launch import LAUNCHER, PROGRAM
-from actionbook.training.runs import run_folder
+from actionbook.training.launch import LAST_LINES, LAUNCHER, program, write_recipe
+from actionbook.training.runs import unfinished
 from actionbook.video.cluster import check_workers, cluster_client
 
-LAST_LINES = 15
 SILENT_SECONDS = 60.0
 """A job on another machine ends when nothing has been heard for so long of the process that has sent it."""
 _POLL_SECONDS = 0.5
@@ -56,26 +55,25 @@ class Job:
         return "-".join([*filter(None, (self.stream, self.run)), *map(str, self.seeds)])
 
 
-def jobs_of(stage: Stage, slots: int) -> list[Job]:
-    """The unfinished trainings of all chosen streams, in the recipe's order, as jobs for `slots` processes.
-
-    Seeds of a run stay together, for compiling takes as long as a short training, unless there is a slot for each.
-    """
+def jobs_of(stage: Stage) -> list[Job]:
+    """The unfinished trainings of all chosen streams, one job a run, in the recipe's order."""
     jobs = []
     for stream in stage.streams.values():
-        for run in stream.recipe.training.runs:
-            own = stream.for_run(run)
-            seeds = [seed for seed in run.seeds if not (run_folder(own, seed) / "done.json").exists()]
+        for own, seeds in unfinished(stream):
             weights = own.recipe.weights
             after = weights.run if weights is not None else None
-            jobs.append([Job(stream.stream, run.name, (seed,), _steps(own), after) for seed in seeds])
-    if sum(map(len, jobs)) <= slots:
-        return [job for one in jobs for job in one]
-    return [
-        replace(one[0], seeds=tuple(job.seeds[0] for job in one), steps=sum(job.steps for job in one))
-        for one in jobs
-        if one
-    ]
+            jobs.append(Job(stream.stream, own.recipe.main_run.name, seeds, _steps(own) * len(seeds), after))
+    return jobs
+
+
+def _spread(jobs: Sequence[Job], slots: int) -> list[Job]:
+    """The same jobs, in as many with one seed each where there is a slot for each of these.
+
+    Otherwise seeds of a run stay together, for compiling takes as long as a short training.
+    """
+    if sum(len(job.seeds) for job in jobs) > slots:
+        return list(jobs)
+    return [replace(job, seeds=(seed,), steps=job.steps // len(job.seeds)) for job in jobs for seed in job.seeds]
 
 
 def _steps(stage: Stage) -> int:
@@ -110,7 +108,7 @@ def train_side_by_side(stage: Stage) -> None:
     another one waits for it. A training that fails stops nothing else; at the end BookError names all that failed, with
     their last lines. An interruption ends them all: what they have reached is kept.
     """
-    if not jobs_of(stage, 1):
+    if not (jobs := jobs_of(stage)):
         return
     folder = stage.workspace / "training-jobs"
     folder.mkdir(parents=True, exist_ok=True)
@@ -122,9 +120,8 @@ def train_side_by_side(stage: Stage) -> None:
             client = stack.enter_context(cluster_client(1, stage.scheduler))
             check_workers(client, [dataset_of(stage.first).colour_store], folder)
             places = [partial(_there, client, address) for address in client.scheduler_info(n_workers=-1)["workers"]]
-        jobs = jobs_of(stage, len(places))
-        recipe = folder / "recipe.yaml"
-        write_json_atomic(recipe, stage.whole.as_dict())  # JSON is YAML, too
+        jobs = _spread(jobs, len(places))
+        recipe = write_recipe(stage, folder)
         board = stack.enter_context(_Board(jobs, folder).shown())
         failures = _run_all(jobs, places, partial(_order, stage, recipe, folder), board)
     if failures:
@@ -150,11 +147,9 @@ Place = Callable[[Order, threading.Event], int]
 
 
 def _order(stage: Stage, recipe: Path, folder: Path, job: Job) -> Order:
-    command = ["-m", PROGRAM, stage.recipe.chapter, str(recipe), "--run", job.run, "--stream", job.stream]
-    command += [part for seed in job.seeds for part in ("--seed", str(seed))]
-    command += ["--data-root", str(stage.data_root), "--work-root", str(stage.work_root)]
     share = _cores(stage)
-    command += ["--device", stage.device, *(["--workers", str(share)] if share else [])]
+    command = [*program(stage, recipe, job.stream, workers=share), "--run", job.run]
+    command += [part for seed in job.seeds for part in ("--seed", str(seed))]
     stem = folder / job.file
     return Order(tuple(command), stem.with_suffix(".log"), stem.with_suffix(".json"), folder / "alive", share)
 

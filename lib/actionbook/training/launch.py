@@ -35,14 +35,11 @@ def train_on_devices(stage: Stage) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.*"):
         old.unlink()
-    recipe, mirror = folder / "recipe.yaml", Mirror(folder / "progress.json")
-    write_json_atomic(recipe, stage.whole.as_dict())  # JSON is YAML, too
+    recipe, mirror = write_recipe(stage, folder), Mirror(folder / "progress.json")
     command = [sys.executable, "-m", "mindspore.parallel.cluster.run"]
     command += [f"--worker_num={stage.devices}", f"--local_worker_num={stage.devices}", "--master_addr=127.0.0.1"]
-    command += [f"--master_port={_free_port()}", f"--log_dir={folder}", "--join=True", "python", "-m", PROGRAM]
-    command += [stage.recipe.chapter, str(recipe), "--data-root", str(stage.data_root), "--device", stage.device]
-    command += ["--work-root", str(stage.work_root), "--workers", str(max(1, stage.workers // stage.devices))]
-    command += ["--stream", stage.stream]
+    command += [f"--master_port={_free_port()}", f"--log_dir={folder}", "--join=True", "python"]
+    command += program(stage, recipe, stage.stream, workers=max(1, stage.workers // stage.devices))
     hang = stage.recipe.training.hang_minutes * 60
 
     def follow() -> None:
@@ -60,6 +57,20 @@ def train_on_devices(stage: Stage) -> None:
     finally:
         mirror.close()
         _stop(folder)
+
+
+def write_recipe(stage: Stage, folder: Path) -> Path:
+    """The whole recipe of a stage, overrides applied, as a file that `program` names."""
+    recipe = folder / "recipe.yaml"
+    write_json_atomic(recipe, stage.whole.as_dict())  # JSON is YAML, too
+    return recipe
+
+
+def program(stage: Stage, recipe: Path, stream: str, *, workers: int | None) -> list[str]:
+    """What ``python`` is given to train a stream of `recipe` as `stage` would, in another process."""
+    command = ["-m", PROGRAM, stage.recipe.chapter, str(recipe), "--stream", stream, "--device", stage.device]
+    command += ["--data-root", str(stage.data_root), "--work-root", str(stage.work_root)]
+    return command if workers is None else [*command, "--workers", str(workers)]
 
 
 def announce() -> None:

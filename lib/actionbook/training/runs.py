@@ -75,7 +75,7 @@ def train_runs(
     other processes train first (`training.launch`), and what they have learned is loaded; each of those calls this with
     the `ranks` that it belongs to. Raises BookError where notebook 01_data has not prepared the data set of a run.
     """
-    if stage.devices > 1 and ranks is ALONE and _unfinished(stage):
+    if stage.devices > 1 and ranks is ALONE and unfinished(stage):
         train_on_devices(stage)
     compiled = CompiledStep()
     for one in stage.recipe.training.runs:
@@ -119,13 +119,16 @@ def _optimisation(recipe: Recipe) -> dict[str, object]:
     return {key: value for key, value in recipe.as_dict()["training"].items() if key not in free}
 
 
-def _unfinished(stage: Stage) -> bool:
-    """Whether some run has still to be trained."""
-    return any(
-        not (run_folder(own, seed) / "done.json").exists()
-        for own in map(stage.for_run, stage.recipe.training.runs)
-        for seed in own.recipe.main_run.seeds
-    )
+def unfinished(stage: Stage) -> list[tuple[Stage, tuple[int, ...]]]:
+    """The runs of a stream that have still to be trained: each one's own stage, and the seeds that it lacks."""
+    found = []
+    for own in map(stage.for_run, stage.recipe.training.runs):
+        seeds = own.recipe.main_run.seeds
+        same = rests_on(own, dataset_of(own).index(), seeds[0])
+        lacking = tuple(seed for seed in seeds if not (_folder(own, same | {"seed": seed}) / "done.json").exists())
+        if lacking:
+            found.append((own, lacking))
+    return found
 
 
 def _source(stage: Stage, index: Index, seed: int, ranks: Ranks) -> TrainingSource:
