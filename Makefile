@@ -71,7 +71,7 @@ accept: ## make what was executed, and its records, the committed notebooks
 	$(PY) -m actionbook.notebooks accept notebooks
 
 test: $(INSTALLED) ## run the tests, then compare every executed notebook with the committed one
-	$(PY) -m pytest -n 2 --dist loadfile tests
+	$(PY) -m pytest -n 2 --dist worksteal tests
 	@$(MAKE) --no-print-directory --jobs=$(JOBS) notebooks
 	$(PY) -m pytest -p no:xdist -p no:cacheprovider --nbval --executed $(EXECUTED) --nbval-sanitize-with tests/nbval_sanitize.cfg $(PAGES_RUN:%=%.ipynb)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import nbformat
@@ -209,6 +210,18 @@ def test_unknown_parameters_are_refused_before_anything_runs(
     assert main(["execute", str(source), "-p", "sise", "3"]) == 1
     assert "unknown parameter sise; it knows size" in capsys.readouterr().err
     assert not source.with_suffix(".ipynb").exists()
+
+
+def test_processor_time_is_that_of_the_notebook_and_what_it_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    busy = "import time; end = time.process_time() + 0.5\nwhile time.process_time() < end: pass"
+    child = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {busy!r}], check=True)"
+    source = write(tmp_path, PARAMETERS + cell(busy) + cell(child))
+    assert main(["execute", str(source)]) == 0
+    found = re.search(r"01_toy\.ipynb  ([\d.]+) s, ([\d.]+) s of processor time\n", capsys.readouterr().out)
+    assert found is not None
+    assert float(found[2]) > 1.0
 
 
 def test_check_command_reports_every_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

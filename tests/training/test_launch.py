@@ -36,8 +36,8 @@ RECIPE: dict[str, Any] = {
 def ready(tiny_stage: Open, after_data: Callable[[Stage], Stage]) -> Callable[..., Stage]:
     """A function that gives a stage whose data is prepared, in a workspace of its own."""
 
-    def make(devices: int, batch_size: int = 4) -> Stage:
-        stage = tiny_stage(f"work{devices}", **merge(RECIPE, {"training": {"batch_size": batch_size}}))
+    def make(devices: int, **training: Any) -> Stage:
+        stage = tiny_stage(f"work{devices}", **merge(RECIPE, {"training": training}))
         after_data(stage).devices = devices
         return stage
 
@@ -88,10 +88,17 @@ def test_two_devices_killed_and_resumed_end_with_the_weights_and_logits_of_one(r
 
 
 def test_the_words_of_the_process_that_failed(ready: Open) -> None:
+    stage = ready(2, lr=1e38)
+    with pytest.raises(BookError, match=r"(?s)^training on 2 devices failed.*Error: .*lower training\.lr \(1e\+38\)"):
+        train_on_devices(stage)
+    assert_none_left(stage)
+
+
+def test_a_batch_that_cannot_be_shared_is_refused_before_anything_starts(ready: Open) -> None:
     stage = ready(2, batch_size=3)
     with pytest.raises(BookError, match=r"batch_size 3 is not a multiple of the 2 devices"):
         train_on_devices(stage)
-    assert_none_left(stage)
+    assert not log_folder(stage).exists()
 
 
 def test_a_training_that_hangs_is_stopped(ready: Open) -> None:

@@ -75,8 +75,8 @@ def test_folders_of_another_library_are_left_alone_unless_asked_for(
 
 def test_the_seed_of_a_run_decides_its_network(tiny_stage: Open) -> None:
     stage = tiny_stage()
-    heads = [initial_network(stage, seed).classifier[1].weight.asnumpy() for seed in (1, 1, 2)]
-    assert heads[0].shape == (2, 1280)
+    heads = [initial_network(stage, seed).fc.weight.asnumpy() for seed in (1, 1, 2)]
+    assert heads[0].shape == (2, 32)
     assert (heads[0] == heads[1]).all()
     assert (heads[0] != heads[2]).any()
 
@@ -112,7 +112,7 @@ def test_every_run_with_every_seed(tiny_stage: Open, tmp_path: Path) -> None:
     stores = [dataset_of(run.stage).store("rgb").name for run in found]
     assert stores == ["tiny-h32-q95"] * 3 + ["other-h32-q95"]
     assert [len(run.index) for run in found] == [20, 20, 20, 12]
-    assert [run.network.classifier[1].weight.shape[0] for run in found] == [2, 2, 2, 3]
+    assert [run.network.fc.weight.shape[0] for run in found] == [2, 2, 2, 3]
     assert [(own.recipe, size) for own, size in asked] == [(run.stage.recipe, len(run.index)) for run in found]
     assert len({run.folder for run in found}) == 4
     assert all(run.folder.parent == stage.folder / "training" for run in found)

@@ -44,6 +44,13 @@ def ordered_map(
                 future.cancel()
 
 
+def share_of(batch_size: int, devices: int) -> int:
+    """How many samples of a global batch each device gets. Raises BookError where they are not equally many."""
+    if batch_size % devices:
+        raise BookError(f"training.batch_size {batch_size} is not a multiple of the {devices} devices")
+    return batch_size // devices
+
+
 @dataclass
 class TrainingSource:
     """Batches of training samples, epoch after epoch, as `stacked` gives them.
@@ -67,8 +74,7 @@ class TrainingSource:
     """Batches of that epoch to leave out, because an interrupted training has seen them."""
 
     def __post_init__(self) -> None:
-        if self.batch_size % self.ranks:
-            raise BookError(f"training.batch_size {self.batch_size} is not a multiple of the {self.ranks} devices")
+        share_of(self.batch_size, self.ranks)
         if not len(self.samples):
             raise BookError("there are no training videos: look at the failures in notebook 01_data")
 
@@ -84,7 +90,7 @@ class TrainingSource:
     def __iter__(self) -> Iterator[tuple[np.ndarray, ...]]:
         epoch, self.epoch = self.epoch, self.epoch + 1
         first, self.first = self.first, 0
-        share = self.batch_size // self.ranks
+        share = share_of(self.batch_size, self.ranks)
         mine = self.order(epoch).reshape(-1, self.ranks, share)[first:, self.rank]
         samples = ordered_map(lambda number: self._sample(epoch, int(number)), mine.ravel(), self.workers, 3 * share)
         for numbers in mine:

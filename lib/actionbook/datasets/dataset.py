@@ -93,8 +93,8 @@ class Dataset:
 
     @property
     def memory(self) -> Path:
-        """File in which digests of folders of frames are remembered (`video.digests`)."""
-        return self.stores / f"{self.manifest.name}-folders.json"
+        """File in which digests of frames are remembered (`video.digests`)."""
+        return self.stores / f"{self.manifest.name}-digests.json"
 
     def frames_sha256(self, index: Index, modality: str) -> str:
         """Digest of the frames of all prepared videos of `index`, by content (`video.digests.frames_sha256`)."""

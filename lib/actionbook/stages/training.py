@@ -167,6 +167,7 @@ def train(stage: Stage) -> Trainings:
     logs: dict[str, pd.DataFrame] = {}
     predictions: dict[tuple[str, str, int], Predictions] = {}
     several = len(stage.streams) > 1
+    cost = _Cost()
     with stage.timed("train"):
         if side_by_side(stage):
             train_side_by_side(stage)
@@ -175,13 +176,29 @@ def train(stage: Stage) -> Trainings:
                 found = predict_test(trained.network, trained.stage, trained.index)
                 predictions[name, trained.run, trained.seed] = found
                 logs[f"{f'{name}: ' if several else ''}{trained.run}, seed {trained.seed}"] = trained.log
-                rows.append(_row(name, trained, found, stage))
+                rows.append(_row(name, trained, found, stage, cost.of(trained)))
     return Trainings(stage, tuple(rows), logs, predictions)
 
 
-def _row(stream: str, trained: TrainedRun, found: Predictions, stage: Stage) -> TrainingRow:
-    recipe, manifest, log = trained.stage.recipe, trained.stage.manifest, trained.log
-    cost = layer_table(trained.network, recipe.spec(len(manifest.classes)))
+class _Cost:
+    """Parameters and multiply-accumulates of networks, counted once for all that have one structure."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[int, int]] = {}
+
+    def of(self, trained: TrainedRun) -> tuple[int, int]:
+        """(parameters, MACs of one tested sample)."""
+        recipe, classes = trained.stage.recipe, len(trained.stage.manifest.classes)
+        spec = recipe.spec(classes)
+        structure = sha256_json([recipe.model.model_dump(), spec.as_dict(), classes])
+        if structure not in self._known:
+            layers = layer_table(trained.network, spec)
+            self._known[structure] = int(layers.parameters.sum()), int(layers.macs.sum())
+        return self._known[structure]
+
+
+def _row(stream: str, trained: TrainedRun, found: Predictions, stage: Stage, cost: tuple[int, int]) -> TrainingRow:
+    manifest, log = trained.stage.manifest, trained.log
     numbers = {label: number for number, label in enumerate(manifest.classes)}
     pairs = [tuple(numbers[label] for label in pair) for pair in manifest.class_groups.get(PAIRS, ())]
     main, *others = found.scores
@@ -196,8 +213,8 @@ def _row(stream: str, trained: TrainedRun, found: Predictions, stage: Stage) -> 
         seconds=round(float(log.seconds.sum()), 1),
         data_wait=round(float(log.data_wait.mean()), 4) if len(log) else None,
         loss=float(log.loss.iloc[-1]) if len(log) else None,
-        parameters=int(cost.parameters.sum()),
-        macs=int(cost.macs.sum()),
+        parameters=cost[0],
+        macs=cost[1],
         score=main,
         further=(*others, *([within_groups(found, pairs)] if pairs and classification else [])),
         rests_on={key: str(value) for key, value in trained.rests_on.items()},

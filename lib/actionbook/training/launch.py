@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+from actionbook.clips.pipeline import share_of
 from actionbook.core.errors import BookError
 from actionbook.core.files import write_json_atomic
 from actionbook.core.paths import shown
@@ -22,6 +23,8 @@ from actionbook.core.workspace import Stage
 PROGRAM = "actionbook.train"
 """The module that every process runs."""
 LAST_LINES = 15
+LOST_SECONDS = 10.0
+"""Within so many seconds all processes of a training that is done are gone, msrun's scheduler the last of them."""
 LAUNCHER, _FOLDER = "ACTIONBOOK_LAUNCHER", "ACTIONBOOK_DEVICES"  # environment: a process number, a folder
 
 
@@ -30,7 +33,10 @@ def train_on_devices(stage: Stage) -> None:
 
     One bar follows the leading process. Raises BookError with the last lines of the process that failed; the others are
     stopped then, and also when no figure has changed for ``training.hang_minutes`` or this process is interrupted.
+    Raises BookError at once where a batch cannot be shared equally.
     """
+    for run in stage.recipe.training.runs:
+        share_of(stage.for_run(run).recipe.training.batch_size, stage.devices)
     folder = stage.folder / "training" / "devices"
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.*"):
@@ -40,10 +46,11 @@ def train_on_devices(stage: Stage) -> None:
     command += [f"--worker_num={stage.devices}", f"--local_worker_num={stage.devices}", "--master_addr=127.0.0.1"]
     command += [f"--master_port={_free_port()}", f"--log_dir={folder}", "--join=True", "python"]
     command += program(stage, recipe, stage.stream, workers=max(1, stage.workers // stage.devices))
-    hang = stage.recipe.training.hang_minutes * 60
+    hang, lost = stage.recipe.training.hang_minutes * 60, _Lost(folder)
 
     def follow() -> None:
         mirror.look()
+        lost.look()
         if time.monotonic() - mirror.changed > hang:
             raise TimeoutError(f"no figure has changed for {hang / 60:g} minutes (training.hang_minutes)")
 
@@ -51,7 +58,9 @@ def train_on_devices(stage: Stage) -> None:
     try:
         status = run_logged(command, folder, log, environment=_environment(folder, mirror.file), tick=follow)
         if status:
-            raise BookError(f"training on {stage.devices} devices failed. {_failure(folder)}")
+            raise ChildProcessError
+    except ChildProcessError as error:
+        raise BookError(f"training on {stage.devices} devices failed. {_failure(folder)}") from error
     except TimeoutError as error:
         raise BookError(f"training on {stage.devices} devices was stopped: {error}. {_failure(folder)}") from error
     finally:
@@ -112,6 +121,28 @@ def started(folder: Path) -> dict[int, dict[str, str]]:
     return found
 
 
+class _Lost:
+    """Sees that a process has ended before its time.
+
+    The others wait for it, and msrun's scheduler gives it half a minute to come back.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._seen, self._whole, self._next = folder, 0, 0.0, 0.0
+
+    def look(self) -> None:
+        """Raises ChildProcessError once one has been missing for `LOST_SECONDS`."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + 1  # a server has thousands of processes to look at
+        running = sum(entries.get("MS_ROLE") == "MS_WORKER" for entries in started(self._folder).values())
+        if running >= self._seen:
+            self._seen, self._whole = running, now
+        elif now - self._whole > LOST_SECONDS:
+            raise ChildProcessError
+
+
 def _stop(folder: Path) -> None:
     """End the processes that are still there."""
     for process in started(folder):
@@ -119,11 +150,15 @@ def _stop(folder: Path) -> None:
             os.kill(process, signal.SIGKILL)
 
 
+def _failed(folder: Path) -> list[Path]:
+    """Logs of the processes that have written an error, the one that did so first before the others."""
+    logs = sorted(folder.glob("worker_*.log"), key=lambda path: path.stat().st_mtime)
+    return [path for path in logs if re.search(r"^(Traceback|\S*Error\b)", _text(path), re.MULTILINE)]
+
+
 def _failure(folder: Path) -> str:
     """The last lines of the process that failed: of those with an error, the one that wrote it first."""
-    logs = sorted(folder.glob("worker_*.log"), key=lambda path: path.stat().st_mtime)
-    failed = [path for path in logs if re.search(r"^(Traceback|\S*Error\b)", _text(path), re.MULTILINE)]
-    log = next(iter(failed or logs), folder / "msrun.log")
+    log = next(iter(_failed(folder) or sorted(folder.glob("worker_*.log"))), folder / "msrun.log")
     kept = [line for line in _text(log).splitlines() if not re.match(r"\[(INFO|WARNING)\]", line)]
     lines = "\n".join(f"  {line}" for line in kept[-LAST_LINES:])
     return f"Last lines of {shown(log)}:\n{lines or '  (it has written nothing)'}"

@@ -12,13 +12,13 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from actionbook.core.files import sha256_json, write_json_atomic
-from actionbook.video.frame_folder import FrameFolder, open_frames
+from actionbook.video.frame_folder import FrameFolder, frames_path
 from actionbook.video.parallel import in_threads
 from actionbook.video.reader import StoreError
 from actionbook.video.store import CHECKSUM, FrameStore
 
 Memory = dict[str, tuple[str, str]]
-"""Digest of the listing and digest of the frames of every folder, by its path."""
+"""Of every store file and folder, by its path: digest of the listing, digest of the frames."""
 
 
 def frames_sha256(paths: Sequence[Path], memory: Path) -> str:
@@ -38,18 +38,24 @@ def frames_sha256(paths: Sequence[Path], memory: Path) -> str:
 def digests(paths: Sequence[Path], memory: Path | None = None) -> list[str]:
     """Digest of each video's frames, see `digest_of`; empty where they cannot be read (paths as for `open_frames`).
 
-    Those of folders are remembered in the file `memory`, if there is one, as long as the names, sizes and times of all
-    files in the folder stay the same: a second look reads the listing only.
+    They are remembered in the file `memory`, if there is one, as long as size and times of a store file, or names,
+    sizes and times of all files in a folder, stay the same: a second look opens none of them.
     """
     known = _read(memory)
     before = dict(known)
 
     def look(path: Path) -> str:
+        place = frames_path(path)
         try:
-            with open_frames(path) as frames:
-                return digest_of(frames) if isinstance(frames, FrameStore) else _remembered(frames, known)
+            folder = None if place.is_file() else FrameFolder(place)
+            listing = _listing([str(place)] if folder is None else [f"{place}/{name}" for name in folder.names()])
+            key = str(place.resolve())
+            if known.get(key, ("", ""))[0] != listing:
+                with folder or FrameStore(place) as frames:
+                    known[key] = (listing, digest_of(frames))
         except (StoreError, OSError):
             return ""
+        return known[key][1]
 
     found = in_threads(look, paths, "naming frames")
     if memory is not None and known != before:
@@ -71,16 +77,14 @@ def digest_of(frames: FrameStore | FrameFolder) -> str:
     return hashlib.sha256(checksums.tobytes()).hexdigest()
 
 
-def _remembered(frames: FrameFolder, known: Memory) -> str:
-    """`digest_of`, from memory where the folder's listing has not changed."""
+def _listing(files: Sequence[str]) -> str:
+    """Digest of names, sizes and times: of a file that is written anew at least one differs."""
     listing = hashlib.sha256()
-    for name in frames.names():
-        status = os.stat(f"{frames.path}/{name}")  # noqa: PTH116 (a Path for each of many names takes most of the time)
+    for file in files:
+        status = os.stat(file)  # noqa: PTH116 (a Path for each of many names takes most of the time)
+        name = file.rpartition("/")[2]
         listing.update(f"{name} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}\n".encode())
-    place = str(frames.path.resolve())
-    if known.get(place, ("", ""))[0] != listing.hexdigest():
-        known[place] = (listing.hexdigest(), digest_of(frames))
-    return known[place][1]
+    return listing.hexdigest()
 
 
 def _read(memory: Path | None) -> Memory:

@@ -3,8 +3,10 @@
 Notation of Zach, Pock and Bischof (DAGM 2007): flow (u, v), residual rho, dual variables p of each flow component.
 An iteration first moves the flow to where the linearised images and the dual variables want it (the paper's
 thresholding step and its equation for u), then the dual variables along the gradient of the new flow. The two passes
-alternate row by row: the flow of row y + 1 needs the old dual variables of rows y and y + 1, the dual variables of row
-y need the new flow of rows y and y + 1. So every row is still in the cache when it is used again.
+alternate by blocks of rows: the flow of row y + 1 needs the old dual variables of rows y and y + 1, the dual variables
+of row y need the new flow of rows y and y + 1. So every row is still in the cache when it is used again. A block is one
+run of pixels to the loops, since the few pixels that are left after the last full vector are slow: what that gets wrong
+at the left or right edge is put right after it.
 
 Each sum is rounded in the order in which OpenCV rounds it, since where an image pair has no good flow the iterations
 do not settle, and a difference in the last bit grows to pixels.
@@ -13,12 +15,32 @@ do not settle, and a difference in the last bit grows to pixels.
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
+from numba.extending import intrinsic
 
 from actionbook.video.compiled import Array, compiled, inlined
 
 _EPSILON = np.finfo(np.float32).eps
+_BLOCK = 5000
+"""Pixels in a block of rows: of all arrays a quarter of a megabyte, which the second cache of a core holds."""
+_ULP = np.float32(2**-24 + 2**-40)
+"""Times a float32, more than half of the step to the next one and less than one and a half."""
+_SHORT, _SHORTEST = np.float32(2**-36), np.float32(2**-60)
+"""What the longer and the shorter side of a gradient count as at least: numbers near underflow are slow."""
+_DOUBT = np.float32(2**-20)
+"""How near to the middle between two float32 a length is in doubt, relative to half their distance."""
+_LARGEST_STEP = np.float32(1000)
+"""Of the dual variables, for which 1 + step * length is still 1 if the length is `_SHORT`."""
+
+
+def _typed_fma(_: Any, a: Any, b: Any, c: Any) -> Any:
+    return a(a, b, c), lambda _context, builder, _signature, arguments: builder.fma(*arguments)
+
+
+_fma: Any = intrinsic(_typed_fma)
+"""a * b + c, rounded once."""
 
 
 @inlined
@@ -31,7 +53,7 @@ def _pull(residual: np.float32, squared: np.float32, reach: np.float32) -> np.fl
 
 
 @compiled
-def _flow_row(  # noqa: PLR0917 (each array apart: those in one would count as overlapping)
+def _flow_rows(  # noqa: PLR0917 (each array apart: those in one would count as overlapping)
     u: Array,
     v: Array,
     slope_x: Array,
@@ -47,8 +69,16 @@ def _flow_row(  # noqa: PLR0917 (each array apart: those in one would count as o
     reach: np.float32,
     theta: np.float32,
     change: Array,
+    first_u: Array,
+    first_v: Array,
 ) -> None:
-    """One row of flow, in place; `change` gets its squared changes. The divergence of p is by backward differences."""
+    """Rows of flow, in place; `change` gets its squared changes. The divergence of p is by backward differences.
+
+    All arrays are rows in one run, but `first_u` and `first_v`, one number a row, which are overwritten.
+    """
+    width = u.size // first_u.size
+    for row in range(first_u.size):
+        first_u[row], first_v[row] = u[row * width], v[row * width]
     for x in range(1, u.size):
         old_u, old_v = u[x], v[x]
         step = _pull(constant[x] + (slope_x[x] * old_u + slope_y[x] * old_v), squared[x], reach)
@@ -56,26 +86,68 @@ def _flow_row(  # noqa: PLR0917 (each array apart: those in one would count as o
         v[x] = (old_v + step * slope_y[x]) + theta * ((pv_x[x] - pv_x[x - 1]) + (pv_y[x] - pv_y_above[x]))
         change[x] = (u[x] - old_u) * (u[x] - old_u) + (v[x] - old_v) * (v[x] - old_v)
     # Column 0 has nothing to its left.
-    old_u, old_v = u[0], v[0]
-    step = _pull(constant[0] + (slope_x[0] * old_u + slope_y[0] * old_v), squared[0], reach)
-    u[0] = (old_u + step * slope_x[0]) + theta * ((pu_x[0] + pu_y[0]) - pu_y_above[0])
-    v[0] = (old_v + step * slope_y[0]) + theta * ((pv_x[0] + pv_y[0]) - pv_y_above[0])
-    change[0] = (u[0] - old_u) * (u[0] - old_u) + (v[0] - old_v) * (v[0] - old_v)
+    for row in range(first_u.size):
+        x, old_u, old_v = row * width, first_u[row], first_v[row]
+        step = _pull(constant[x] + (slope_x[x] * old_u + slope_y[x] * old_v), squared[x], reach)
+        u[x] = (old_u + step * slope_x[x]) + theta * ((pu_x[x] + pu_y[x]) - pu_y_above[x])
+        v[x] = (old_v + step * slope_y[x]) + theta * ((pv_x[x] + pv_y[x]) - pv_y_above[x])
+        change[x] = (u[x] - old_u) * (u[x] - old_u) + (v[x] - old_v) * (v[x] - old_v)
+
+
+@inlined
+def _length(d_x: np.float32, d_y: np.float32) -> tuple[np.float32, bool]:
+    """The length of (d_x, d_y), and whether it is surely what the double-precision length would be rounded to.
+
+    In single precision, since square roots in double precision take up to four times as long. The root of the rounded
+    sum of squares is right or next to what is right. The excess of the sum over the square of that root, computed to 45
+    bits or so, tells: the middle to the next number is at an excess of the root times the step to that number. Only so
+    near to the middle that the roundings in double precision would matter is the length in doubt.
+    """
+    a, b = abs(d_x), abs(d_y)
+    longer, shorter = b if b > a else a, a if b > a else b
+    longer = _SHORT if longer < _SHORT else longer
+    shorter = _SHORTEST if shorter < _SHORTEST else shorter
+    most = longer * longer
+    total = _fma(shorter, shorter, most)
+    rest = _fma(shorter, shorter, most - total) + _fma(longer, longer, -most)
+    root = np.sqrt(total)
+    excess = _fma(-root, root, total) + rest
+    # The step up. Down from a power of two it would be half of that, but such a root is never too large.
+    step = _fma(root, _ULP, root) - root
+    over = abs(excess) - step * root
+    length = root + np.copysign(step, excess) if over > np.float32(0) else root
+    return length, abs(over) > _DOUBT * (step * root)  # not true of NaN
 
 
 @compiled
-def _dual_row(w: Array, w_below: Array, p_x: Array, p_y: Array, step: np.float32) -> None:
-    """One row of the dual variables of the flow component `w`, in place, by forward differences of `w`."""
+def _dual_rows(  # noqa: PLR0917
+    w: Array, w_below: Array, p_x: Array, p_y: Array, step: np.float32, width: int, old_x: Array, old_y: Array
+) -> None:
+    """Rows of the dual variables of the flow component `w`, in place, by forward differences of `w`.
+
+    `old_x` and `old_y`, no smaller than the rows, are overwritten.
+    """
     one, last = np.float32(1), w.size - 1
+    old_y[last] = p_y[last]
+    sure = step <= _LARGEST_STEP
     for x in range(last):
         d_x, d_y = w[x + 1] - w[x], w_below[x] - w[x]
-        # In double precision, as hypot rounds.
-        length = np.float32(np.sqrt(np.float64(d_x) * np.float64(d_x) + np.float64(d_y) * np.float64(d_y)))
+        length, certain = _length(d_x, d_y)
+        sure &= certain
+        old_x[x], old_y[x] = p_x[x], p_y[x]
         p_x[x] = (p_x[x] + step * d_x) / (one + step * length)
         p_y[x] = (p_y[x] + step * d_y) / (one + step * length)
+    if not sure:  # one block in some hundreds
+        for x in range(last):
+            d_x, d_y = w[x + 1] - w[x], w_below[x] - w[x]
+            # In double precision, as hypot rounds.
+            length = np.float32(np.sqrt(np.float64(d_x) * np.float64(d_x) + np.float64(d_y) * np.float64(d_y)))
+            p_x[x] = (old_x[x] + step * d_x) / (one + step * length)
+            p_y[x] = (old_y[x] + step * d_y) / (one + step * length)
     # No difference leads out of the image: the last column of p_x stays zero, as does the last row of p_y.
-    d_y = w_below[last] - w[last]
-    p_y[last] = (p_y[last] + step * d_y) / (one + step * abs(d_y))
+    for x in range(width - 1, w.size, width):
+        d_y = w_below[x] - w[x]
+        p_x[x], p_y[x] = np.float32(0), (old_y[x] + step * d_y) / (one + step * abs(d_y))
 
 
 @partial(compiled, fastmath={"reassoc", "nsz"})
@@ -88,12 +160,11 @@ def _sum(row: Array) -> np.float32:
 
 
 @compiled
-def _sum_in_order(rows: Array) -> np.float32:
-    """The sum of an array as OpenCV rounds it: one number after the other."""
+def _sum_in_order(row: Array) -> np.float32:
+    """The same as OpenCV rounds it: one number after the other."""
     total = np.float32(0)
-    for y in range(rows.shape[0]):
-        for x in range(rows.shape[1]):
-            total += rows[y, x]
+    for x in range(row.size):
+        total += row[x]
     return total
 
 
@@ -121,35 +192,59 @@ def iterate(  # noqa: PLR0917
     All arrays are (H, W) except pu_y and pv_y: (H + 1, W), with zeros in row 0. `change` is overwritten. Returns
     whether the changes are that small.
     """
-    last = u.shape[0] - 1
+    height, width = u.shape
+    rows = min(max(_BLOCK // width, 1), height)
+    old_x, old_y = np.empty(rows * width, np.float32), np.empty(rows * width, np.float32)
+    first_u, first_v = np.empty(rows, np.float32), np.empty(rows, np.float32)
     # How far the two orders of summing can be apart, relative to the sum.
     doubt = np.float32(u.size) * _EPSILON
+    u, v, slope_x, slope_y = u.reshape(-1), v.reshape(-1), slope_x.reshape(-1), slope_y.reshape(-1)
+    squared, constant = squared.reshape(-1), constant.reshape(-1)
+    pu_x, pu_y, pv_x, pv_y = pu_x.reshape(-1), pu_y.reshape(-1), pv_x.reshape(-1), pv_y.reshape(-1)
+    change = change.reshape(-1)
     for _ in range(count):
         total = np.float32(0)
-        for y in range(last + 1):
-            _flow_row(
-                u[y],
-                v[y],
-                slope_x[y],
-                slope_y[y],
-                squared[y],
-                constant[y],
-                pu_x[y],
-                pu_y[y + 1],
-                pu_y[y],
-                pv_x[y],
-                pv_y[y + 1],
-                pv_y[y],
+        done = 0
+        for top in range(0, height, rows):
+            bottom = min(top + rows, height)
+            start, stop = top * width, bottom * width
+            _flow_rows(
+                u[start:stop],
+                v[start:stop],
+                slope_x[start:stop],
+                slope_y[start:stop],
+                squared[start:stop],
+                constant[start:stop],
+                pu_x[start:stop],
+                pu_y[start + width : stop + width],
+                pu_y[start:stop],
+                pv_x[start:stop],
+                pv_y[start + width : stop + width],
+                pv_y[start:stop],
                 reach,
                 theta,
-                change[y],
+                change[start:stop],
+                first_u[: bottom - top],
+                first_v[: bottom - top],
             )
-            total += _sum(change[y])
-            if y > 0:
-                _dual_row(u[y - 1], u[y], pu_x[y - 1], pu_y[y], step)
-                _dual_row(v[y - 1], v[y], pv_x[y - 1], pv_y[y], step)
-        _dual_row(u[last], u[last], pu_x[last], pu_y[last + 1], step)
-        _dual_row(v[last], v[last], pv_x[last], pv_y[last + 1], step)
+            total += _sum(change[start:stop])
+            # The dual variables of all rows that have a row with new flow below them.
+            ready = stop - width
+            if ready > done:
+                for w, p_x, p_y in ((u, pu_x, pu_y), (v, pv_x, pv_y)):
+                    _dual_rows(
+                        w[done:ready],
+                        w[done + width : stop],
+                        p_x[done:ready],
+                        p_y[done + width : stop],
+                        step,
+                        width,
+                        old_x,
+                        old_y,
+                    )
+                done = ready
+        for w, p_x, p_y in ((u, pu_x, pu_y), (v, pv_x, pv_y)):
+            _dual_rows(w[done:], w[done:], p_x[done:], p_y[done + width :], step, width, old_x, old_y)
         if abs(total - enough) <= doubt * enough:
             total = _sum_in_order(change)
         if not total > enough:
