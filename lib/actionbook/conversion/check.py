@@ -15,10 +15,10 @@ from actionbook.conversion.graph import Graph, attributes
 from actionbook.conversion.interface import check_inputs, check_outputs
 from actionbook.core.difference import Difference, difference
 from actionbook.core.spec import Arrays, Shape, Spec, samples
-from actionbook.models.forward import forward_only
+from actionbook.models.forward import eager, forward_only
 
 TOLERANCE = 1e-4  # of the logits' standard deviation; float32 rounding gives 1e-6 to 1e-5
-MOST_SAMPLES = 8  # that the network takes at once: memory is bounded, and one batch size is one compilation
+MOST_SAMPLES = 8  # that the network takes at once: memory is bounded
 SPLIT_LIMIT = 4  # outputs of one Split; MindSpore's grouped nn.Conv3d becomes a Split with one output per group
 WINDOWED = ("Conv", "ConvTranspose", "MaxPool", "AveragePool")
 
@@ -58,10 +58,10 @@ def compare(
 ) -> Difference:
     """Run `arrays`, a batch of what `spec` says, through the network and, at each batch size, through an ONNX file.
 
-    The network takes them all at once (more than 8 in equal parts), each of `batch_sizes` the first so many. Returns
-    the greatest difference of the logits; it is relative to the standard deviation of all the network's logits. Raises
-    ConversionError where the network takes or gives something else, where ONNX Runtime cannot load or run the file, or
-    shapes differ, and SpecError where the arrays do not fit `spec`.
+    The network takes them 8 at a time, each of `batch_sizes` the first so many. Returns the greatest difference of the
+    logits; it is relative to the standard deviation of all the network's logits. Raises ConversionError where the
+    network takes or gives something else, where ONNX Runtime cannot load or run the file, or shapes differ, and
+    SpecError where the arrays do not fit `spec`.
     """
     spec = Spec.of(spec)
     arrays = spec.check(arrays, f"{path}: arrays to compare on")
@@ -84,12 +84,10 @@ def compare(
 
 def _logits(network: nn.Cell, spec: Spec, arrays: Arrays) -> np.ndarray:
     check_inputs(network, spec)
-    count = samples(arrays)
-    part = next(size for size in range(MOST_SAMPLES, 0, -1) if count % size == 0)
     found = []
-    with forward_only(network) as forward:
-        for start in range(0, count, part):
-            made = forward(*(Tensor(array[start : start + part]) for array in arrays.values()))
+    with forward_only(network) as forward, eager():
+        for start in range(0, samples(arrays), MOST_SAMPLES):
+            made = forward(*(Tensor(array[start : start + MOST_SAMPLES]) for array in arrays.values()))
             logits = made if isinstance(made, tuple) else (made,)
             check_outputs([one.shape for one in logits], spec)
             found.append(logits[0].asnumpy())

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import mindspore as ms
 import numpy as np
 import pandas as pd
 from mindspore import Tensor, nn
 
 from actionbook.core.spec import Arrays, Shape, Spec
+from actionbook.models.forward import eager
 from actionbook.models.layers import GroupedConv3d
 
 
@@ -54,13 +54,11 @@ def watch_outputs(
     def watch(name: str, cell: nn.Cell) -> Any:
         return cell.register_forward_hook(lambda _cell, _inputs, output: note(name, cell, output))
 
-    mode = ms.get_context("mode")
     hooks = [watch(name, cell) for name, cell in network.cells_and_names() if wanted(cell)]
     try:
-        ms.set_context(mode=ms.PYNATIVE_MODE)  # hooks see nothing in GRAPH mode
-        network(*map(Tensor, [batch] if isinstance(batch, np.ndarray) else batch.values())).asnumpy()
+        with eager():
+            network(*map(Tensor, [batch] if isinstance(batch, np.ndarray) else batch.values())).asnumpy()
     finally:
-        ms.set_context(mode=mode)
         for hook in hooks:
             hook.remove()
 
