@@ -13,10 +13,12 @@ from actionbook.core.workspace import Stage
 from actionbook.models.profile import layer_table
 from actionbook.training.runs import new_network
 
-GRAPHS = 12
-"""Distinct networks that are compiled for training: structure, classes, clip, optimisation."""
-TERA_MACS = 4.0
-"""Multiply-accumulates of all training steps, forward and backward (three times the forward ones)."""
+GRAPHS = 6
+"""Distinct networks that are compiled for training: structure, classes, clip, optimisation. Each takes a process that
+starts, compiles twice (step and validation) and is converted: half a minute of a core."""
+TERA_MACS = 3.0
+"""Multiply-accumulates of all training steps, forward and backward (three times the forward ones): one takes two
+minutes of a core in dense convolutions, four in depthwise ones."""
 
 
 def cost(chapter: str) -> tuple[int, float]:
