@@ -17,6 +17,7 @@ from actionbook.core import files
 from actionbook.core.files import (
     STALE_SECONDS,
     atomic_path,
+    read_text_file,
     sha256_file,
     sha256_json,
     sha256_tree,
@@ -161,3 +162,13 @@ def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
     assert sweep_temporary(tmp_path / "none") == []
     (tmp_path / "file").touch()
     assert sweep_temporary(tmp_path / "file") == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+def test_text_of_others_is_read_without_its_byte_order_mark(encoding: str, tmp_path: Path) -> None:
+    path, mark = tmp_path / "list.txt", "\ufeff" if encoding == "utf-16-le" else ""
+    path.write_text(mark + "Bogenschießen\n行动\n", encoding=encoding, newline="\r\n")
+    assert read_text_file(path) == "Bogenschießen\n行动\n"
+    path.write_bytes(b"\xff")
+    with pytest.raises(UnicodeError):
+        read_text_file(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from actionbook.datasets.hmdb51 import hmdb51_index
 from actionbook.datasets.index import Index, make_index
 from actionbook.datasets.miniature import HMDB51, MiniSpec
 
+DATA = Path(__file__).parent / "data"
 CLASSES = ("golf", "riding a bike", "swing_baseball")
 GOOD: dict[str, Any] = {
     "labels": list(CLASSES),
@@ -120,8 +122,34 @@ def test_efficient3dcnns_form_byte_for_byte(tmp_path: Path) -> None:
     assert_same_but_for_paths(again, table)
 
 
+def test_clips_without_labels_are_left_out_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    flat = json.loads((DATA / "kinetics_testing.json").read_text())
+    entries = flat["database"]
+    labelled, testing = ({name: entry} for name, entry in entries.items())
+    nested = {"training": labelled, "validation": {}, "testing": testing}
+    with caplog.at_level(logging.WARNING):
+        for data in (flat, {**flat, "database": nested}):
+            assert read(tmp_path, data).items.video.tolist() == ["abcdefghijk_000417_000427"]
+    assert (
+        caplog.messages
+        == [f"{tmp_path / 'split.json'}: 1 clips of the subset testing are left out: they have no labels"] * 2
+    )
+    with pytest.raises(BookError, match="holds 1 clips, none of them of training or validation"):
+        read(tmp_path, {**flat, "database": {"testing": testing}})
+    entries["abcdefghijk_000417_000427"]["annotations"] = {}  # a label that is missing elsewhere is an error
+    with pytest.raises(BookError, match=r"clip 'abcdefghijk_000417_000427' \('label'\)"):
+        read(tmp_path, flat)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_makes_no_difference(encoding: str, tmp_path: Path) -> None:
+    expected = read(tmp_path, GOOD)
+    (tmp_path / "split.json").write_text(json.dumps(GOOD, ensure_ascii=False, indent=1), encoding, newline="\r\n")
+    assert read_annotation_json(tmp_path / "split.json").sha256 == expected.sha256
+
+
 def test_capitals_of_labels_are_the_manifests(tmp_path: Path) -> None:
-    data = json.loads(json.dumps(GOOD).replace('"golf"', '"Golf"'))
+    data = json.loads(json.dumps(GOOD).replace('"golf"', '"Golf"').replace("riding a", "riding_a"))
     assert read(tmp_path, data, manifest_of("mini_hmdb51")).labels.label.tolist() == ["golf", "swing_baseball"]
     assert read(tmp_path, data).labels.label.tolist() == ["Golf", "swing_baseball"]
     data["database"]["#1_(HD)_golf_0"]["annotations"]["label"] = "GOLF"  # not a label of the file
@@ -201,7 +229,7 @@ def entry(**changes: Any) -> dict[str, Any]:
         ({"labels": "golf", "database": {}}, "expected 'labels', a list of names"),
         ({"labels": ["golf", "golf"], "database": {}}, "a label is listed twice"),
         ('{"labels": ["golf"], "database": {"a": {}, "b": {}, "a": {}}}', r"annotations \('a' stands twice\)"),
-        (entry(subset="testing"), r"clip 'a' \('testing'\): expected subset training or validation"),
+        (entry(subset="tests"), r"clip 'a' \('tests'\): expected subset training or validation"),
         (entry(annotations={"label": "walk"}), r"clip 'a' \('walk'\): expected"),
         (entry(annotations=[{"label": "golf"}]), "clip 'a' "),
         (entry(annotations={"label": "golf", "segment": [0, 9]}), r"clip 'a' \(segment \[0, 9\]\)"),

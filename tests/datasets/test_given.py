@@ -17,6 +17,7 @@ from actionbook.datasets.annotation_json import write_annotation_json
 from actionbook.datasets.dataset import Dataset
 from actionbook.datasets.given import with_videos
 from actionbook.datasets.index import Index
+from actionbook.datasets.lists import MissingVideos
 from actionbook.datasets.obtain import obtain, read
 
 Make = Callable[..., Dataset]
@@ -99,12 +100,29 @@ def test_missing_folders_are_counted_and_a_missing_class_is_told_once(
         f"{folders / 'MoonWalk'} does not exist; the frames of 10 videos are missing",
         f"{folders / 'Walking' / first} does not exist",
     ]
-    assert "set data.allow_missing" in lines[3]
+    assert lines[3].startswith(f"{folders} holds Walking. To work with a partial copy, set data.allow_missing")
     tolerant = dataset(tiny.manifest, lists, frames_folder=folders, allow_missing=True)
     items = read(tolerant).items
     assert (len(items), (items.path == "").sum()) == (20, 11)
     shutil.rmtree(folders / "Walking")
     with pytest.raises(BookError, match="the frames of 20 of the 20 videos are missing"):
+        read(tolerant)
+
+
+def test_a_partial_copy_of_frames_is_told_and_two_folders_for_one_video_are_an_error(
+    tiny: Any, dataset: Make, folders: Path, lists: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    gone = sorted(folders.glob("Walking/*"))[0]
+    gone.rename(gone.with_name(gone.name.replace("_", "-")))
+    tolerant = dataset(tiny.manifest, lists, frames_folder=folders, allow_missing=True)
+    assert (read(tolerant).items.path == "").sum() == 1
+    assert caplog.messages == [
+        f"{folders}: the frames of 1 of the 20 videos are missing: {gone} does not exist "
+        f"(the nearest there is {gone.name.replace('_', '-')})"
+    ]
+    for first in ("V_", "v "):
+        gone.with_name(gone.name.replace("v_", first)).mkdir()
+    with pytest.raises(BookError, match=f"are both Walking/{gone.name} in another spelling; remove or rename one"):
         read(tolerant)
 
 
@@ -128,6 +146,42 @@ def test_videos_of_kinetics_lie_by_subset(tiny: Any, prepared: Any, tmp_path: Pa
         (tmp_path / paths[-1]).touch()
     found = with_videos(prepared.index, tmp_path, tiny.manifest.model_copy(update={"layout": layout}))
     pd.testing.assert_frame_equal(found.items, prepared.index.items.assign(path=paths))
+
+
+def test_videos_of_an_annotation_file_are_found_as_those_of_lists(
+    tiny: Any, dataset: Make, annotations: Path, from_lists: Index, tmp_path: Path
+) -> None:
+    root = tmp_path / "root"
+    (root / "ucf101").mkdir(parents=True)
+    for path in from_lists.items.path:  # flat, encoded anew
+        (root / "ucf101" / f"{Path(path).stem.upper()}.MP4").touch()
+    shutil.copytree(tiny.root / "ucfTrainTestlist", root / "ucfTrainTestlist")
+    found = [
+        read(dataset(tiny.manifest, root, **more)).items.path.tolist()
+        for more in ({}, {"annotation_json": annotations})
+    ]
+    assert found[0] == found[1] == [f"ucf101/{Path(path).stem.upper()}.MP4" for path in from_lists.items.path]
+
+
+def test_names_of_an_annotation_file_end_at_the_first_dot(tiny: Any, prepared: Any, tmp_path: Path) -> None:
+    names = {row.video: f"{row.store}.v2.final.mkv" for row in prepared.index.items.itertuples()}
+    for name in names.values():
+        (tmp_path / "UCF-101" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "UCF-101" / name).touch()
+    found = with_videos(prepared.index, tmp_path, tiny.manifest).items
+    assert found.path.tolist() == [f"UCF-101/{names[video]}" for video in found.video]
+
+
+def test_strict_reading_raises_whatever_the_recipe_allows(tiny: Any, dataset: Make, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(tiny.root, tmp_path / "root"))
+    gone = sorted(root.glob("UCF-101/*/*.avi"))[0]
+    gone.unlink()
+    given = dataset(tiny.manifest, root, allow_missing=True)
+    assert (read(given).items.path == "").sum() == 1
+    with pytest.raises(MissingVideos) as caught:
+        read(given, strict=True)
+    assert caught.value.there == "19 video files lie there, none of them unlisted."
+    assert caught.value.index.lacks("path") == f"1 of 20 videos are missing: {gone.stem}"
 
 
 def test_capitals_of_videos_do_not_matter(tiny: Any, dataset: Make, annotations: Path, from_lists: Index) -> None:

@@ -152,7 +152,7 @@ def test_the_list_of_a_class_is_missing(root: Path) -> None:
         read(root)
     (root / "lists" / "golf_test_split2.txt").unlink()
     (root / "lists").rmdir()
-    with pytest.raises(BookError, match=r"lists: 2 files .* there is no list of golf, shake_hands;"):
+    with pytest.raises(BookError, match=r"lists: 2 files .* there is no list of golf, shake_hands;.*no folder"):
         read(root)
 
 
@@ -195,3 +195,36 @@ def test_missing_videos_are_named_with_the_remedy_or_have_no_path(root: Path) ->
     table = read(root, allow_missing=True)
     assert table.video[table.path == ""].tolist() == [name]
     pd.testing.assert_frame_equal(table[table.path != ""], expected[table.path != ""])
+
+
+def test_resource_files_of_a_mac_are_no_lists_and_no_videos(root: Path) -> None:
+    expected = read(root)
+    for path in (*root.glob("lists/*.txt"), *root.glob("hmdb51_org/*/*.avi")):
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
+    (root / "lists" / ".DS_Store").touch()
+    pd.testing.assert_frame_equal(read(root), expected)
+
+
+def test_archives_unpacked_into_folders_of_their_own_and_encoded_anew(root: Path) -> None:
+    expected = read(root)
+    for path in sorted(root.glob("hmdb51_org/*/*.avi")):
+        (path.parent / path.parent.name).mkdir(exist_ok=True)
+        path.rename(path.parent / path.parent.name / f"{path.stem}.mp4")
+    table = read(root)
+    assert table.path.tolist() == [
+        f"hmdb51_org/{label}/{label}/{video}.mp4" for label, video in zip(table.label, table.video, strict=True)
+    ]
+    pd.testing.assert_frame_equal(table.drop(columns="path"), expected.drop(columns="path"))
+
+
+def test_videos_of_no_subset_are_known(root: Path) -> None:
+    (root / "hmdb51_org" / "golf" / "#122_Cleaning_Up_The_Beach_golf_f_cm_np1_fr_med_0.avi").unlink()
+    with pytest.raises(BookError, match="7 video files lie there, none of them unlisted"):
+        read(root)
+
+
+def test_lists_with_a_byte_order_mark(root: Path) -> None:
+    expected = read(root)
+    for path in root.glob("lists/*.txt"):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    pd.testing.assert_frame_equal(read(root), expected)

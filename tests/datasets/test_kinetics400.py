@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from actionbook.core.errors import BookError
 from actionbook.core.manifest import DatasetManifest, Layout, Split
 from actionbook.datasets.kinetics400 import kinetics400_index
 
+DATA = Path(__file__).parent / "data"
 CLASSES = ("abseiling", 'playing "cymbals", loud', "punching person (boxing)", "riding a bike")
 HEADER = "label,youtube_id,time_start,time_end,split,is_cc"
 TRAIN = [
@@ -167,3 +170,32 @@ def test_videos_that_have_vanished(root: Path) -> None:
         (root / "videos" / path).unlink(missing_ok=True)
     with pytest.raises(BookError, match="5 of the 5 videos"):
         read(root, allow_missing=True)
+
+
+def test_lists_that_a_spreadsheet_has_saved(root: Path) -> None:
+    expected = read(root)
+    lists = {"train": [HEADER, *TRAIN], "val": [HEADER, *VAL]}
+    for encoding, sign in (("utf-8-sig", ","), ("utf-8-sig", ";"), ("utf-16", "\t")):
+        for name, lines in lists.items():
+            rows = csv.reader(lines)
+            with (root / "annotations" / f"{name}.csv").open("w", encoding=encoding, newline="") as file:
+                csv.writer(file, delimiter=sign).writerows([*rows, [""] * 6])  # CR LF, and a row of empty cells
+        pd.testing.assert_frame_equal(read(root), expected)
+
+
+def test_a_list_of_the_library_of_cases(tmp_path: Path) -> None:
+    (tmp_path / "annotations").mkdir()
+    shutil.copy(DATA / "kinetics_from_a_spreadsheet.csv", tmp_path / "annotations" / "train.csv")
+    (tmp_path / "annotations" / "val.csv").write_text(HEADER + "\n")
+    paths = [
+        "videos/train/abseiling/abcdefghijk_417_427.webm",
+        "videos/train/massaging_person's_head/-bcdefghij0_000004_000014.mp4",
+    ]
+    for path in paths:
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).touch()
+    classes = ("abseiling", "massaging person's head")
+    manifest = MANIFEST.model_copy(update={"splits": {"1": Split(train=2, test=0)}, "classes": classes})
+    table = kinetics400_index(tmp_path, manifest, 1).table
+    assert table.path.tolist() == paths
+    assert table.video.tolist() == ["abcdefghijk_000417_000427", "-bcdefghij0_000004_000014"]

@@ -113,6 +113,7 @@ def test_what_cannot_be_prepared_is_missing_afterwards(
     row = done.row
     assert (row.videos_expected, row.videos_found, set(row.missing)) == (20, 18, {broken.stem, gone.stem})
     assert row.missing_sha256 == sha256_json(sorted(row.missing))
+    assert row.lacks == f"2 of 20 videos are missing: {', '.join(row.missing)}"
     assert tolerant.index().sha256 == done.index.sha256
 
 

@@ -179,3 +179,19 @@ def test_other_files_in_the_folders_are_ignored(root: Path) -> None:
     (root / "UCF-101" / "Archery" / "v_Archery_g09_c01.txt").write_bytes(b"")
     (root / "UCF-101" / "Biking").mkdir()
     pd.testing.assert_frame_equal(read(root), expected)
+
+
+def test_lists_with_a_byte_order_mark(root: Path) -> None:
+    expected = read(root)
+    for path in (root / "ucfTrainTestlist").iterdir():
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    pd.testing.assert_frame_equal(read(root), expected)
+
+
+def test_a_partial_copy_that_is_only_named_otherwise_is_whole(root: Path) -> None:
+    for path in sorted((root / "UCF-101" / "Archery").iterdir()):
+        path.rename(path.with_suffix(".MP4"))
+    (root / "UCF-101" / "Archery").rename(root / "UCF-101" / "archery")
+    table = read(root, allow_missing=True)
+    assert (table.path != "").all()
+    assert table.path[0] == "UCF-101/archery/v_Archery_g08_c01.MP4"

@@ -91,7 +91,8 @@ def test_missing_and_damaged_videos(examine: Callable[..., Any], copied: Path) -
     name, videos = "tiny split 1", sorted((copied / "UCF-101").rglob("*.avi"))
     for path in videos[:2]:
         path.unlink()
-    examine(copied).row(name, "problem", "2 of 20 videos are missing: v_MoonWalk", "data.allow_missing")
+    missing = examine(copied).row(name, "problem", "2 of 20 videos are missing: v_MoonWalk", "data.allow_missing")
+    assert missing.message.endswith(". 18 video files lie there, none of them unlisted.")
     examine(copied, data={"allow_missing": True}).row(name, "warning", "2 of 20", "reproduction")
     for path in videos[2:]:
         path.write_bytes(b"RIFF")
@@ -99,7 +100,22 @@ def test_missing_and_damaged_videos(examine: Callable[..., Any], copied: Path) -
     (copied / "ucfTrainTestlist" / "classInd.txt").write_text("1 Walking\n")
     examine(copied).row(f"{name}: videos", "problem", "is not the class list")
     shutil.rmtree(copied / "UCF-101")
-    examine(copied).row(name, "problem", "does not exist", "data_root")
+    examine(copied).row(name, "problem", f"does not exist; {copied} holds ", "data_root")
+
+
+def test_videos_that_are_only_named_otherwise_are_there(examine: Callable[..., Any], copied: Path) -> None:
+    (copied / "UCF-101" / "MoonWalk").rename(copied / "UCF-101" / "moon_walk")
+    examine(copied).row("tiny split 1", "ok", "all 20 videos are there")
+    shutil.rmtree(copied / "UCF-101" / "moon_walk")
+    rows = examine(copied, data={"allow_missing": True})
+    row = rows.row("tiny split 1", "warning", "10 of 20 videos are missing", "every result will say so")
+    assert "; no video at all of MoonWalk (train and test). 10 video files lie there" in row.message
+    walk = sorted((copied / "UCF-101" / "Walking").iterdir())[0]
+    shutil.copy(walk, walk.with_suffix(".mp4"))
+    walk.rename(walk.with_suffix(".mkv"))
+    rows = examine(copied, data={"allow_missing": True})  # unlike what is missing, this is never allowed
+    message = f"Walking/{walk.stem} may be UCF-101/Walking/{walk.stem}.mkv or UCF-101/Walking/{walk.stem}.mp4"
+    rows.row("tiny split 1", "problem", message, "remove or rename")
 
 
 def test_streams_are_looked_at_one_by_one(tiny_stage: Callable[..., Stage], table: Any) -> None:

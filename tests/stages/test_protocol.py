@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from actionbook.core.paths import NOTEBOOKS
 from actionbook.core.recipe import Recipe
-from actionbook.stages.accuracy import protocol
+from actionbook.core.workspace import Stage
+from actionbook.datasets.dataset import dataset_of
+from actionbook.datasets.index import Index
+from actionbook.stages.accuracy import Scored, protocol
+from actionbook.stages.data import warn_of_partial_copy
 
 MINI = NOTEBOOKS / "efficient3d" / "recipes" / "mini.yaml"
 CHANGES: dict[str, Any] = {
@@ -54,3 +61,22 @@ def test_it_names_flow_the_centre_and_another_length() -> None:
 @pytest.mark.parametrize(("size", "crop"), [(112, "crop 112"), ([96, 128], "crop 96 x 128"), ([64, 64], "crop 64")])
 def test_it_names_a_rectangle_by_both_sides(size: Any, crop: str) -> None:
     assert f", {crop}, " in of(transforms={"size": size, "short_side": 128})
+
+
+def test_it_says_what_a_partial_copy_lacks(
+    tiny_stage: Callable[..., Stage], prepared: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage, items = replace(tiny_stage(), name="05_accuracy"), prepared.index.items
+    gone = (items.subset == "test") & items.store.str.startswith("MoonWalk/")
+    partly = Index(items.assign(frames=items.frames.where(~gone, 0)), prepared.index.labels)
+    names = items.video[gone].tolist()
+    line = (
+        f"partial copy of tiny: 7 of 20 videos are missing: {', '.join(names[:3])} and 4 more; "
+        "no video at all of MoonWalk (test)"
+    )
+    whole, part = (Scored(stage, index, {}, {}).finish().protocols for index in (prepared.index, partly))
+    assert part == {name: f"{text}; {line}" for name, text in whole.items()}
+    with caplog.at_level(logging.WARNING):
+        for index in (prepared.index, partly):
+            warn_of_partial_copy(dataset_of(stage), index)
+    assert caplog.messages == [line]

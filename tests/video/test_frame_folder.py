@@ -73,6 +73,11 @@ def test_an_unpacked_store_reads_as_the_store(tmp_path: Path, names: list[str]) 
         ([], r"holds no image_00001.jpg or image_00001x.jpg \(the original scripts leave an empty folder"),
         (["image_00002.jpg"], "image_00001.jpg is missing, the last frame is 2"),
         (["image_00000.jpg", "image_00001.jpg", "image_00003.jpg"], "image_00002.jpg is missing"),
+        (["image_00000.jpg", "image_00002.jpg"], "image_00001.jpg is missing, the last frame is 2"),
+        (["image_1.jpg", "image_3.jpg"], "image_2.jpg is missing"),
+        (["image_000001.JPG", "image_000003.JPG"], "image_000002.JPG is missing"),
+        (["image_1.jpg", "image_00001.jpg"], "image_00001.jpg and image_1.jpg are one frame; remove one"),
+        (["img_00001.jpg", "img_00002.jpg"], r"holds no image_00001.jpg .*, but img_00001.jpg, img_00002.jpg; make"),
         ([*colour(3), "image_00007.jpg"], "image_00004.jpg is missing, the last frame is 7"),
         ([*flow(3), "image_00004x.jpg"], "image_00004y.jpg is missing, the last frame is 4"),
         ([*flow(3), "image_00004y.jpg"], "image_00004x.jpg is missing, the last frame is 4"),
@@ -85,6 +90,33 @@ def test_gaps_are_named(tmp_path: Path, names: list[str], message: str) -> None:
     with pytest.raises(StoreError, match=message) as caught:
         FrameFolder(folder)
     assert str(folder) in str(caught.value)
+
+
+@pytest.mark.parametrize("names", [
+    [f"image_{number}.jpg" for number in range(1, 12)],
+    [f"image_{number:06d}.jpg" for number in range(1, 12)],
+    [f"image_{number:05d}.JPG" for number in range(1, 12)],
+    [f"image_{number:05d}.jpeg" for number in range(11)],
+])  # fmt: skip
+def test_other_padding_and_numbers_from_0(tmp_path: Path, names: list[str]) -> None:
+    folder = write(tmp_path / "v", names)
+    (folder / "n_frames").write_text(names[-1].split(".")[0].removeprefix("image_"))  # the highest number
+    (folder / f"._{names[0]}").write_bytes(b"")
+    with FrameFolder(folder) as frames:
+        assert frames.names() == names  # by number, not by letter
+        assert (len(frames), frames.first) == (11, 0 if names[0] == "image_00000.jpeg" else 1)
+        assert [round(frame.mean(), -1) for frame in frames.read([0, 10])] == [0, 200]
+        assert frames.file(10) == folder / names[10]
+
+
+def test_the_number_of_frames_that_count_from_0_is_no_contradiction(tmp_path: Path) -> None:
+    folder = write(tmp_path / "v", [f"image_{number:05d}.jpg" for number in range(5)])
+    for text in ("4", "5"):
+        (folder / "n_frames").write_text(text)
+        assert len(FrameFolder(folder)) == 5
+    (folder / "n_frames").write_text("6")
+    with pytest.raises(StoreError, match="n_frames says 6, the last frame is image_00004; image_00005 is the first"):
+        FrameFolder(folder)
 
 
 @pytest.mark.parametrize(
@@ -143,8 +175,12 @@ def test_n_frames_may_be_written_as_the_scripts_read_it(tmp_path: Path) -> None:
     assert len(FrameFolder(folder)) == 3
 
 
-@pytest.mark.parametrize("own", ["A/v_HandStand", "A/v_handstand", "a/v_HANDSTAND"])
-def test_capitals_of_folders_do_not_matter(tmp_path: Path, own: str) -> None:
+@pytest.mark.parametrize(
+    "own",
+    ["A/v_HandStand", "A/v_handstand", "a/v_HANDSTAND", "A/v Hand Stand", "A/v_HandStand.avi", "A/A/v_HandStand",
+     "v_handstand"],
+)  # fmt: skip
+def test_folders_are_found_by_other_spellings(tmp_path: Path, own: str) -> None:
     folder = write(tmp_path / own, colour(2))
     path = tmp_path / "A" / "v_HandStand.zip"
     assert frames_path(path) == folder

@@ -111,7 +111,7 @@ def test_videos_need_no_folders_of_classes(tmp_path: Path) -> None:
     wanted = pd.concat([items("v", "x", label=""), items("w", "y", label="a/B"), items("z", label="c")])
     table = frames_in_place(wanted, tmp_path)
     assert table.frames.tolist() == [4, 0, 4, 0, 0]
-    assert table.note[0] == "lies in V, with other capitals"
+    assert table.note[0] == "lies in V, in another spelling"
     assert table.error[[1, 3, 4]].tolist() == [
         f"{tmp_path / 'x'} does not exist",
         f"{tmp_path / 'a' / 'B' / 'y'} does not exist",
@@ -128,10 +128,13 @@ def test_other_capitals_are_found_and_noted(tmp_path: Path) -> None:
         "v_A": "A/V_a", "exact": "A/exact", "v_b": "a/v_b", "twice": "A/twice",
         "Twin": "", "TWIN": "A/TWIN", "other": "",
     }  # fmt: skip
-    assert places.note["v_A"] == "lies in A/V_a, with other capitals"
+    assert places.note["v_A"] == "lies in A/V_a, in another spelling"
     assert places.note[["exact", "twice", "TWIN"]].tolist() == [""] * 3
     assert places.error["Twin"] == f"{tmp_path / 'A' / 'Twin'} does not exist"  # A/TWIN is another video's
-    assert places.error["other"] == f"{tmp_path}: A/OTHER and a/Other differ in capitals alone; remove or rename one"
+    assert (
+        places.error["other"]
+        == f"{tmp_path}: A/OTHER and a/Other are both A/other in another spelling; remove or rename one"
+    )
     table = frames_in_place(wanted, tmp_path).set_index("video")
     assert table.frames.to_dict() == {"v_A": 4, "exact": 4, "v_b": 4, "twice": 4, "Twin": 0, "TWIN": 4, "other": 0}
     assert table.note["v_A"] == places.note["v_A"]
@@ -142,7 +145,7 @@ def test_another_number_than_the_index_knows_is_noted(tmp_path: Path) -> None:
     write(tmp_path / "A" / "w")
     table = frames_in_place(items("v", "w", frames=5), tmp_path)
     assert table.note.tolist() == [
-        "lies in A/V, with other capitals; 5 frames expected, 4 found",
+        "lies in A/V, in another spelling; 5 frames expected, 4 found",
         "5 frames expected, 4 found",
     ]
     assert frames_in_place(items("w", frames=4), tmp_path).note.tolist() == [""]
@@ -161,3 +164,48 @@ def test_flow_and_colour_are_told_apart(tmp_path: Path) -> None:
     assert as_colour.error[1] == f"{tmp_path / 'A' / 'flow'}: holds optical flow, expected frames in colour"
     (flow / "image_00002y.jpg").write_bytes(GREY[:-2])
     assert "image_00002y.jpg: is damaged" in frames_in_place(items("flow"), tmp_path, FLOW).error[0]
+
+
+def test_numbers_from_0_are_read_and_noted_and_gaps_are_named(tmp_path: Path) -> None:
+    write(tmp_path / "A" / "ordinary")
+    from_0 = write(tmp_path / "A" / "from_0", n_frames="4")
+    (from_0 / "image_00000.jpg").write_bytes(JPEG)
+    (write(tmp_path / "a_b" / "gap") / "image_00003.jpg").unlink()
+    wanted = pd.concat([items("ordinary", "from_0"), items("gap", label="A B")])
+    table = frames_in_place(wanted, tmp_path).set_index("video")
+    assert table.frames.to_dict() == {"ordinary": 4, "from_0": 5, "gap": 0}
+    assert table.note.to_dict() == {
+        "ordinary": "",
+        "from_0": "its names count from 0: frame 0 is image 0",
+        "gap": "lies in a_b/gap, in another spelling",
+    }
+    assert table.error["gap"] == (
+        f"{tmp_path / 'a_b' / 'gap'}: image_00003.jpg is missing, the last frame is 4; make the frames again"
+    )
+
+
+def test_folders_of_kinetics_and_without_classes_are_found_by_other_spellings(tmp_path: Path) -> None:
+    video = "abcdefghijk_000001_000011"
+    for place in ("tango_dancing/abcdefghijk_1_11", "Tango dancing/abcdefghijk_1_11.mp4", f"{video}.mkv"):
+        folder = write(tmp_path / place.replace("/", "-") / place)
+        assert find_folders(items(video, label="tango dancing"), folder.parents[place.count("/")]).path[0] == place
+
+
+def test_one_folder_is_not_two_videos(tmp_path: Path) -> None:
+    write(tmp_path / "A" / "V_a")
+    table = find_folders(items("v_A", "va"), tmp_path)
+    assert table.path.tolist() == ["", ""]
+    assert table.error[1] == f"{tmp_path / 'A' / 'V_a'}: may be the frames of 2 videos, A/va among them; rename it"
+
+
+def test_what_is_like_a_missing_folder_is_named(tmp_path: Path) -> None:
+    for name in ("A/v-Archery-g01", "A/v_Archery_g02", "Bogen/v"):
+        write(tmp_path / name)
+    table = find_folders(
+        pd.concat([items("v_Archery_g01", "v_Archery_g02"), items("v", label="Bogenschuss")]), tmp_path
+    )
+    assert table.error.tolist() == [
+        f"{tmp_path / 'A' / 'v_Archery_g01'} does not exist (the nearest there is v-Archery-g01)",
+        "",
+        f"{tmp_path / 'Bogenschuss'} does not exist (the nearest there is Bogen); the frames of 1 videos are missing",
+    ]

@@ -1,7 +1,8 @@
-"""Digests and writes that are all or nothing."""
+"""Digests, text as others write it, and writes that are all or nothing."""
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import os
@@ -20,6 +21,18 @@ TEMPORARY = ".tmp-"
 STALE_SECONDS = 24 * 3600
 """A temporary file whose writer cannot be asked after is taken for left behind when it has not changed for so long."""
 _WRITER = re.compile(rf"{re.escape(TEMPORARY)}(\d+)-([0-9a-f]{{12}})-")
+
+
+def read_text_file(path: Path) -> str:
+    """The text of a file of others, its line ends as LF: UTF-8, or what the byte order mark before it says.
+
+    The mark is no part of the text; spreadsheets and editors leave it, in UTF-8 or in UTF-16. Raises OSError, or
+    UnicodeError for other bytes.
+    """
+    with path.open("rb") as file:
+        start = file.read(2)
+    encoding = "utf-16" if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+    return path.read_text(encoding=encoding)
 
 
 @contextmanager

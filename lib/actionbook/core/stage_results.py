@@ -66,6 +66,8 @@ class DatasetRow(Strict):
     """Names of the first ones without frames."""
     missing_sha256: Sha256 | None
     """Of all names; None if there are none."""
+    lacks: str = ""
+    """The same in one line, with the classes of which a subset has no video; empty if nothing is missing."""
     frames: Count
     store_bytes: Count
     flow_bytes: Count = 0

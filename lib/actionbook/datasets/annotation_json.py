@@ -4,24 +4,31 @@
 ``validation``) and ``annotations`` with ``label``, after the manner of ActivityNet; the order of the clips is that of
 the lists. These are the files of Efficient-3DCNNs (its ``ucf101_json.py``). Those of the I3D port (``hmdb51_json.py``,
 ``ucf101_json.py``) also hold ``annotations.segment``, the first frame and one past the last, counted from 1. In those
-of ``kinetics_json.py`` the clips are named as files, have ``n_frames``, and lie one level deeper, by subset.
+of ``kinetics_json.py`` the clips are named as files, have ``n_frames``, and lie one level deeper, by subset. Clips of
+the subset ``testing``, whose labels were held back, are left out.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
 from actionbook.core.errors import BookError
-from actionbook.core.files import write_text_atomic
+from actionbook.core.files import read_text_file, write_text_atomic
 from actionbook.core.manifest import DatasetManifest
 from actionbook.core.paths import shown
 from actionbook.datasets.index import Index, make_index
+from actionbook.video.names import loose, without_suffix
+
+logger = logging.getLogger(__name__)
 
 _SUBSETS = {"train": "training", "test": "validation"}
 _NAMES = {name: subset for subset, name in _SUBSETS.items()}
+_TESTING = "testing"
+"""The subset without labels."""
 
 Style = Literal["efficient3d", "i3d"]
 
@@ -66,8 +73,10 @@ def read_annotation_json(path: Path, manifest: DatasetManifest | None = None) ->
     """The index that a file of the original scripts describes, in its order; ``path`` is empty, the file has none.
 
     ``frames`` is 0 where an entry has neither a segment nor ``n_frames``. With `manifest` the labels must be its
-    classes, in order; where only capitals differ (``HandStandPushups``), the manifest's are taken.
-    Raises BookError naming the file and the entry that is wrong; of labels, the first that differs.
+    classes, in order; where only the spelling differs (``HandStandPushups``, underscores for spaces), the manifest's
+    are taken. How many clips of the subset testing are left out is logged.
+    Raises BookError naming the file and the entry that is wrong; of labels, the first that differs; and where no clip
+    is left.
     """
     data = _load(path)
     labels, database = data.get("labels"), data.get("database")
@@ -80,25 +89,41 @@ def read_annotation_json(path: Path, manifest: DatasetManifest | None = None) ->
     numbers = {label: (name, number) for number, (label, name) in enumerate(zip(labels, names, strict=True))}
     if len(numbers) != len(labels):
         raise BookError(f"{shown(path)}: a label is listed twice, so that its number is not known")
-    clips = _flat(path, database)
+    every = _flat(path, database)
+    clips = {clip: entry for clip, entry in every.items() if not _is_testing(entry)}
+    if not clips:
+        raise BookError(
+            f"{shown(path)}: holds {len(every)} clips, none of them of training or validation; make the file "
+            "from lists with labels"
+        )
+    if left_out := len(every) - len(clips):
+        logger.warning(
+            "%s: %d clips of the subset %s are left out: they have no labels", shown(path), left_out, _TESTING
+        )
     return make_index([_row(path, clip, entry, numbers) for clip, entry in clips.items()])
 
 
+def _is_testing(entry: Any) -> bool:
+    return isinstance(entry, dict) and entry.get("subset") == _TESTING
+
+
 def _flat(path: Path, database: dict[str, Any]) -> dict[str, Any]:
-    """The clips by name, training first; those of Kinetics out of the mapping of their subset, without ``.mp4``."""
-    if not database or not set(database) <= {"training", "validation", "testing"}:
+    """The clips by name, training first; those of Kinetics out of the mapping of their subset, without suffix."""
+    if not database or not set(database) <= {*_NAMES, _TESTING}:
         return database
     if any(not isinstance(entries, dict) or "annotations" in entries for entries in database.values()):
         return database
     flat: dict[str, Any] = {}
     for subset in _NAMES:
         for file, entry in database.get(subset, {}).items():
-            clip = file.removesuffix(".mp4")
+            clip = without_suffix(file) or file
             if clip in flat:
                 raise BookError(f"{shown(path)}: {clip!r} stands under training and validation; keep one")
             if not isinstance(entry, dict) or entry.get("subset") != subset:
                 raise BookError(f"{shown(path)}: clip {clip!r} stands under {subset}, its entry says otherwise")
             flat[clip] = entry
+    for file in database.get(_TESTING, {}):
+        flat.setdefault(file, {"subset": _TESTING})
     return flat
 
 
@@ -111,7 +136,7 @@ def _load(path: Path) -> dict[str, Any]:
         return found
 
     try:
-        data = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique)
+        data = json.loads(read_text_file(path), object_pairs_hook=unique)
     except (OSError, ValueError) as error:
         raise BookError(
             f"{shown(path)}: cannot be read as annotations ({error}); make it again with write_annotation_json or "
@@ -124,7 +149,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 def _check_labels(path: Path, labels: list[str], manifest: DatasetManifest) -> None:
     for number, (found, expected) in enumerate(zip_longest(labels, manifest.classes)):
-        if str(found).casefold() != str(expected).casefold():
+        if found is None or expected is None or loose(found) != loose(expected):
             raise BookError(
                 f"{shown(path)}: label {number} is {found or 'missing'}, {expected or 'no more labels'} expected "
                 f"({len(labels)} labels, {manifest.name} has {len(manifest.classes)}); class numbers would differ: "

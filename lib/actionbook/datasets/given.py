@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from actionbook.core.errors import BookError
@@ -9,8 +10,12 @@ from actionbook.core.manifest import DatasetManifest
 from actionbook.core.paths import shown
 from actionbook.datasets.annotation_json import read_annotation_json
 from actionbook.datasets.index import Index
-from actionbook.datasets.lists import finish_index, split_of, video_files
+from actionbook.datasets.lists import MissingVideos, UnclearVideos, finish_index, split_of
+from actionbook.datasets.video_files import contents
 from actionbook.video.frames_in_place import find_folders
+from actionbook.video.names import some
+
+logger = logging.getLogger(__name__)
 
 
 def annotated_index(path: Path, manifest: DatasetManifest, split: int, allow_missing: bool = False) -> Index:
@@ -34,36 +39,37 @@ def annotated_index(path: Path, manifest: DatasetManifest, split: int, allow_mis
 
 
 def with_videos(index: Index, root: Path, manifest: DatasetManifest, allow_missing: bool = False) -> Index:
-    """`index` with the path of each video below `root`, found by class and name up to the first dot.
+    """`index` with the path of each video below `root`, found as `video_files` says by its name up to the first dot.
 
-    Capitals of the name do not matter. Raises BookError listing videos that are missing; with `allow_missing` only if
-    all are.
+    Raises BookError as `finish_index`.
     """
-    videos = manifest.layout.videos
-    files = {
-        (label, name.partition(".")[0].lower()): path
-        for folder in (videos, f"{videos}/train", f"{videos}/val")  # those of Kinetics lie by subset
-        for (label, name), path in video_files(root, folder, manifest).items()
-    }
-    table = index.table
-    paths = [files.get((label, video.lower()), "") for label, video in zip(table.label, table.video, strict=True)]
-    rows = [{str(key): value for key, value in row.items()} for row in table.assign(path=paths).to_dict("records")]
-    return finish_index(root, manifest, rows, allow_missing)
+    rows = [{str(key): value for key, value in row.items()} for row in index.table.to_dict("records")]
+    return finish_index(root, manifest, rows, allow_missing, to_dot=True)
 
 
 def index_in_place(index: Index, folder: Path, allow_missing: bool = False) -> Index:
     """`index` with the folder of each video's frames, ``<class>/<video>`` below `folder`, as its path.
 
-    Raises BookError saying what is missing, a whole class in one line; with `allow_missing` only if all is.
+    Raises MissingVideos saying what is missing, a whole class in one line; with `allow_missing` only if all is. Raises
+    UnclearVideos likewise where two folders may be of one video.
     """
     places = find_folders(index.items, folder)
-    wrong = places[places.error != ""]
-    if len(wrong) and (not allow_missing or len(wrong) == len(places)):
-        reasons = wrong.error.drop_duplicates().tolist()
-        raise BookError(
-            f"{shown(folder)}: the frames of {len(wrong)} of the {len(places)} videos are missing:\n"
-            + "\n".join(reasons[:20])
-            + (f"\nand {len(reasons) - 20} more reasons" if len(reasons) > 20 else "")
-            + "\nTo work with a partial copy, set data.allow_missing; every result then says how many videos it lacks."
-        )
-    return Index(index.items.assign(path=places.path.to_numpy()), index.labels)
+    found = Index(index.items.assign(path=places.path.to_numpy()), index.labels)
+    reasons = places.error[places.error != ""].drop_duplicates().tolist()
+    lacking = f"{shown(folder)}: the frames of {(places.error != '').sum()} of the {len(places)} videos are missing:"
+    if not reasons:
+        return found
+    unclear = places.unclear.any()
+    if allow_missing and (places.path != "").any() and not unclear:
+        logger.warning("%s %s", lacking, some(reasons, 3))
+        return found
+    there = contents(folder)
+    raise (UnclearVideos if unclear else MissingVideos)(
+        f"{lacking}\n"
+        + "\n".join(reasons[:20])
+        + (f"\nand {len(reasons) - 20} more reasons" if len(reasons) > 20 else "")
+        + f"\n{there[0].upper()}{there[1:]}. "
+        "To work with a partial copy, set data.allow_missing; every result then says how many videos it lacks.",
+        found,
+        f"{reasons[0]}; {there}",
+    )

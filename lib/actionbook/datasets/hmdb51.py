@@ -15,7 +15,9 @@ from actionbook.core.errors import BookError
 from actionbook.core.manifest import DatasetManifest, Split
 from actionbook.core.paths import shown
 from actionbook.datasets.index import Index
-from actionbook.datasets.lists import finish_index, read_lines, split_of, video_files
+from actionbook.datasets.lists import finish_index, read_lines, split_of
+from actionbook.datasets.video_files import Listed, contents
+from actionbook.video.names import hidden
 
 _SUBSETS = {"1": "train", "2": "test"}
 
@@ -26,7 +28,8 @@ def hmdb51_index(root: Path, manifest: DatasetManifest, split: int, allow_missin
     There is one list for each class, ``<class>_test_split<k>.txt``, whose lines are ``<clip>.avi <flag>``: 1 train,
     2 test, 0 not used in this split (no row in the index). Everything is checked against the manifest: that there is a
     list for every class and no other, the number of videos of each kind in every class and in all, the digest of the
-    lists where the manifest has one, and that every video of the index exists. Line ends may be CR LF or LF.
+    lists where the manifest has one, and that every video of the index exists (as `video_files` finds it). Line ends
+    may be CR LF or LF.
     Raises BookError saying what is wrong; with `allow_missing` videos that do not exist have an empty path.
     """
     expected = split_of(manifest, split)
@@ -35,20 +38,22 @@ def hmdb51_index(root: Path, manifest: DatasetManifest, split: int, allow_missin
     per_class = {kind: getattr(expected, kind) // len(manifest.classes) for kind in _SUBSETS.values()}
     found = {name: _read_list(lists, name, split, manifest.layout.suffix, per_class) for name in manifest.classes}
     _check_whole(lists, manifest, split, expected, found)
-    paths = video_files(root, manifest.layout.videos, manifest)
-    rows: list[dict[str, object]] = []
-    for flag, subset in _SUBSETS.items():
-        for target, (label, files) in enumerate(found.items()):
-            for video in (file.removesuffix(manifest.layout.suffix) for file, own in files if own == flag):
-                row = {"video": video, "label": label, "target": target, "subset": subset}
-                rows.append({**row, "path": paths.get((label, video), "")})
-    return finish_index(root, manifest, rows, allow_missing)
+    rows = [
+        {"video": file.removesuffix(manifest.layout.suffix), "label": label, "target": target, "subset": subset}
+        for flag, subset in (*_SUBSETS.items(), ("0", ""))
+        for target, (label, files) in enumerate(found.items())
+        for file, own in files
+        if own == flag
+    ]
+    used = [row for row in rows if row["subset"]]
+    unused = [Listed(str(row["label"]), str(row["video"]), "") for row in rows if not row["subset"]]
+    return finish_index(root, manifest, used, allow_missing, unused=unused)
 
 
 def _check_classes(lists: Path, manifest: DatasetManifest, split: int) -> None:
     """The classes are the file names without their last two parts; sorted, they are the class order."""
     suffix = f"_test_split{split}.txt"
-    there = {path.name.removesuffix(suffix) for path in lists.glob(f"*{suffix}")}
+    there = {path.name.removesuffix(suffix) for path in lists.glob(f"*{suffix}") if not hidden(path.name)}
     if tuple(sorted(manifest.classes)) != manifest.classes:
         raise BookError(f"{manifest.name}: the classes of HMDB51's layout are numbered in the order of their names")
     for wrong, what in ((set(manifest.classes) - there, "no list of"), (there - set(manifest.classes), "a list of")):
@@ -56,7 +61,7 @@ def _check_classes(lists: Path, manifest: DatasetManifest, split: int) -> None:
             names = ", ".join(sorted(wrong)[:5]) + (" ..." if len(wrong) > 5 else "")
             raise BookError(
                 f"{shown(lists)}: {len(manifest.classes)} files *{suffix} expected, one for each class of "
-                f"{manifest.name}; there is {what} {names}; unpack the train/test lists there"
+                f"{manifest.name}; there is {what} {names}; unpack the train/test lists there ({contents(lists)})"
             )
 
 

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
 from actionbook.core.errors import BookError
 from actionbook.core.files import atomic_path, sha256_json
 from actionbook.core.paths import shown
+from actionbook.video.names import some
 
 ITEMS = {
     "item": "str",  # the id that results are listed under, unique, without white space
@@ -93,6 +95,25 @@ class Index:
     def missing(self) -> list[str]:
         """Items without frames, in order."""
         return self.items["item"][self.items.frames == 0].tolist()
+
+    def lacks(self, column: Literal["frames", "path"] = "frames") -> str:
+        """What is missing, in one line that stands beside every result; empty if nothing is.
+
+        How many videos lack frames (or a path, for an index that is not prepared), the first of them, and the classes
+        of which a subset has no video at all.
+        """
+        videos = self.videos
+        absent = videos.video[~videos[column].astype(bool)]
+        if absent.empty:
+            return ""
+        rows = self.labels.merge(self.items[["item", "video", "subset"]], on="item")
+        there = (~rows.video.isin(set(absent))).groupby([rows.label, rows.subset], sort=False).any()
+        empty: dict[str, list[str]] = {}
+        for label, subset in there.index[~there]:
+            empty.setdefault(str(label), []).append(str(subset))
+        listed = [f"{label} ({' and '.join(subsets)})" for label, subsets in empty.items()]
+        few = f"{len(absent)} of {len(videos)} videos are missing: {some(absent.tolist(), 3)}"
+        return f"{few}; no video at all of {some(listed, 10)}" if listed else few
 
 
 def make_index(rows: Iterable[Mapping[str, object]]) -> Index:

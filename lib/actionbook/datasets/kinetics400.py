@@ -14,7 +14,7 @@ from actionbook.core.errors import BookError
 from actionbook.core.manifest import DatasetManifest
 from actionbook.core.paths import shown
 from actionbook.datasets.index import Index
-from actionbook.datasets.lists import finish_index, read_text, split_of, video_files
+from actionbook.datasets.lists import finish_index, read_text, split_of
 
 COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
 """Columns of ``train.csv`` and ``val.csv``; some copies have ``is_cc`` after them."""
@@ -27,8 +27,9 @@ def kinetics400_index(root: Path, manifest: DatasetManifest, split: int, allow_m
     """Read the one split: train from ``train.csv``, test from ``val.csv`` (the labels of ``test.csv`` are not public).
 
     A video's id is ``<youtube_id>_<start>_<end>``, times in whole seconds with six digits; its file is
-    ``<train or val>/<class name>/<id>.mp4`` below the manifest's folder, or ``<youtube_id>.mp4`` there. Checked: the
-    columns, every label, the number of rows of both lists, that no video stands twice, and that every file exists.
+    ``<train or val>/<class name>/<id>.mp4`` below the manifest's folder, or ``<youtube_id>.mp4`` there, or what
+    `video_files` finds. Checked: the columns, every label, the number of rows of both lists, that no video stands
+    twice, and that every file exists. Cells may be parted by commas, or by semicolons or tabs as spreadsheets do.
     Raises BookError saying what is wrong; with `allow_missing` videos that do not exist have an empty path.
     """
     expected = split_of(manifest, split)
@@ -39,18 +40,16 @@ def kinetics400_index(root: Path, manifest: DatasetManifest, split: int, allow_m
         found = _read_list(path, manifest, names)
         if len(found) != count:
             raise BookError(f"{shown(path)}: {len(found)} videos, the manifest says {count}; fetch the lists again")
-        files = video_files(root, f"{manifest.layout.videos}/{folder}", manifest)
-        for row in found:
-            video = str(row["video"])
-            path_found = files.get((str(row["label"]), video)) or files.get((str(row["label"]), video[:11]), "")
-            rows.append({**row, "subset": subset, "path": path_found})
+        rows += [{**row, "subset": subset} for row in found]
     return finish_index(root, manifest, rows, allow_missing)
 
 
 def _read_list(path: Path, manifest: DatasetManifest, split_names: tuple[str, ...]) -> list[dict[str, object]]:
     """(video, label, target) of every row. Labels may hold commas and quotes, as CSV writes them."""
     numbers = {name: number for number, name in enumerate(manifest.classes)}
-    lines = csv.reader(StringIO(read_text(path), newline=""), strict=True)
+    text = read_text(path)
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    lines = csv.reader(StringIO(text, newline=""), strict=True, delimiter=delimiter)
     rows: list[dict[str, object]] = []
     try:
         header = next(lines, [])
@@ -60,7 +59,7 @@ def _read_list(path: Path, manifest: DatasetManifest, split_names: tuple[str, ..
                 f"{', '.join(header) or 'nothing'}; fetch the lists again"
             )
         for cells in lines:
-            if not cells:
+            if not any(cells):
                 continue
             label, video = cells[0], _video(cells, len(header), split_names)
             if label not in numbers or not video:

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from actionbook.core.errors import BookError
+from actionbook.core.files import read_text_file
 from actionbook.core.manifest import DatasetManifest, Split
 from actionbook.core.paths import shown
 from actionbook.datasets.index import Index, make_index
+from actionbook.datasets.video_files import Listed, VideoFiles, contents
+from actionbook.video.names import some
+
+logger = logging.getLogger(__name__)
 
 
 class MissingVideos(BookError):
-    """Videos of the lists do not exist; `index` holds all the same a row for each, with an empty path."""
+    """Videos of the lists do not exist.
 
-    def __init__(self, message: str, index: Index) -> None:
+    `index` holds all the same a row for each, with an empty path; `there` says in a sentence what was found instead.
+    """
+
+    def __init__(self, message: str, index: Index, there: str) -> None:
         super().__init__(message)
-        self.index = index
+        self.index, self.there = index, there
+
+
+class UnclearVideos(MissingVideos):
+    """Several files may be one video of the lists, or one file several: never allowed."""
 
 
 def split_of(manifest: DatasetManifest, split: int) -> Split:
@@ -27,31 +41,18 @@ def split_of(manifest: DatasetManifest, split: int) -> Split:
 
 
 def read_text(path: Path) -> str:
-    """The text of a list file, UTF-8. Raises BookError with the remedy if it cannot be read."""
+    """The text of a list file, see `read_text_file`. Raises BookError with the remedy if it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return read_text_file(path)
+    except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or error
-        raise BookError(f"{shown(path)}: cannot be read ({why}); unpack the train/test lists there") from error
+        there = "" if path.exists() else f"; {contents(path.parent)}"
+        raise BookError(f"{shown(path)}: cannot be read ({why}){there}; unpack the train/test lists there") from error
 
 
 def read_lines(path: Path) -> list[str]:
     """The lines of a list file without empty ones and spaces around them; line ends may be CR LF or LF."""
     return [line.strip() for line in read_text(path).splitlines() if line.strip()]
-
-
-def video_files(root: Path, folder: str, manifest: DatasetManifest) -> dict[tuple[str, str], str]:
-    """Paths below `root` of the videos in ``<folder>/<class>/``, by (class, file name without suffix).
-
-    One look into each class folder, not one for each video.
-    """
-    suffix = manifest.layout.suffix
-    return {
-        (label, path.name.removesuffix(suffix)): path.relative_to(root).as_posix()
-        for label in manifest.classes
-        for path in sorted((root / folder / label).glob("*"))
-        if path.name.endswith(suffix)
-    }
 
 
 def check_class_folders(manifest: DatasetManifest) -> None:
@@ -64,21 +65,48 @@ def check_class_folders(manifest: DatasetManifest) -> None:
         )
 
 
-def finish_index(root: Path, manifest: DatasetManifest, rows: list[dict[str, object]], allow_missing: bool) -> Index:
-    """The index of `rows`, whose ``path`` is empty where a video does not exist.
+def finish_index(
+    root: Path,
+    manifest: DatasetManifest,
+    rows: Sequence[dict[str, object]],
+    allow_missing: bool,
+    *,
+    unused: Sequence[Listed] = (),
+    to_dot: bool = False,
+) -> Index:
+    """The index of `rows` (video, label, target, subset), with the ``path`` of each video: empty where there is none.
 
-    Raises MissingVideos listing videos that are missing; with `allow_missing` only if all are.
+    Videos are found as `video_files` says; those of `unused` are listed, too, but stand in no row. `to_dot` is that of
+    `VideoFiles`. Raises MissingVideos listing videos that are missing, with `allow_missing` only if all are; and
+    UnclearVideos.
     """
-    index = make_index([{"store": f"{row['label']}/{row['video']}", **row} for row in rows])
-    missing = index.items["item"][index.items.path == ""].tolist()
-    if missing and (not allow_missing or len(missing) == len(index)):
-        names = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
+    files = VideoFiles(root, manifest, to_dot=to_dot)
+    listed = [Listed(str(row["label"]), str(row["video"]), str(row["subset"])) for row in rows]
+    found = files.find([*listed, *unused])
+    index = make_index(
+        [
+            {"store": f"{one.label}/{one.video}", **row, "path": found.paths.get(one, "")}
+            for one, row in zip(listed, rows, strict=True)
+        ]
+    )
+    folder, missing = shown(files.folder), index.items["item"][index.items.path == ""].tolist()
+    if found.unclear:
+        there = f"it cannot be told which file is which video: {'; '.join(found.unclear[:5])}"
+        there += f" and {len(found.unclear) - 5} more" if len(found.unclear) > 5 else ""
+        raise UnclearVideos(f"{folder}: {there}; remove or rename what is not meant", index, there)
+    if not missing:
+        return index
+    there = files.what_is_there(found, next(one for one in listed if one not in found.paths))
+    if not allow_missing or len(missing) == len(index):
         sources = "; ".join(f"{source.name} from {source.url}" for source in manifest.sources if source.url)
         raise MissingVideos(
-            f"{shown(root / manifest.layout.videos)}: {len(missing)} of the {len(index)} videos of {manifest.name} are "
-            f"missing: {names}. "
+            f"{folder}: {len(missing)} of the {len(index)} videos of {manifest.name} are missing: {some(missing, 10)}. "
+            f"{there} "
             + (f"The data set is published as {sources}. " if sources else "")
             + "To work with a partial copy, set data.allow_missing; every result then says how many videos it lacks.",
             index,
+            there,
         )
+    if found.unlisted:
+        logger.warning("%s: %d videos are missing. %s", folder, len(missing), there)
     return index

@@ -17,6 +17,7 @@ from actionbook.datasets.kinetics400 import kinetics400_index
 from actionbook.datasets.lists import MissingVideos, read_text
 from actionbook.datasets.miniature import HMDB51, KINETICS400, UCF101, MiniSpec, write_miniature
 from actionbook.datasets.ucf101 import ucf101_index
+from actionbook.datasets.video_files import contents, videos_folder
 
 READERS = {"hmdb51": hmdb51_index, "kinetics400": kinetics400_index, "ucf101": ucf101_index}
 MINIATURES = {miniature.name: miniature for miniature in (HMDB51, KINETICS400, UCF101)}
@@ -46,13 +47,13 @@ def obtain(dataset: Dataset, workers: int = 1) -> str:
                 progress=lambda done, _: (bar.update(done - bar.n), None)[1],
             )
         return f"{manifest.title}: {manifest.videos} videos drawn from seed {spec.seed}"
-    videos = root / manifest.layout.videos
+    videos = videos_folder(root, manifest)
     if not frames_folder and not videos.is_dir():
         where = "".join(f"\n  {source.name}: {source.url}" for source in manifest.sources)
         raise BookError(
-            f"{shown(videos)} does not exist. Fetch {manifest.title}, checked and unpacked, with `python -m "
-            f"actionbook.datasets.fetch {manifest.name} --root {shown(root)}`, or set data_root to the folder that "
-            f"holds {manifest.layout.videos}/ and {manifest.layout.annotations}/. Published as:{where}"
+            f"{shown(videos)} does not exist; {contents(root)}. Fetch {manifest.title}, checked and unpacked, with "
+            f"`python -m actionbook.datasets.fetch {manifest.name} --root {shown(root)}`, or set data_root to the "
+            f"folder that holds {manifest.layout.videos}/ and {manifest.layout.annotations}/. Published as:{where}"
         )
     found = f"{manifest.title}: found at {shown(frames_folder or root)}"
     if annotations:
@@ -64,27 +65,28 @@ def obtain(dataset: Dataset, workers: int = 1) -> str:
     return f"{found}, {lists}"
 
 
-def read(dataset: Dataset) -> Index:
+def read(dataset: Dataset, *, strict: bool = False) -> Index:
     """The index of the data set's split, through the reader of its layout or from its annotation file.
 
     With a folder of prepared frames the column ``path`` holds folders below it (``<class>/<video>``), else videos
-    below the root. Raises BookError as the readers do, and where frames or videos are missing; with ``allow_missing``
-    only if all are.
+    below the root. Raises BookError as the readers do, and MissingVideos where frames or videos are missing; with
+    ``allow_missing`` only if all are, unless `strict`.
     """
     manifest, root, data = dataset.manifest, dataset.root, dataset.data
     frames_folder, annotations = dataset.frames_folder, dataset.annotation_json
+    allow_missing = data.allow_missing and not strict
     if annotations:
         index = annotated_index(annotations, manifest, data.split, data.allow_missing)
         if not frames_folder:
-            return with_videos(index, root, manifest, data.allow_missing)
-        return index_in_place(index, frames_folder, data.allow_missing)
+            return with_videos(index, root, manifest, allow_missing)
+        return index_in_place(index, frames_folder, allow_missing)
     try:
-        index = READERS[manifest.dataset](root, manifest, data.split, data.allow_missing)
+        index = READERS[manifest.dataset](root, manifest, data.split, allow_missing and not frames_folder)
     except MissingVideos as missing:
         if not frames_folder:
             raise
         index = missing.index
-    return index_in_place(index, frames_folder, data.allow_missing) if frames_folder else index
+    return index_in_place(index, frames_folder, allow_missing) if frames_folder else index
 
 
 def _check_text(path: Path, source: Source) -> None:

@@ -75,6 +75,7 @@ class Prepared:
             videos_found=len(videos) - len(missing),
             missing=tuple(missing[:MOST_NAMES]),
             missing_sha256=sha256_json(sorted(missing)) if missing else None,
+            lacks=self.index.lacks(),
             frames=int(videos.frames.sum()),
             store_bytes=int(self.frames.bytes.sum()),
             flow_bytes=0 if self.flow is None else int(self.flow.bytes.sum()),

@@ -12,7 +12,7 @@ from actionbook.core.errors import BookError
 from actionbook.core.manifest import DatasetManifest
 from actionbook.core.paths import shown
 from actionbook.datasets.index import Index
-from actionbook.datasets.lists import finish_index, read_lines, split_of, video_files
+from actionbook.datasets.lists import finish_index, read_lines, split_of
 
 _LINE = re.compile(r"(?P<label>[^/]+)/(?P<video>v_[^/]+_g\d\d_c\d\d)\.avi(?: (?P<number>\d+))?")
 
@@ -21,7 +21,8 @@ def ucf101_index(root: Path, manifest: DatasetManifest, split: int, allow_missin
     """Read one split: the index in the lists' order, train then test, with a row for every video that should exist.
 
     Everything is checked against the manifest: the class list, the number of lines of both lists, that no video
-    stands in both, and that every file exists. The lists' line ends may be CRLF (as published) or LF.
+    stands in both, and that every file exists (as `video_files` finds it). The lists' line ends may be CRLF (as
+    published) or LF.
     Raises BookError listing what is wrong; with `allow_missing` videos that do not exist have an empty path.
     """
     expected = split_of(manifest, split)
@@ -34,11 +35,6 @@ def ucf101_index(root: Path, manifest: DatasetManifest, split: int, allow_missin
         if len(found) != count:
             raise BookError(f"{shown(path)}: {len(found)} videos, the manifest says {count}; fetch the lists again")
         rows += [{**row, "subset": subset} for row in found]
-    # Without regard to case: HandstandPushups' files are v_HandStandPushups_* in some copies.
-    found_files = video_files(root, manifest.layout.videos, manifest)
-    files = {(label, name.lower()): path for (label, name), path in found_files.items()}
-    for row in rows:
-        row["path"] = files.get((str(row["label"]), str(row["video"]).lower()), "")
     return finish_index(root, manifest, rows, allow_missing)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -33,29 +32,36 @@ def data_checks(stage: Stage) -> dict[str, Check]:
 
 def videos(dataset: Dataset, name: str) -> Iterator[Finding]:
     """Class list and lists agree with the manifest, how many videos are there, and a sample of them decodes."""
+    from actionbook.datasets.lists import MissingVideos, UnclearVideos  # noqa: PLC0415
     from actionbook.datasets.obtain import read  # noqa: PLC0415
+    from actionbook.datasets.video_files import contents, videos_folder  # noqa: PLC0415
 
     manifest, root, data = dataset.manifest, dataset.root, dataset.data
     if manifest.generator is not None and not root.exists():
         yield ok(name, f"its {manifest.videos} videos are not drawn yet; notebook 01_data draws them")
         return
     given = dataset.frames_folder  # frames that others have made: no video is ever decoded
-    if manifest.generator is None and not given and not (root / manifest.layout.videos).is_dir():
+    if manifest.generator is None and not given and not (folder := videos_folder(root, manifest)).is_dir():
         remedy = f"`python -m actionbook.datasets.fetch {manifest.name} --root {shown(root)}`, or set data_root"
-        yield problem(name, f"{shown(root / manifest.layout.videos)} does not exist", remedy)
+        yield problem(name, f"{shown(folder)} does not exist; {contents(root)}", remedy)
         return
-    every = read(replace(dataset, data=data.model_copy(update={"allow_missing": True}))).videos
+    there, unclear = "", False
+    try:
+        index = read(dataset, strict=True)
+    except MissingVideos as error:
+        index, there, unclear = error.index, error.there, isinstance(error, UnclearVideos)
+    every = index.videos
     yield ok(
         name, f"lists in {shown(root)} agree with the manifest: {len(manifest.classes)} classes, {len(every)} videos"
     )
     found = every[every.path != ""]
-    lacking = len(every) - len(found)
-    if not lacking:
+    if not there:
         yield ok(name, f"all {len(found)} videos are there")
     else:
-        first = ", ".join(every[every.path == ""].video.head(3))
-        message = f"{lacking} of {len(every)} videos are missing: {first}{', …' if lacking > 3 else ''}"
-        if data.allow_missing:
+        message = f"{index.lacks('path')}. {there[0].upper()}{there[1:]}"
+        if unclear:
+            yield problem(name, message, "remove or rename what is not meant")
+        elif data.allow_missing and len(found):
             yield warning(name, message, "every result will say so; fetch them for a reproduction")
         else:
             yield problem(name, message, "fetch them, or set data.allow_missing for a partial copy")

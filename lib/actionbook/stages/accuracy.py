@@ -26,6 +26,7 @@ from actionbook.evaluation.fusion import class_gains, fuse
 from actionbook.evaluation.predict import expected, predict_test, predictions
 from actionbook.inference import NetworkEngine, read_batches
 from actionbook.stages.conversion import fuse_formats
+from actionbook.stages.data import partial_copy, warn_of_partial_copy
 from actionbook.tasks import Predictions
 from actionbook.tasks.classification import Classification, pooled, topk
 from actionbook.training.runs import finished_run, trained_network
@@ -95,6 +96,8 @@ class Scored:
         if JOINT in self.streams:
             protocols[JOINT] = f"{protocol(stage.recipe)}, {_FUSED[stage.recipe.evaluation.fuse]}"
             published[JOINT] = stage.recipe.published
+        if lacks := partial_copy(dataset_of(stage.first), self.index):
+            protocols = {name: f"{text}; {lacks}" for name, text in protocols.items()}
         results = AccuracyResults(scores=self.rows, protocols=protocols, missing=self.missing, published=published)
         stage.finish(results, self.rests_on)
         return results
@@ -123,6 +126,7 @@ def score(stage: Stage) -> Scored:
             raise BookError(f"stage 04 ran with another training or other samples of {name}: run {notebook} again")
         by_stream[name], _ = read_formats(stream.folder / "results", batches, partial(predictions, stream, index))
     index = dataset_of(stage.first).index()
+    warn_of_partial_copy(dataset_of(stage.first), index)
     found = {(name, kind): one for name, its in by_stream.items() for kind, one in its.items()}
     if len(by_stream) > 1:
         partial_copy = bool((expected(index).items.frames == 0).any())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from actionbook.datasets import obtain as obtaining
 from actionbook.datasets.dataset import Dataset, dataset_of
 from actionbook.datasets.index import Index
 from actionbook.datasets.preparation import Prepared, prepare, unprepared_frames
+
+logger = logging.getLogger(__name__)
 
 PAIRS = "reversed_pairs"
 """Of a manifest's class groups: classes that are each other's reversal."""
@@ -132,7 +135,7 @@ def prepare_data(data: StageData) -> dict[str, Prepared]:
     stage = data.stage
     flow = any(stream.recipe.transforms.modality == "flow" for stream in stage.streams.values())
     with stage.timed("prepare"):
-        return {
+        prepared = {
             name: prepare(
                 one,
                 data.indexes[name],
@@ -143,6 +146,21 @@ def prepare_data(data: StageData) -> dict[str, Prepared]:
             )
             for name, one in data.sets.items()
         }
+    for one in prepared.values():
+        warn_of_partial_copy(one.dataset, one.index)
+    return prepared
+
+
+def partial_copy(dataset: Dataset, index: Index) -> str:
+    """The line that stands beside every result of a data set that is not whole; empty if it is."""
+    lacks = index.lacks()
+    return lacks and f"partial copy of {dataset.manifest.name}: {lacks}"
+
+
+def warn_of_partial_copy(dataset: Dataset, index: Index) -> None:
+    """Log that line, if there is one, as a warning, which a notebook shows."""
+    if line := partial_copy(dataset, index):
+        logger.warning("%s", line)
 
 
 def finish(data: StageData, prepared: Mapping[str, Prepared]) -> DataResults:

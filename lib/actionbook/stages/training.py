@@ -19,7 +19,7 @@ from actionbook.datasets.dataset import dataset_of
 from actionbook.evaluation.fusion import fuse
 from actionbook.evaluation.predict import centre_validation, predict_test
 from actionbook.models.profile import layer_table
-from actionbook.stages.data import PAIRS
+from actionbook.stages.data import PAIRS, data_sets, warn_of_partial_copy
 from actionbook.tasks import Classification, Predictions
 from actionbook.tasks.classification import within_groups
 from actionbook.training.jobs import side_by_side, train_side_by_side
@@ -162,6 +162,8 @@ def train(stage: Stage) -> Trainings:
     What is finished is loaded, what was interrupted goes on. Raises BookError where stage 01 has not prepared the data.
     """
     stage.require("01_data", "data")
+    for dataset in data_sets(stage).values():
+        warn_of_partial_copy(dataset, dataset.index())
     stage.set_device()
     rows: list[TrainingRow] = []
     logs: dict[str, pd.DataFrame] = {}

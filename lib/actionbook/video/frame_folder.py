@@ -7,25 +7,30 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from actionbook.video.names import hidden, some, video_key, without_suffix
 from actionbook.video.reader import COLOUR, FLOW, FrameReader, StoreError
 from actionbook.video.store import FrameStore
 
-_NAME = re.compile(r"image_(\d{5,})(x|y|)\.jpg")
+_NAME = re.compile(r"image_(\d+)(x|y|)\.jpe?g", re.IGNORECASE)
 COUNT_FILE = "n_frames"
 
 
 class FrameFolder(FrameReader):
     """A folder of ``image_00001.jpg`` onwards, or of ``image_00001x.jpg`` and ``image_00001y.jpg`` onwards for flow.
 
-    A text file ``n_frames`` with the highest number may lie beside them. Has all that a `FrameStore` has, but no
-    `info`, since nobody wrote down where the frames came from.
+    Numbers may have any count of digits, and may begin with 0 (see `first`). A text file ``n_frames`` with the highest
+    number may lie beside them. Has all that a `FrameStore` has, but no `info`, since nobody wrote down where the frames
+    came from.
     """
+
+    first: int
+    """Number in the name of frame 0: 1 as the original scripts count, or 0."""
 
     def __init__(self, path: Path | str) -> None:
         """Read the names in the folder.
 
         Raises StoreError naming folder and frame if it has no frames, of both kinds, x without y, gaps in the
-        numbers, or another number of frames than ``n_frames`` says.
+        numbers, a number twice, or another number of frames than ``n_frames`` says.
         """
         self.path = Path(path)
         try:
@@ -34,15 +39,16 @@ class FrameFolder(FrameReader):
             raise StoreError(f"{self.path}: cannot be read ({error}); run the data stage again") from error
         found: dict[str, dict[int, str]] = {"": {}, "x": {}, "y": {}}
         for match in filter(None, map(_NAME.fullmatch, names)):
-            found[match[2]][int(match[1])] = match[0]
-        self.components = _components(self.path, found)
+            other = found[match[2].lower()].setdefault(int(match[1]), match[0])
+            if other != match[0]:
+                raise StoreError(f"{self.path}: {' and '.join(sorted([other, match[0]]))} are one frame; remove one")
+        self.components = _components(self.path, found, names)
         self._names = {
-            component: [of_component[number] for number in range(1, len(of_component) + 1)]
-            for component, of_component in found.items()
-            if component in self.components
+            component: [name for _, name in sorted(found[component].items())] for component in self.components
         }
+        self.first = min(found[self.components[0]])
         if COUNT_FILE in names:
-            _check_count(self.path, len(self))
+            _check_count(self.path, len(self), self._names[self.components[0]][-1], self.first)
 
     def __len__(self) -> int:
         return len(self._names[self.components[0]])
@@ -64,24 +70,28 @@ class FrameFolder(FrameReader):
         return sum(self.sizes().values())
 
     def jpeg(self, index: int, component: str = "") -> bytes:
-        """The JPEG of frame `index`, from 0 (file number index + 1); of flow, component x (or if so named y).
+        """The JPEG of frame `index`, from 0 (file number index + `first`); of flow, component x (or if so named y).
 
         Raises IndexError beyond the end, StoreError if the file cannot be read.
         """
-        if not 0 <= index < len(self):
-            raise IndexError(f"{self.path}: frame {index} of {len(self)} (counted from 0)")
-        path = self.path / self._names[component or self.components[0]][index]
+        path = self.file(index, component)
         try:
             return path.read_bytes()
         except OSError as error:
             raise StoreError(f"{path}: cannot be read ({error}); make the frames again") from error
 
+    def file(self, index: int, component: str = "") -> Path:
+        """The file of frame `index`, as `jpeg` takes it. Raises IndexError beyond the end."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"{self.path}: frame {index} of {len(self)} (counted from 0)")
+        return self.path / self._names[component or self.components[0]][index]
+
 
 def open_frames(path: Path | str) -> FrameStore | FrameFolder:
     """The frames of a video: the store file at `path` (``<class>/<video>.zip``), or else the folder without ``.zip``.
 
-    Where neither exists, class and video may be written with other capitals: UCF101's ``HandstandPushups`` has videos
-    ``v_HandStandPushups_g01_c01``, and copies differ. Raises StoreError as both do.
+    Where neither exists, a folder may be found by another spelling of class and video (see `spellings`): UCF101's
+    ``HandstandPushups`` has videos ``v_HandStandPushups_g01_c01``, and copies differ. Raises StoreError as both do.
     """
     found = frames_path(Path(path))
     return FrameFolder(found) if found.is_dir() else FrameStore(found)
@@ -97,63 +107,83 @@ def frames_path(path: Path) -> Path:
     return root / others[0] if len(others) == 1 else path
 
 
-def names_by_case(folder: Path) -> dict[str, list[str]]:
-    """The names in a folder by what they are without regard to capitals; none if there is no such folder."""
+def names_by_key(folder: Path) -> dict[str, list[str]]:
+    """The names in a folder by what their spellings have in common; none if there is no such folder."""
     found: dict[str, list[str]] = {}
     try:
         for name in sorted(os.listdir(folder)):  # noqa: PTH208 (as above)
-            found.setdefault(name.casefold(), []).append(name)
+            if not hidden(name):
+                found.setdefault(_key(name), []).append(name)
     except OSError:
         pass
     return found
 
 
-def spellings(root: Path, name: str, names: Callable[[Path], dict[str, list[str]]] = names_by_case) -> list[str]:
-    """All folders below `root` that are named like `name` (such as ``<class>/<video>``) but for capitals.
+def spellings(root: Path, name: str, names: Callable[[Path], dict[str, list[str]]] = names_by_key) -> list[str]:
+    """All folders below `root` that are named like `name`, ``<class>/<video>``, as the videos of `datasets` are.
 
-    The exact one goes before all others. `names` lists a folder; one that remembers saves time where many are asked
-    for.
+    That is, by any spelling of class and video (`video.names`), with the suffix of the video or without; where there is
+    none, ``<class>/<class>/<video>`` or ``<video>`` alone. The exact one goes before all others. `names` lists a
+    folder; one that remembers saves time where many are asked for.
     """
-    found = [""]
-    for part in name.split("/"):
-        found = [f"{start}{own}/" for start in found for own in names(root / start).get(part.casefold(), [])]
-    folders = [path.removesuffix("/") for path in found if (root / path).is_dir()]
-    return [name] if name in folders else folders
+    label, _, video = name.rpartition("/")
+    twice = f"{label}/{label.rpartition('/')[2]}/{video}" if label else name
+    for way in dict.fromkeys((name, twice, video)):
+        found = [""]
+        for part in way.split("/"):
+            found = [f"{start}{own}/" for start in found for own in names(root / start).get(_key(part), [])]
+        if folders := [path.removesuffix("/") for path in found if (root / path).is_dir()]:
+            return [name] if name in folders else folders
+    return []
 
 
-def _components(path: Path, found: dict[str, dict[int, str]]) -> tuple[str, ...]:
-    """What the frames are, once their numbers are complete."""
+def _key(name: str) -> str:
+    return video_key(without_suffix(name) or name)
+
+
+def _components(path: Path, found: dict[str, dict[int, str]], names: list[str]) -> tuple[str, ...]:
+    """What the frames are, once their numbers are complete; `names` are those of all that lies in the folder."""
     if found[""] and (found["x"] or found["y"]):
         raise StoreError(f"{path}: holds frames in colour and of flow; give each a folder of its own")
     components = COLOUR if found[""] else FLOW
     numbers = sorted(set().union(*(found[component] for component in components)))
     if not numbers:
+        others = sorted(name for name in names if name != COUNT_FILE and not hidden(name))
         raise StoreError(
             f"{path}: holds no image_00001.jpg or image_00001x.jpg (the original scripts leave an empty folder where "
-            "FFmpeg fails); make the frames again"
+            "FFmpeg fails)" + (f", but {some(others, 3)}" if others else "") + "; make the frames again"
         )
+    last = next(found[component][numbers[-1]] for component in components if numbers[-1] in found[component])
     for component in components:
-        missing = next((n for n in range(1, numbers[-1] + 1) if n not in found[component]), None)
+        missing = next((n for n in range(min(numbers[0], 1), numbers[-1] + 1) if n not in found[component]), None)
         if missing is not None:
             raise StoreError(
-                f"{path}: image_{missing:05d}{component}.jpg is missing, the last frame is {numbers[-1]}; "
+                f"{path}: {_like(last, missing, component)} is missing, the last frame is {numbers[-1]}; "
                 "make the frames again"
             )
     return components
 
 
-def _check_count(path: Path, frames: int) -> None:
-    """`frames` are there without a gap; the file holds the highest number, which is then the same."""
+def _like(name: str, number: int, component: str) -> str:
+    """The name of another frame, with the digits and suffix of `name`."""
+    digits, suffix = name[len("image_") :].split(".")
+    return f"image_{number:0{len(digits.rstrip('xXyY'))}d}{component}.{suffix}"
+
+
+def _check_count(path: Path, frames: int, last: str, first: int) -> None:
+    """`frames` are there without a gap; the file holds the highest number, or how many there are, if not the same."""
     try:
-        count = float((path / COUNT_FILE).read_text())  # read so by the original scripts
+        count = float((path / COUNT_FILE).read_text(encoding="utf-8-sig"))  # read so by the original scripts
         if not count.is_integer():
             raise ValueError(f"found {count:g}")
     except (OSError, ValueError) as error:
         raise StoreError(f"{path / COUNT_FILE}: expected a whole number ({error}); make it again") from error
-    if count != frames:
+    if count not in (frames, frames + first - 1):
+        following = _like(last, frames + first, "").rpartition(".")[0]
         why = (
-            f"image_{frames + 1:05d} is the first that is missing: make both again"
+            f"{following} is the first that is missing: make both again"
             if count > frames
             else "the highest number is meant: make it again"
         )
-        raise StoreError(f"{path}: {COUNT_FILE} says {count:.0f}, the last frame is image_{frames:05d}; {why}")
+        stem = last.rpartition(".")[0].rstrip("xXyY")
+        raise StoreError(f"{path}: {COUNT_FILE} says {count:.0f}, the last frame is {stem}; {why}")

@@ -3,48 +3,65 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pandas as pd
 import simplejpeg
 
-from actionbook.video.frame_folder import FrameFolder, names_by_case, spellings
+from actionbook.video.frame_folder import FrameFolder, names_by_key, spellings
+from actionbook.video.names import nearest
 from actionbook.video.parallel import COLUMNS, Prepared, in_threads
 from actionbook.video.reader import COLOUR, FLOW, StoreError
 
+MOST_LIKE = 20
+"""Missing folders for which a name like theirs is looked for."""
 _KIND = {COLOUR: "frames in colour", FLOW: "optical flow"}
 
 
 def find_folders(items: pd.DataFrame, folder: Path) -> pd.DataFrame:
     """Where the frames of each of some items (columns video, store and frames) lie: one row each, in order.
 
-    Columns: video; path, ``<class>/<video>`` below `folder` and empty if there is none; error, why there is none;
-    note, if the folder's capitals are other ones. A missing class folder is one and the same error for all its videos.
-    Raises StoreError if `folder` does not exist.
+    Columns: video; path below `folder`, ``<class>/<video>`` in any of its `spellings` and empty if there is none;
+    error, why there is none; unclear, if that is because there are several; note, if it is not the exact one. A missing
+    class folder is one and the same error for all its videos. Raises StoreError if `folder` does not exist.
     """
     if not folder.is_dir():
         raise StoreError(f"{folder} does not exist; it is named as a folder of prepared frames, see the recipe's data")
-    names = cache(names_by_case)
+    names = cache(names_by_key)
     expected, exact = Counter(own.rpartition("/")[0] for own in items.store), set(items.store)
-    rows = []
-    for own, video in zip(items.store, items.video, strict=True):
+    # A folder that is another video's by its exact name is not this one's.
+    every = [
+        [path for path in spellings(folder, own, names) if path == own or path not in exact] for own in items.store
+    ]
+    owners = Counter(found[0] for found in every if len(found) == 1)
+    like, alike, rows = cache(partial(_like, names, frozenset(folder / path for path in owners))), 0, []
+    for own, video, found in zip(items.store, items.video, every, strict=True):
         label = own.rpartition("/")[0]
-        # A folder that is another video's by its exact name is not this one's.
-        found = [path for path in spellings(folder, own, names) if path == own or path not in exact]
         path = error = note = ""
-        if len(found) == 1:
+        if len(found) == 1 and owners[found[0]] == 1:
             path = found[0]
-            note = "" if path == own else f"lies in {path}, with other capitals"
+            note = "" if path == own else f"lies in {path}, in another spelling"
+        elif len(found) == 1:
+            error = f"{folder / found[0]}: may be the frames of {owners[found[0]]} videos, {own} among them; rename it"
         elif found:
-            error = f"{folder}: {' and '.join(found)} differ in capitals alone; remove or rename one"
+            error = f"{folder}: {' and '.join(found)} are both {own} in another spelling; remove or rename one"
         elif label and not spellings(folder, label, names):
-            error = f"{folder / label} does not exist; the frames of {expected[label]} videos are missing"
+            close = like(folder, label)
+            error = f"{folder / label} does not exist{close}; the frames of {expected[label]} videos are missing"
         else:
-            error = f"{folder / own} does not exist"
-        rows.append((video, path, error, note))
-    return pd.DataFrame(rows, columns=["video", "path", "error", "note"])
+            alike += 1
+            error = f"{folder / own} does not exist" + (like(folder / label, video) if alike <= MOST_LIKE else "")
+        rows.append((video, path, error, bool(found and error), note))
+    return pd.DataFrame(rows, columns=["video", "path", "error", "unclear", "note"])
+
+
+def _like(names: Callable[[Path], dict[str, list[str]]], taken: frozenset[Path], folder: Path, name: str) -> str:
+    """What is there, and not `taken`, that is most like `name`, in brackets; empty if nothing is."""
+    close = nearest(name, [own for same in names(folder).values() for own in same if folder / own not in taken])
+    return f" (the nearest there is {close})" if close and (folder / close).is_dir() else ""
 
 
 def frames_in_place(items: pd.DataFrame, folder: Path, components: tuple[str, ...] = COLOUR) -> pd.DataFrame:
@@ -62,9 +79,9 @@ def frames_in_place(items: pd.DataFrame, folder: Path, components: tuple[str, ..
         if error:
             return Prepared(video, 0, 0, error, note)
         found = _look(video, folder / path, components)
-        if found.frames and known not in (0, found.frames):
-            note = "; ".join(filter(None, [note, f"{known} frames expected, {found.frames} found"]))
-        return replace(found, note=note)
+        other = found.frames and known not in (0, found.frames)
+        notes = [note, found.note, f"{known} frames expected, {found.frames} found" if other else ""]
+        return replace(found, note="; ".join(filter(None, notes)))
 
     places = find_folders(items, folder)
     rows = zip(places.video, places.path, places.error, places.note, items.frames, strict=True)
@@ -81,7 +98,8 @@ def _look(video: str, path: Path, components: tuple[str, ...]) -> Prepared:
                 others = f", and {len(empty) - 1} more of them" if len(empty) > 1 else ""
                 raise StoreError(f"{path / empty[0]}: is an empty file{others}; make the frames again")
             _check_ends(frames)
-            return Prepared(video, len(frames), sum(sizes.values()))
+            note = "" if frames.first else "its names count from 0: frame 0 is image 0"
+            return Prepared(video, len(frames), sum(sizes.values()), note=note)
     except (StoreError, OSError) as error:
         return Prepared(video, 0, 0, str(error))
 
@@ -91,10 +109,10 @@ def _check_ends(frames: FrameFolder) -> None:
     found = set()
     for index in sorted({0, len(frames) - 1}):
         for component in frames.components:
-            name = f"{frames.path}/image_{index + 1:05d}{component}.jpg"
             try:
                 found.add(simplejpeg.decode_jpeg(frames.jpeg(index, component), colorspace="GRAY").shape[:2])
             except ValueError as error:
+                name = frames.file(index, component)
                 raise StoreError(f"{name}: is damaged ({error}); make the frames again") from error
     if len(found) > 1:
         sizes = " and ".join(f"{width} x {height}" for height, width in sorted(found))
