@@ -1,7 +1,7 @@
 """Action recognition on Ascend: the library behind the book.
 
 The names that others call: `create_model`, `list_models`, `load_pretrained`, `list_pretrained`, `Recipe`, and
-`weights.read_torch`, `weights.load`.
+`weights.read`, `weights.load`.
 """
 
 from __future__ import annotations

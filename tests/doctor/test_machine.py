@@ -142,6 +142,35 @@ def test_networks_of_a_recipe_are_made(table: Any) -> None:
         rows.row("networks", "problem", part, "section model")
 
 
+def test_the_weight_files_of_a_recipe_are_held_against_its_networks(tmp_path: Path, table: Any) -> None:
+    from actionbook.models import create_model
+    from actionbook.weights import export_state, write_safetensors
+
+    state = export_state(create_model("resnet18_3d", num_classes=3, width=0.0625), "okankop")
+    write_safetensors(tmp_path / "net.pth", {f"module.{name}": array for name, array in state.items()})
+    (tmp_path / "page.pth").write_text("<html>")
+    weights = {"path": str(tmp_path / "net.pth"), "layout": "okankop", "skip": []}
+    network = {"name": "resnet18_3d", "classes": 3, "options": {"width": 0.0625}, "trainable": [], "run": "a"}
+    rows = table.of(
+        environment.mindspore,
+        "CPU",
+        [
+            {**network, "weights": weights},
+            {**network, "run": "b", "classes": 2, "weights": weights},
+            {**network, "run": "c", "classes": 2, "weights": {**weights, "skip": ["fc"]}},
+            {**network, "run": "d", "weights": {**weights, "skip": ["head"]}},
+            {**network, "run": "e", "weights": {**weights, "path": str(tmp_path / "page.pth")}},
+        ],
+    )
+    rows.row("weights", "problem", "run 'b': ", "section weights")
+    rows.row("weights", "problem", "The file was trained on 3 classes, the network has 2")
+    rows.row("weights", "problem", "fc.weight: the network expects (2, ")
+    rows.row("weights", "problem", "run 'd': ")
+    rows.row("weights", "problem", "skip names 'head'")
+    rows.row("weights", "ok", "names and shapes of the weight file fit the network: 2 of the recipe's")
+    assert len([row for row in rows if row.check == "weights"]) == 3
+
+
 def test_ffmpeg_and_opencv_without_what_is_needed(monkeypatch: pytest.MonkeyPatch, table: Any) -> None:
     import av
     import cv2

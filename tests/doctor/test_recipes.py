@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from actionbook.core.manifest import load_weights
 from actionbook.core.stage_results import TrainingResults
 from actionbook.core.workspace import Stage
 from actionbook.doctor import doctor, machine, recipes
 
+WEIGHTS = Path(__file__).parents[1] / "weights" / "data"
 FLOW = {"modality": "flow", "mean": [127.5, 127.5], "std": [127.5, 127.5]}
 
 
@@ -73,12 +76,28 @@ def test_advice_on_values_that_work(tiny_stage: Callable[..., Stage], table: Any
     assert advised(training={"epochs": 1, "amp_level": "O2"}) == {"loss scale"}
 
 
-def test_weight_files(examine: Callable[..., Any], tiny: Any, tmp_path: Path) -> None:
+def test_weight_files(
+    examine: Callable[..., Any], tiny: Any, tiny_stage: Callable[..., Stage], tmp_path: Path, table: Any
+) -> None:
     root = tmp_path / "data"
     root.symlink_to(tiny.root)
     weights = {"manifest": "weights_i3d", "file": "rgb_imagenet.pt"}
     examine(weights=weights).row("weights", "problem", "rgb_imagenet.pt is missing", "https://")
     examine(weights={**weights, "file": "none.pt"}).row("weights", "problem", "no weight file 'none.pt'; there are: ")
+    source = load_weights("weights_i3d").file("rgb_imagenet.pt").model_dump(mode="json", exclude={"bytes"})
+    head = {"kind": "weights", "name": "own", "title": "Own", "licence": "none", "homepage": "nowhere"}
+    (tmp_path / "own.yaml").write_text(json.dumps({**head, "files": [source]}))
+    folder = shutil.copytree(tiny.root, tmp_path / "copy") / "weights"
+    folder.mkdir()
+    path, own = folder / "rgb_imagenet.pt", {"manifest": str(tmp_path / "own.yaml"), "file": "rgb_imagenet.pt"}
+    assert recipes.recipe_networks(tiny_stage(root=folder.parent, weights=own))[0]["weights"] is None
+    shutil.copy(WEIGHTS / "cases" / "namespace_beside.pth", path)
+    stage = tiny_stage(root=folder.parent, weights={**own, "skip": ["fc"]})
+    table.of(recipes.weights, stage).row("weights", "ok", "PyTorch, under 'state_dict', 4 tensors, 3127 bytes")
+    expected = {"path": str(path), "layout": "piergiaj", "skip": ["fc"]}
+    assert recipes.recipe_networks(stage)[0]["weights"] == expected
+    path.write_text("<html>")
+    table.of(recipes.weights, stage).row("weights", "problem", "rgb_imagenet.pt: a web page", "mend")
 
 
 @pytest.fixture

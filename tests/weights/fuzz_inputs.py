@@ -70,11 +70,16 @@ def rezipped(content: bytes, edits: list[Edit]) -> bytes:
 _WORDS = (b"w", b"0", b"storage", b"cpu", b"f4", b"<", b"state_dict")
 _TEXT = [b"X%s%s" % (struct.pack("<I", len(word)), word) for word in _WORDS]
 _KNOWN = [b"c%s\n%s\n" % (module.encode(), name.encode()) for module, name in KNOWN_GLOBALS]
+_UNKNOWN = [b"cos\nsystem\n", b"cargparse\nNamespace\n", b"ccopyreg\n_reconstructor\n", b"cnumpy\nndarray\n"]
 _NUMBERS = [b"K\x00", b"K\x01", b"K\x02", b"M\xff\xff", b"J\xff\xff\xff\xff", b"\x8a\x08" + b"\xff" * 7 + b"\x7f"]
 _MEMO = [b"h\x00", b"h\x01"]
 _PLAIN = [b"N", b"\x88", b"\x89", b"}", b"]", b")"]
 _STORAGE = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0" + b"0X\x03\0\0\0cpuK\x02tQ"
 _PARAMETER = b"ctorch._utils\n_rebuild_parameter\n"
+_ARRAY = (
+    b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85K\x00tR(K\x01K\x02\x85cnumpy\ndtype\nX\x02\0\0\0f4\x85R"
+    b"\x89c_codecs\nencode\nX\x08\0\0\0aaaabbbbX\x06\0\0\0latin1\x86Rtb"
+)
 _WHOLE = [b"ctorch._utils\n_rebuild_tensor_v2\n(" + _STORAGE + b"K\x00K\x02\x85K\x01\x85\x89}tR"]
 
 
@@ -96,7 +101,21 @@ def _fragments() -> list[bytes]:
     memo = [*_MEMO, b"q\x00", b"q\x01", b"\x94", b"r\xff\xff\xff\xff", b"j\xff\xff\xff\xff", b"g0\n"]
     lengths = [b"\x8e" + b"\xff" * 7 + b"\x7f", b"X\xff\xff\xff\xff", b"B\xff\xff\xff\x7f", b"\x8d" + b"\xff" * 8]
     other = [b"\x80\x02", b"\x80\xff", b"\x95" + bytes(8), b"\x96" + bytes(8), b"\x97", b"\x98", b"S'\\q'\n", b"V\\u\n"]
-    return [*_TEXT, *_KNOWN, *bad, *numbers, *plain * 3, *verbs * 2, *memo, *lengths, *other, _STORAGE, *_WHOLE * 3]
+    return [
+        *_TEXT,
+        *_KNOWN,
+        *_UNKNOWN,
+        _ARRAY,
+        *bad,
+        *numbers,
+        *plain * 3,
+        *verbs * 2,
+        *memo,
+        *lengths,
+        *other,
+        _STORAGE,
+        *_WHOLE * 3,
+    ]
 
 
 FRAGMENTS = _fragments()
@@ -134,7 +153,7 @@ def grown(rng: random.Random, depth: int) -> bytes:
     kind = rng.randrange(12 if depth else 4)
     inner = [grown(rng, depth - 1) for _ in range(rng.randrange(4))] if depth else []
     if kind < 4:
-        value = rng.choice((_NUMBERS, _TEXT, _TEXT + _NUMBERS, _MEMO, _WHOLE, _PLAIN)[rng.randrange(6)])
+        value = rng.choice((_NUMBERS, _TEXT, _TEXT + _NUMBERS, _MEMO, [*_WHOLE, _ARRAY], _PLAIN)[rng.randrange(6)])
     elif kind == 4:
         value = b"(" + b"".join(inner) + b"t"
     elif kind == 5:
@@ -142,7 +161,8 @@ def grown(rng: random.Random, depth: int) -> bytes:
     elif kind in (6, 7):
         value = b"}(" + b"".join(rng.choice(_TEXT) + part for part in inner) + b"u"
     elif kind == 8:
-        value = rng.choice(_KNOWN) + b"(" + b"".join(inner) + b"tR"
+        value = rng.choice(_KNOWN + _UNKNOWN * 5) + b"(" + b"".join(inner) + b"t" + rng.choice((b"R", b"\x81"))
+        value += rng.choice((b"", b"", b"}b", b"(" + b"".join(_TEXT[0] + part for part in inner) + b"u"))
     elif kind == 9:
         numbers = b"".join(rng.choice(_NUMBERS) for _ in range(rng.randrange(3)))
         value = b"ctorch._utils\n_rebuild_tensor_v2\n(" + _STORAGE + rng.choice(_NUMBERS) + (b"(" + numbers + b"t") * 2
@@ -178,6 +198,7 @@ def bombs(n: int) -> dict[str, bytes]:
     """Short streams that would cost a careless reader endless time, memory or recursion; `n` operations or bytes."""
     long = b"\x8b" + struct.pack("<i", n) + b"\xff" * n
     again = b"h\x00h\x01R"
+    names = [b"X\x04\0\0\0%04d" % (i % 10_000) for i in range(n)]
     return {
         "containers": b"(" + b"}" * n + b"t",
         "open marks": b"(" * n,
@@ -198,6 +219,22 @@ def bombs(n: int) -> dict[str, bytes]:
         + b"tq\x01"
         + again * (n // 5),
         "states": b"}" + b"}b" * (n // 2),
+        "placeholders": b"cos\nsystem\nq\x00(" + b"h\x00)\x81" * (n // 3) + b"t",
+        "placeholders of placeholders": b"cos\nsystem\n" + b")R" * (n // 2),
+        "placeholders in one another": b"cos\nsystem\nq\x00" + b"K\x00h\x00)\x81" * (n // 4) + b"s" * (n // 4),
+        "states of a placeholder": b"cos\nsystem\n)\x81" + b"}b" * (n // 2),
+        "odd keys": b"}(" + b"NN" * (n // 2) + b"u",
+        "many state dicts": b"](" + (b"}X\x01\0\0\0wK\x00s") * (n // 5) + b"e",
+        "many tensors": b"]"
+        + _WHOLE[0]
+        + b"q\x000("
+        + b"".join(b"}" + name + b"h\x00s" for name in names[: n // 4])
+        + b"e",
+        "one array by many names": b"}"
+        + _ARRAY
+        + b"q\x000("
+        + b"".join(name + b"h\x00" for name in names[: n // 2])
+        + b"u",
     }
 
 

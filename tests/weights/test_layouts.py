@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from actionbook.weights import LAYOUTS, WeightsError
-from actionbook.weights.layouts import get_layout, okankop_name, to_original, torch_name
+from actionbook.weights.layouts import get_layout, okankop_name, torch_name
 
 NAMES = {
     "features.0.0.weight": "features.0.0.weight",
@@ -43,26 +42,6 @@ def test_names_of_efficient_3d_cnns(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_branches_keep_their_spelling_in_other_layouts(name: str) -> None:
     assert torch_name(f"branch1.{name}") == f"branch1.{NAMES[name]}"
-
-
-def test_prefix_is_stripped_once_and_only_in_front() -> None:
-    okankop = LAYOUTS["okankop"]
-    assert okankop.without_prefix("module.features.0.0.weight") == "features.0.0.weight"
-    assert okankop.without_prefix("features.module.weight") == "features.module.weight"
-    assert okankop.without_prefix("module.module.weight") == "module.weight"
-
-
-def test_counters_are_ignored() -> None:
-    one = np.ones(1)
-    state = {"module.bn.num_batches_tracked": one, "num_batches_tracked": one, "module.bn.weight": one}
-    kept, ignored = to_original(state, LAYOUTS["okankop"])
-    assert list(kept) == ["bn.weight"]
-    assert ignored == ("bn.num_batches_tracked", "num_batches_tracked")
-
-
-def test_one_name_twice() -> None:
-    with pytest.raises(WeightsError, match=r"'bn\.weight' twice"):
-        to_original({"module.bn.weight": np.ones(1), "bn.weight": np.ones(1)}, LAYOUTS["okankop"])
 
 
 def test_unknown_layout_lists_the_known() -> None:

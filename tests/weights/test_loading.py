@@ -103,12 +103,16 @@ def test_all_problems_are_listed_and_nothing_is_touched(state: State) -> None:
         load(network, state)
     assert str(caught.value).splitlines()[1:-1] == [
         "layout okankop: 5 tensors fit",
+        "read from: PyTorch, under 'state_dict'",
+        "taken off every name: module.",
         "missing from the file: 1",
         "  features.0.1.running_mean",
         "unexpected in the file: 1",
         "  stranger",
         "wrong shape: 1",
         "  features.0.0.weight: the network expects (4, 3, 3, 3, 3), the file has (4, 3, 1, 1, 1)",
+        "nearest layout: okankop, by which 6 of 7 names fit; the network has 'features.0.1.running_mean', "
+        "the file 'stranger'",
         "ignored in the file: 1",
     ]
     assert "skip" in str(caught.value).splitlines()[-1]

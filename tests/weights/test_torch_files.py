@@ -16,7 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from actionbook.weights import WeightsError, read_torch, read_torch_metadata
+from actionbook.weights import WeightsError, read_metadata, read_torch
+from actionbook.weights.torch_files import LEGACY_MAGIC
 
 DATA = Path(__file__).parent / "data"
 ZIPPED, LEGACY = (DATA / "training.pth").read_bytes(), (DATA / "training_legacy.pth.tar").read_bytes()
@@ -43,14 +44,14 @@ OTHER_FILES = {
     "web page": (b"\n <!DOCTYPE html><html><title>Confirm</title></html>", "web page.*browser"),
     "tar": (tar_of(b"x"), "tar archive"),
     "gzip": (b"\x1f\x8b\x08\x00", "compressed. Unpack"),
-    "text": (b"epoch 3", "not a PyTorch checkpoint"),
-    "pickle": (pickle.dumps({"a": 1}, 2), "not one of PyTorch's"),
+    "text": (b"epoch 3", "no weight file of a known kind"),
+    "pickle": (pickle.dumps({"a": 1}, 2), "no tensors by name.*'a'"),
     "zip without end": (ZIPPED[:3000], "truncated zip"),
 }
 
 
 @pytest.mark.parametrize("name", OTHER_FILES)
-@pytest.mark.parametrize("reader", [read_torch, read_torch_metadata])
+@pytest.mark.parametrize("reader", [read_torch, read_metadata])
 def test_other_files(name: str, reader: Callable[[Path], object], tmp_path: Path) -> None:
     content, message = OTHER_FILES[name]
     (tmp_path / "net.pth").write_bytes(content)
@@ -86,7 +87,7 @@ def test_archive_records(archive: Callable[..., Path], tensor_pickle: Callable[.
 
 def test_archive_of_something_else(tmp_path: Path) -> None:
     np.savez(tmp_path / "arrays.npz", a=np.ones(2))
-    with pytest.raises(WeightsError, match=r"without data\.pkl"):
+    with pytest.raises(WeightsError, match=r"'NumPy archive', not one of PyTorch's; `actionbook\.weights\.read`"):
         read_torch(tmp_path / "arrays.npz")
 
 
@@ -143,7 +144,7 @@ def test_archives_cut_at_every_boundary_are_refused(name: str, tmp_path: Path) -
     assert len(places) > 50
     for place in places:
         path.write_bytes(content[:place])
-        with pytest.raises(WeightsError, match=r"cut\.pth: .*(damaged|truncated|empty|not a PyTorch)"):
+        with pytest.raises(WeightsError, match=r"cut\.pth: .*(damaged|truncated|empty|of a known kind)"):
             read_torch(path)
 
 
@@ -194,7 +195,7 @@ def same(path: Path) -> bool:
     """Whether a file reads as the right arrays (True) or is refused (False); anything else fails the test."""
     try:
         state = read_torch(path)
-        read_torch_metadata(path)
+        read_metadata(path)
     except WeightsError:
         return False
     with np.load(DATA / "training.npz") as expected:
@@ -259,4 +260,20 @@ def test_legacy_magic_protocol_and_byte_order(tmp_path: Path) -> None:
         read_torch(path)
     path.write_bytes(LEGACY.replace(b"\x80\x02M\xe9\x03.", b"\x80\x02M\xea\x03."))
     with pytest.raises(WeightsError, match="unknown version or byte order"):
+        read_torch(path)
+
+
+def test_legacy_storages_of_unknown_types_have_no_known_size(tmp_path: Path) -> None:
+    path = tmp_path / "net.pth"
+    path.write_bytes(LEGACY.replace(b"FloatStorage", b"OddsyStorage"))
+    with pytest.raises(WeightsError, match=r"a storage of the type 'torch\.OddsyStorage'"):
+        read_torch(path)
+
+
+def test_a_legacy_network_that_was_pickled_whole_is_named(tmp_path: Path) -> None:
+    head = b"".join(pickle.dumps(one, 2) for one in (LEGACY_MAGIC, 1001, {"little_endian": True}))
+    whole = b"\x80\x02(U\x06modulecnets\nNet\nU\x07nets.pyU\x09import ostQ)\x81}U\x08trainingI01\nsb."
+    path = tmp_path / "net.pth"
+    path.write_bytes(head + whole.replace(b"I01\n", b"\x88") + pickle.dumps([], 2))
+    with pytest.raises(WeightsError, match=r"objects of 'nets\.Net', which were not built"):
         read_torch(path)

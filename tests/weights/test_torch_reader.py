@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actionbook.weights import WeightsError, read_torch, read_torch_metadata
+from actionbook.weights import WeightsError, read_metadata, read_torch
 
 GOOD = {
     "training.pth": "training.npz",
@@ -43,13 +43,13 @@ def test_arrays_own_their_memory(name: str, data: Path) -> None:
 
 @pytest.mark.parametrize("name", ["training.pth", "training_legacy.pth.tar"])
 def test_training_metadata(name: str, data: Path) -> None:
-    assert read_torch_metadata(data / name) == {"epoch": 7, "arch": "mobilenetv2", "best_prec1": 81.125}
+    assert read_metadata(data / name) == {"epoch": 7, "arch": "mobilenetv2", "best_prec1": 81.125}
 
 
 @pytest.mark.parametrize("name", ["metadata.pt", "metadata_legacy.pt", "metadata_protocol4.pt"])
 def test_metadata_with_numpy_scalars_and_devices(name: str, data: Path) -> None:
     expected = {"best_prec1": 66.5, "seed": 3, "device": "cuda:0", "name": "r3d", "lr": 0.05}
-    found = read_torch_metadata(data / name)
+    found = read_metadata(data / name)
     assert found == expected
     assert [type(value) for value in found.values()] == [float, int, str, str, float]
     assert read_torch(data / name)["w"].tolist() == [1.0, 1.0]  # under `model`
@@ -57,7 +57,7 @@ def test_metadata_with_numpy_scalars_and_devices(name: str, data: Path) -> None:
 
 def test_tensors_of_a_bare_state_dict_are_no_metadata(data: Path) -> None:
     assert any(array.size == 1 for array in read_torch(data / "dtypes.pt").values())
-    assert read_torch_metadata(data / "dtypes.pt") == {}
+    assert read_metadata(data / "dtypes.pt") == {}
 
 
 def test_a_whole_pickled_module_is_refused_by_name(data: Path) -> None:
@@ -65,10 +65,23 @@ def test_a_whole_pickled_module_is_refused_by_name(data: Path) -> None:
         read_torch(data / "whole_module.pt")
 
 
+def test_a_call_beside_the_weights_is_named_and_never_made(
+    archive: Callable[..., Path], tensor_pickle: Callable[..., bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    call = b"cos\nsystem\nU\x0decho > marker\x85R}U\x01xK\x01sb"
+    stream = b"\x80\x02}(U\x03net}U\x01w" + tensor_pickle((2,), (1,)) + b"sU\x01a" + call + b"u."
+    path = archive(stream, {"0": bytes(8)})
+    state = read_torch(path)
+    assert list(state) == ["w"]
+    assert state.origin.beside == ("'a' (os.system)",)
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
 def test_without_tensors(archive: Callable[..., Path]) -> None:
     with pytest.raises(WeightsError, match=r"no tensors.*'epoch'"):
         read_torch(archive(pickle.dumps({"epoch": 3, "state_dict": {}}, 2)))
-    with pytest.raises(WeightsError, match="holds a list"):
+    with pytest.raises(WeightsError, match="holds a list, not a dictionary of tensors"):
         read_torch(archive(pickle.dumps([1, 2], 2)))
 
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actionbook.weights import WeightsError, read_torch
+from actionbook.weights.placeholders import Placeholder
 from actionbook.weights.torch_tensors import KNOWN_GLOBALS, TensorRef, materialise, storage_from_id
 
 FLOAT = KNOWN_GLOBALS["torch", "FloatStorage"]
@@ -148,3 +149,40 @@ def test_bool_bytes_other_than_one_are_true(archive: Callable[..., Path], tensor
 def test_other_persistent_identifiers(identifier: object) -> None:
     with pytest.raises((TypeError, ValueError)):
         storage_from_id(identifier)
+
+
+def test_storages_of_unknown_types_and_networks_pickled_whole_are_placeholders() -> None:
+    odd = storage_from_id(("storage", Placeholder("torch.OddStorage"), "0", "cpu", 1))
+    assert isinstance(odd, Placeholder)
+    assert odd.name == "torch.OddStorage"
+    whole = storage_from_id(("module", Placeholder("nets.Net"), "nets.py", "import os"))
+    assert isinstance(whole, Placeholder)
+    assert whole.name == "nets.Net"
+
+
+def test_tensors_of_other_classes_are_tensors(
+    archive: Callable[..., Path], tensor_pickle: Callable[..., bytes]
+) -> None:
+    """`_rebuild_from_type_v2(function, class, arguments, attributes)`: class and attributes are not built."""
+    inner = tensor_pickle((2,), (1,))
+    function, arguments = (
+        b"ctorch._utils\n_rebuild_tensor_v2\n",
+        inner[len(b"ctorch._utils\n_rebuild_tensor_v2\n") : -1],
+    )
+    whole = b"ctorch._tensor\n_rebuild_from_type_v2\n(" + function + b"cnets\nMask\n" + arguments + b"}tR"
+    values = np.array([2.5, 7], "<f4").tobytes()
+    assert read_torch(archive(b"\x80\x02}U\x01w" + whole + b"s.", {"0": values}))["w"].tolist() == [2.5, 7.0]
+    nested = b"ctorch._tensor\n_rebuild_from_type_v2\n(ctorch._tensor\n_rebuild_from_type_v2\nN)NtR"
+    with pytest.raises(WeightsError, match="tensor 'w' is of a kind that cannot be read"):
+        read_torch(archive(b"\x80\x02}(U\x01w" + nested + b"U\x01v" + inner + b"u.", {"0": values}))
+
+
+def test_numbers_of_later_versions_are_an_error_only_in_the_state_dict(
+    archive: Callable[..., Path], tensor_pickle: Callable[..., bytes]
+) -> None:
+    view = tensor_pickle((2,), (1,), kind=b"Float4Storage")
+    good, storages = tensor_pickle((2,), (1,)), {"0": bytes(8)}
+    with pytest.raises(WeightsError, match=r"tensor 'q' is of a kind.*_rebuild_tensor_v2"):
+        read_torch(archive(b"\x80\x02}(U\x01w" + good + b"U\x01q" + view + b"u.", storages))
+    beside = b"\x80\x02}(U\x03net}U\x01w" + good + b"sU\x01q" + view + b"u."
+    assert list(read_torch(archive(beside, storages))) == ["w"]

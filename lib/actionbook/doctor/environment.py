@@ -128,6 +128,10 @@ def mindspore(device: str, networks: list[dict[str, object]]) -> Iterator[Findin
     if networks and not told["mistakes"]:
         rest = f"; {told['untried']} more were not tried, to be quick" if told["untried"] else ""
         yield ok("networks", f"the recipe's networks can be made: {told['made']}{rest}")
+    for misfit in told["misfits"]:
+        yield problem("weights", misfit, "correct the recipe's section weights or model, as the message says")
+    if told["fitting"]:
+        yield ok("weights", f"names and shapes of the weight file fit the network: {told['fitting']} of the recipe's")
 
 
 def ffmpeg() -> Iterator[Finding]:

@@ -32,9 +32,26 @@ def recipe_networks(stage: Stage) -> list[dict[str, object]]:
             "classes": len(own.manifest.classes),
             "options": own.recipe.model_options,
             "trainable": list(own.recipe.training.trainable),
+            "weights": _weights_of(own),
         }
         found.setdefault(str(one), {**one, "run": name})
     return list(found.values())
+
+
+def _weights_of(stage: Stage) -> dict[str, object] | None:
+    """Path, layout and `skip` of the file that a run starts from; None where there is none, or none to be found."""
+    from actionbook.core.errors import BookError  # noqa: PLC0415
+    from actionbook.core.manifest import load_weights  # noqa: PLC0415
+
+    start = stage.recipe.weights
+    if start is None or start.run is not None:
+        return None
+    try:
+        source = load_weights(str(start.manifest)).file(str(start.file))
+    except BookError:
+        return None
+    path = stage.data_root / "weights" / source.name
+    return {"path": str(path), "layout": source.layout, "skip": list(start.skip)} if path.is_file() else None
 
 
 def runs_of(stage: Stage) -> dict[str, Stage]:
@@ -59,7 +76,7 @@ def names(stage: Stage) -> Iterator[Finding]:
 
 
 def weights(stage: Stage) -> Iterator[Finding]:
-    """Each weight file that some run starts from: its entry, its layout, whether it is there and of the right size."""
+    """Each weight file that some run starts from: its entry, its layout, its size, and its table of contents."""
     seen: set[tuple[str | None, str | None]] = set()
     for own in runs_of(stage).values():
         start = own.recipe.weights
@@ -73,7 +90,9 @@ def weights(stage: Stage) -> Iterator[Finding]:
 def _weight_file(stage: Stage, start: Weights) -> Finding:
     from actionbook.core.manifest import load_weights  # noqa: PLC0415
     from actionbook.core.paths import shown  # noqa: PLC0415
+    from actionbook.weights.errors import WeightsError  # noqa: PLC0415
     from actionbook.weights.layouts import get_layout  # noqa: PLC0415
+    from actionbook.weights.reader import opened  # noqa: PLC0415
 
     manifest = load_weights(str(start.manifest))
     source = manifest.file(str(start.file))
@@ -86,7 +105,12 @@ def _weight_file(stage: Stage, start: Weights) -> Finding:
     if source.bytes is not None and size != source.bytes:
         message = f"{shown(path)} has {size} bytes, the manifest says {source.bytes}"
         return problem("weights", message, "fetch the file again")
-    return ok("weights", f"{shown(path)} is there, {size} bytes (its digest is verified before it is used)")
+    try:
+        with opened(path) as file:
+            held = f"{file.origin.place}, {len(file.arrays)} tensors"
+    except WeightsError as error:
+        return problem("weights", str(error), "mend what the message names, then ask the doctor again")
+    return ok("weights", f"{shown(path)}: {held}, {size} bytes (its digest is verified before it is used)")
 
 
 def figures(recipe: Recipe) -> Iterator[Finding]:

@@ -1,5 +1,7 @@
 """What the doctor has another process do, since it may crash: import MindSpore, run a convolution, make networks.
 
+Of a network that starts from a weight file, names and shapes are compared with the file's table of contents.
+
 ``python -m actionbook.doctor.trial DEVICE JSON`` prints one line of JSON.
 """
 
@@ -15,7 +17,10 @@ SECONDS = 6.0
 
 
 def main(device: str, networks: str) -> None:
-    """Do it and print ``{"device": …, "made": …, "untried": …, "mistakes": […]}``; an exception passes through."""
+    """Do it and print what came of it as one object of JSON; an exception passes through.
+
+    ``{"device": …, "made": …, "untried": …, "mistakes": […], "fitting": …, "misfits": […]}``; the last two: of files.
+    """
     from actionbook.core.runtime import set_device  # noqa: PLC0415 (sets the environment before MindSpore is imported)
 
     used = set_device(device)
@@ -37,17 +42,42 @@ def _networks(wanted: list[dict[str, Any]]) -> dict[str, Any]:
     from actionbook.models import create_model  # noqa: PLC0415
     from actionbook.training.optimiser import freeze  # noqa: PLC0415
 
-    end, made = time.monotonic() + SECONDS, 0
+    end, made, untried, fitting = time.monotonic() + SECONDS, 0, 0, 0
     mistakes: list[str] = []
+    misfits: list[str] = []
     for number, one in enumerate(wanted):
         if time.monotonic() > end:
-            return {"made": made, "untried": len(wanted) - number, "mistakes": mistakes}
+            untried = len(wanted) - number
+            break
         try:
-            freeze(create_model(one["name"], num_classes=one["classes"], **one["options"]), tuple(one["trainable"]))
+            network = create_model(one["name"], num_classes=one["classes"], **one["options"])
+            freeze(network, tuple(one["trainable"]))
             made += 1
         except BookError as error:
             mistakes.append(f"run {one['run']!r}: {error}")
-    return {"made": made, "untried": 0, "mistakes": mistakes}
+            continue
+        if one.get("weights"):
+            misfit = _misfit(network, **one["weights"])
+            fitting += misfit == ""
+            misfits += [f"run {one['run']!r}: {misfit}"] if misfit else []
+    return {"made": made, "untried": untried, "mistakes": mistakes, "fitting": fitting, "misfits": misfits}
+
+
+def _misfit(network: Any, path: str, layout: str, skip: list[str]) -> str | None:
+    """Why a weight file does not fit a network, empty if it does; None if it cannot be read: that is another check."""
+    from actionbook.weights import WeightsError, fits, read_shapes  # noqa: PLC0415
+
+    try:
+        shapes = read_shapes(path)
+    except WeightsError:
+        return None
+    try:
+        report = fits(network, shapes, layout, skip=skip)
+    except WeightsError as error:
+        return f"{path}: {error}"
+    return (
+        "" if report.ok else f"{path} does not fit the network. {'; '.join(str(report).splitlines())}. {report.remedy}"
+    )
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ from actionbook.core.manifest import load_weights
 from actionbook.core.paths import shown
 from actionbook.core.sources import Source, verify
 from actionbook.core.weight_files import WeightsManifest
-from actionbook.weights.layouts import Array
 from actionbook.weights.pretrained import load_pretrained
+from actionbook.weights.stored import Array
 
 CLASSES: Final = {"playing cricket": 227, "hurling (sport)": 161}  # places in the authors' label_map.txt, from 0
 NORM: Final = "norm of the logits"

@@ -1,12 +1,13 @@
-"""Readers of foreign checkpoints that execute nothing, name maps, and a strict load with a report."""
+"""Readers of foreign weight files that execute nothing, name maps, and a strict load with a report."""
 
 from __future__ import annotations
 
 from actionbook.weights.errors import WeightsError
 from actionbook.weights.layouts import LAYOUTS, Layout
-from actionbook.weights.loading import export_state, load
+from actionbook.weights.loading import export_state, fits, load
+from actionbook.weights.reader import read, read_metadata, read_shapes, read_torch
 from actionbook.weights.report import LoadReport, WrongShape
-from actionbook.weights.torch_reader import read_torch, read_torch_metadata
+from actionbook.weights.safetensors_files import write_safetensors
 
 __all__ = [
     "LAYOUTS",
@@ -15,7 +16,11 @@ __all__ = [
     "WeightsError",
     "WrongShape",
     "export_state",
+    "fits",
     "load",
+    "read",
+    "read_metadata",
+    "read_shapes",
     "read_torch",
-    "read_torch_metadata",
+    "write_safetensors",
 ]

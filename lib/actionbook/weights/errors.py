@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from actionbook.core.errors import BookError
+
+FETCH_AGAIN: Final = "Fetch the file again and compare its size and sha256 with the manifest."
+"""The remedy for a damaged file, and for no other."""
 
 
 class WeightsError(BookError):

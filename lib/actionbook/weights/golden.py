@@ -22,8 +22,8 @@ from actionbook.core.spec import Spec
 from actionbook.models import create_model
 from actionbook.models.profile import watch_outputs
 from actionbook.models.specified import of_chapter
-from actionbook.weights.layouts import Array
 from actionbook.weights.loading import load
+from actionbook.weights.stored import Array
 
 TOLERANCE: Final = 1e-4
 """Relative: sums of float32 in another order stay well below it, any other fault far above."""

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from actionbook.weights.errors import WeightsError
-from actionbook.weights.layouts import Array
+from actionbook.weights.stored import Array
 
 
 def inflate(state: Mapping[str, Array], frames: int | Mapping[str, int]) -> dict[str, Array]:

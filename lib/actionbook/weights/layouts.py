@@ -5,13 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
-
-import numpy.typing as npt
+from typing import Final
 
 from actionbook.weights.errors import WeightsError
-
-Array: TypeAlias = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -21,21 +17,12 @@ class Layout:
     Attributes:
         name: what `load` and `export_state` call it.
         original_name: MindSpore parameter name -> name in the file.
-        prefixes: leading parts that wrappers (DataParallel: ``module.``) add; taken off the file's names, each once and
-            in this order, where present.
         ignored: regular expression; entries of the file whose whole name matches are no parameters of any network.
     """
 
     name: str
     original_name: Callable[[str], str]
-    prefixes: tuple[str, ...] = ()
     ignored: str = ""
-
-    def without_prefix(self, name: str) -> str:
-        """A name of the file without the wrappers' prefixes."""
-        for prefix in self.prefixes:
-            name = name.removeprefix(prefix)
-        return name
 
 
 # MindSpore's batch normalisation and PyTorch's hold the same four arrays under other names.
@@ -88,13 +75,15 @@ def hassony2_name(name: str) -> str:
 
 _COUNTERS: Final = r"(.*\.)?num_batches_tracked"  # of batches that a norm has seen; PyTorch has them since 0.4.1
 
-# Layouts by name. `okankop`: Efficient-3DCNNs; training wraps the network in DataParallel, some released files do not.
-# `piergiaj`: pytorch-i3d. `hassony2`: kinetics_i3d_pytorch, and the files of video_features. `mindspore`: this library.
+_MASKS: Final = r"(.*\.)?mask_key"  # the state of this library's dropout: no weight
+
+# Layouts by name. `okankop`: Efficient-3DCNNs. `piergiaj`: pytorch-i3d. `hassony2`: kinetics_i3d_pytorch, and the files
+# of video_features. `mindspore`: this library.
 LAYOUTS: Final[Mapping[str, Layout]] = {
-    "okankop": Layout("okankop", okankop_name, prefixes=("module.",), ignored=_COUNTERS),
-    "piergiaj": Layout("piergiaj", torch_name, prefixes=("module.",), ignored=_COUNTERS),
-    "hassony2": Layout("hassony2", hassony2_name, prefixes=("module.",), ignored=_COUNTERS),
-    "mindspore": Layout("mindspore", str),
+    "okankop": Layout("okankop", okankop_name, ignored=_COUNTERS),
+    "piergiaj": Layout("piergiaj", torch_name, ignored=_COUNTERS),
+    "hassony2": Layout("hassony2", hassony2_name, ignored=_COUNTERS),
+    "mindspore": Layout("mindspore", str, ignored=_MASKS),
 }
 
 
@@ -105,23 +94,3 @@ def get_layout(layout: str | Layout) -> Layout:
     if layout not in LAYOUTS:
         raise WeightsError(f"weight layout {layout!r} is not known; there are: {', '.join(sorted(LAYOUTS))}")
     return LAYOUTS[layout]
-
-
-def to_original(state: Mapping[str, Array], layout: Layout) -> tuple[dict[str, Array], tuple[str, ...]]:
-    """The tensors of a file under their names without prefixes, and the names of the entries that are ignored.
-
-    Raises WeightsError if two entries have the same name once the prefixes are off.
-    """
-    kept: dict[str, Array] = {}
-    ignored: list[str] = []
-    for stored, array in state.items():
-        name = layout.without_prefix(stored)
-        if re.fullmatch(layout.ignored, name):
-            ignored.append(name)
-        elif name in kept:
-            raise WeightsError(
-                f"the weights hold {name!r} twice, with and without {' '.join(layout.prefixes)}. Pass only one of them."
-            )
-        else:
-            kept[name] = array
-    return kept, tuple(ignored)

@@ -1,9 +1,10 @@
 """A pickle stream read as data: a small interpreter that cannot call anything but what its caller lists.
 
 `pickle.Unpickler` is a machine for calling functions. This one is not: it walks the operations that `pickletools`
-decodes, knows the few that containers, numbers, strings and tensors need, and refuses all others by name. A global is
-looked up in a table that the caller passes and becomes one of the caller's own objects; nothing is ever imported.
-Streams of protocols 2 to 5 are understood, also those that Python 2 wrote.
+decodes, and knows those that pickles in files have; others are refused by name. A global is looked up in a table that
+the caller passes and becomes one of the caller's own objects; one that is not there becomes an inert `Placeholder`, and
+so does all that is made of it. Nothing is ever imported. Streams of protocols 2 to 5 are understood, also those that
+Python 2 wrote.
 """
 
 from __future__ import annotations
@@ -13,30 +14,33 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any, Final
 
-from actionbook.weights.errors import WeightsError
+from actionbook.weights.errors import FETCH_AGAIN, WeightsError
+from actionbook.weights.placeholders import Placeholder, cheap_key
 
 # Generous for real files: ResNeXt-101 with its optimiser state needs some 60,000 operations.
 MAX_OPERATIONS: Final = 1_000_000
 MAX_STREAM_BYTES: Final = 64 * 2**20
-# Hashing must stay cheap: a nested tuple takes exponential time, long integers can be made to collide.
-MAX_KEY_LENGTH: Final = 4096
-MAX_KEY_BITS: Final = 64
 # A call passes its arguments on by copying them, and a stream may repeat one call with one long tuple.
 MAX_ARGUMENTS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """What a callable global of the stream stands for: `call` is one of our own functions."""
+    """What a callable global of the stream stands for: `call` is one of our own functions.
 
+    Arguments that it does not understand (it raises TypeError or ValueError) give a `Placeholder` called `name`.
+    """
+
+    name: str
     call: Callable[..., Any]  # must be cheap for any arguments: the stream may call it a hundred thousand times
 
 
-@dataclass(slots=True)
 class Settable:
-    """A value that the stream may furnish with a state after it was made: `set_state` takes that state."""
+    """A value that the stream may furnish with a state after it was made."""
 
-    set_state: Callable[[Any], None]
+    def set_state(self, state: Any) -> None:
+        """Take the state; cheap for any."""
+        raise NotImplementedError
 
 
 def read_pickle(
@@ -44,38 +48,37 @@ def read_pickle(
     known: Mapping[tuple[str, str], Any],
     persistent_load: Callable[[Any], Any],
     source: str,
+    max_bytes: int = MAX_STREAM_BYTES,
 ) -> Any:
     """Read one pickled object, leaving `stream` behind its last byte.
 
     Args:
         stream: seekable; its `read` must not allocate more than what is there (`io.BytesIO`, `mmap`).
-        known: (module, name) of every global that may occur, and what it becomes. A `Function` may be called by the
-            stream; any other value is only passed on.
+        known: (module, name) of the globals that mean something, and what they become. A `Function` may be called by
+            the stream; any other value is only passed on. All other globals become placeholders.
         persistent_load: turns a persistent identifier (for PyTorch: a storage) into an object.
         source: name of the file, for messages.
+        max_bytes: length of the longest stream that is read; a file that keeps its arrays in it may be all stream.
 
     Returns:
-        Plain containers, numbers, strings, bytes and what `known` and `persistent_load` made. Dictionaries of every
-        kind become `dict`.
+        Plain containers, numbers, strings, bytes, what `known` and `persistent_load` made, and placeholders: also for
+        sets and for keys of dictionaries that are neither short strings nor integers.
 
     Raises:
-        WeightsError: damaged stream, an operation or global that is not known, or one of the limits above exceeded.
+        WeightsError: damaged stream, an operation that is not known, or one of the limits above exceeded.
     """
     machine = _Machine(known, persistent_load, source)
-    for name, argument in _operations(stream, source):
+    for name, argument in _operations(stream, source, max_bytes):
         if name == "STOP":
             break
         try:
             machine.step(name, argument)
         except (IndexError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise WeightsError(f"{source}: damaged pickle: operation {name} does not fit. {_AGAIN}") from error
+            raise WeightsError(f"{source}: damaged pickle: operation {name} does not fit. {FETCH_AGAIN}") from error
     return machine.result()
 
 
-_AGAIN: Final = "Fetch the file again and compare its sha256 with the manifest."
-
-
-def _operations(stream: IO[bytes], source: str) -> Iterator[tuple[str, Any]]:
+def _operations(stream: IO[bytes], source: str, max_bytes: int) -> Iterator[tuple[str, Any]]:
     """The (name, argument) pairs of one pickle, as `pickletools` decodes them, up to the limits."""
     start = stream.tell()
     decoded = pickletools.genops(stream)
@@ -83,14 +86,14 @@ def _operations(stream: IO[bytes], source: str) -> Iterator[tuple[str, Any]]:
         try:
             operation, argument, _position = next(decoded)
         except Exception as error:  # the decoder documents no closed set, and every one means the same
-            raise WeightsError(f"{source}: damaged or truncated pickle: {error}. {_AGAIN}") from error
+            raise WeightsError(f"{source}: damaged or truncated pickle: {error}. {FETCH_AGAIN}") from error
         yield operation.name, argument
         if operation.name == "STOP":
             return
-        if stream.tell() - start > MAX_STREAM_BYTES:
+        if stream.tell() - start > max_bytes:
             break
     raise WeightsError(
-        f"{source}: the pickle is longer than {MAX_OPERATIONS} operations or {MAX_STREAM_BYTES} bytes, "
+        f"{source}: the pickle is longer than {MAX_OPERATIONS} operations or {max_bytes} bytes, "
         "which no state dict needs. Save only the state dict."
     )
 
@@ -124,15 +127,15 @@ class _Machine:
             method = _METHODS.get(name)
             if method is None:
                 raise WeightsError(
-                    f"{self.source}: the pickle uses the operation {name}, which tensors and plain containers never "
-                    "need; it was not carried out. Save its state dict again, from a source that you trust."
+                    f"{self.source}: the pickle uses the operation {name}, which files of weights never need; it was "
+                    "not carried out. Save its state dict again, from a source that you trust."
                 )
             method(self, argument)
 
     def result(self) -> Any:
         """The one object left when the stream ends."""
         if self.marked or len(self.stack) != 1:
-            raise WeightsError(f"{self.source}: damaged pickle: it does not end with one object. {_AGAIN}")
+            raise WeightsError(f"{self.source}: damaged pickle: it does not end with one object. {FETCH_AGAIN}")
         return self.stack[0]
 
     def mark(self, _: Any) -> None:
@@ -150,20 +153,40 @@ class _Machine:
         items = self.group()
         self.stack.append(tuple(items))
 
+    def pop_group(self, _: Any) -> None:
+        """POP_MARK: drop the group."""
+        self.group()
+
     def append(self, items: list[Any]) -> None:
         """APPEND, APPENDS: put items at the end of the list on the stack."""
         target = self.stack[-1]
+        if isinstance(target, Placeholder):
+            return
         if not isinstance(target, list):
             raise TypeError("not a list")
         target.extend(items)
 
+    def add_items(self, _: Any) -> None:
+        """ADDITEMS: the elements of a set, which is a placeholder."""
+        self.group()
+        if not isinstance(self.stack[-1], Placeholder):
+            raise TypeError("not a set")
+
+    def make_frozen_set(self, _: Any) -> None:
+        """FROZENSET: the group is dropped."""
+        self.group()
+        self.stack.append(Placeholder("builtins.frozenset"))
+
     def set_items(self, items: list[Any]) -> None:
         """SETITEM, SETITEMS: put alternating keys and values into the dictionary on the stack."""
         target = self.stack[-1]
+        if isinstance(target, Placeholder):
+            target.entries = {} if target.entries is None else target.entries
+            target = target.entries
         if not isinstance(target, dict) or len(items) % 2:
             raise TypeError("not a dictionary")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            target[checked_key(key)] = value
+            target[cheap_key(key)] = value
 
     def set_item(self, _: Any) -> None:
         """SETITEM."""
@@ -171,16 +194,11 @@ class _Machine:
         self.set_items([key, value])
 
     def find(self, module: Any, name: Any) -> None:
-        """GLOBAL, STACK_GLOBAL: what the caller's table has under this name, or an error."""
+        """GLOBAL, STACK_GLOBAL: what the caller's table has under this name, else a placeholder."""
         if not (isinstance(module, str) and isinstance(name, str)):
             raise TypeError("not a name")
-        if (module, name) not in self.known:
-            raise WeightsError(
-                f"{self.source}: the pickle asks for {f'{module}.{name}'[:200]!r}, which is no tensor and no plain "
-                "container; nothing was imported or run. If it is a whole pickled network or carries objects of "
-                "its training script, save only `model.state_dict()` from a source you trust."
-            )
-        self.stack.append(self.known[module, name])
+        found = self.known.get((module, name))
+        self.stack.append(Placeholder(f"{module[:100]}.{name[:99]}") if found is None else found)
 
     def find_written(self, argument: str) -> None:
         """GLOBAL: `pickletools` joins module and name with a space; neither may contain one."""
@@ -193,19 +211,45 @@ class _Machine:
         self.find(module, name)
 
     def reduce(self, _: Any) -> None:
-        """REDUCE: call one of our own functions; anything else on the stack is not callable here."""
+        """REDUCE, NEWOBJ: call one of our own functions; of a placeholder comes another one."""
         arguments, function = self.stack.pop(), self.stack.pop()
-        if not isinstance(function, Function) or not isinstance(arguments, tuple) or len(arguments) > MAX_ARGUMENTS:
-            raise TypeError("not a known function with few arguments")
-        self.stack.append(function.call(*arguments))
+        if not isinstance(arguments, tuple):
+            raise TypeError("not arguments")
+        if isinstance(function, Function) and len(arguments) <= MAX_ARGUMENTS:
+            try:
+                made = function.call(*arguments)
+            except (TypeError, ValueError):
+                made = Placeholder(function.name)
+        elif isinstance(function, Function | Placeholder):
+            # `copyreg._reconstructor(class, ...)` and its like make an object of the class that they are given.
+            made_of = arguments[0] if function.name.startswith(("copyreg.", "copy_reg.")) and arguments else function
+            made = Placeholder(made_of.name if isinstance(made_of, Placeholder) else function.name)
+        else:
+            raise TypeError("not a function")
+        self.stack.append(made)
+
+    def reduce_by_name(self, _: Any) -> None:
+        """NEWOBJ_EX: NEWOBJ with arguments by name, which are dropped."""
+        self.stack.pop()
+        self.reduce(None)
+
+    def make_object(self, argument: str | None) -> None:
+        """INST, OBJ: an object of the class that is named or comes first, the group being its arguments."""
+        items = self.group()
+        if argument is None:
+            self.stack.append(items.pop(0))
+        else:
+            self.find_written(argument)
+        self.stack.append(tuple(items))
+        self.reduce(None)
 
     def build(self, _: Any) -> None:
-        """BUILD: dictionaries drop their attributes (a state dict's `_metadata`); a `Settable` takes its state."""
+        """BUILD: a `Settable` takes its state; dictionaries and placeholders drop theirs (`_metadata`, attributes)."""
         state = self.stack.pop()
         target = self.stack[-1]
         if isinstance(target, Settable):
             target.set_state(state)
-        elif not isinstance(target, dict):
+        elif not isinstance(target, dict | Placeholder):
             raise TypeError("takes no state")
 
     def persistent(self, _: Any) -> None:
@@ -213,19 +257,10 @@ class _Machine:
         self.stack.append(self.load(self.stack.pop()))
 
 
-def checked_key(key: Any) -> str | bytes | int:
-    """`key`, if it may be the key of a dictionary: a short string or an integer of at most 64 bits; else TypeError."""
-    if isinstance(key, str | bytes) and len(key) <= MAX_KEY_LENGTH:
-        return key
-    if isinstance(key, int) and key.bit_length() <= MAX_KEY_BITS:
-        return key
-    raise TypeError("not a key")
-
-
 _PUSH_ARGUMENT: Final = frozenset(
     {
         "BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "BINSTRING", "SHORT_BINSTRING", "BINUNICODE",
-        "SHORT_BINUNICODE", "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8",
+        "SHORT_BINUNICODE", "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
     }
 )  # fmt: skip
 _PUSH_VALUE: Final[Mapping[str, Callable[[], Any]]] = {
@@ -235,18 +270,27 @@ _PUSH_VALUE: Final[Mapping[str, Callable[[], Any]]] = {
     "EMPTY_DICT": dict,
     "EMPTY_LIST": list,
     "EMPTY_TUPLE": tuple,
+    "EMPTY_SET": lambda: Placeholder("builtins.set"),
 }
 _TUPLES: Final[Mapping[str, int]] = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-_METHODS: Final[Mapping[str, Callable[[_Machine, Any], None]]] = {
+_METHODS: Final[Mapping[str, Callable[[_Machine, Any], object]]] = {
     "MARK": _Machine.mark,
     "TUPLE": _Machine.make_tuple,
     "APPEND": lambda machine, _: machine.append([machine.stack.pop()]),
     "APPENDS": lambda machine, _: machine.append(machine.group()),
     "SETITEM": _Machine.set_item,
     "SETITEMS": lambda machine, _: machine.set_items(machine.group()),
+    "POP": lambda machine, _: machine.stack.pop(),
+    "POP_MARK": _Machine.pop_group,
+    "ADDITEMS": _Machine.add_items,
+    "FROZENSET": _Machine.make_frozen_set,
     "GLOBAL": _Machine.find_written,
     "STACK_GLOBAL": _Machine.find_on_stack,
     "REDUCE": _Machine.reduce,
+    "NEWOBJ": _Machine.reduce,
+    "NEWOBJ_EX": _Machine.reduce_by_name,
+    "INST": _Machine.make_object,
+    "OBJ": _Machine.make_object,
     "BUILD": _Machine.build,
     "BINPERSID": _Machine.persistent,
 }

@@ -17,8 +17,8 @@ from actionbook.core.weight_files import Clips, TrainedOn, WeightFile, WeightsMa
 from actionbook.models import create_model
 from actionbook.weights.errors import WeightsError
 from actionbook.weights.loading import load
+from actionbook.weights.reader import read, read_metadata
 from actionbook.weights.report import LoadReport
-from actionbook.weights.torch_reader import read_torch, read_torch_metadata
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def load_pretrained(name: str, folder: Path | str, manifest: str | None = None) 
         transform = transform.model_copy(update=turned)
     shape = (transform.channels, transform.frames, transform.height, transform.width)
     spec = Spec({IMAGE: shape}, (entry.classes,))
-    return Pretrained(name, network, transform, entry.trained_on, report, read_torch_metadata(path), spec)
+    return Pretrained(name, network, transform, entry.trained_on, report, read_metadata(path), spec)
 
 
 def load_file(network: nn.Cell, entry: WeightFile, path: Path, skip: Collection[str] = ()) -> LoadReport:
@@ -85,7 +85,7 @@ def load_file(network: nn.Cell, entry: WeightFile, path: Path, skip: Collection[
     Raises BookError for a file that is missing or another one, WeightsError for tensors that do not fit.
     """
     digest = verify(path, entry)
-    return replace(load(network, read_torch(path), entry.layout, skip=skip), sha256=digest)
+    return replace(load(network, read(path), entry.layout, skip=skip), sha256=digest)
 
 
 def _entries(manifest: str | None) -> Iterator[tuple[WeightsManifest, WeightFile]]:

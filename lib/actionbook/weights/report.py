@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from actionbook.weights.stored import Origin
+
 _SHOWN = 20
 
 
@@ -21,6 +23,24 @@ class WrongShape:
 
 
 @dataclass(frozen=True)
+class Nearest:
+    """The layout by whose names most of a file's tensors are found in the network, where they do not all fit."""
+
+    layout: str
+    matches: int
+    total: int
+    """Of the network's parameters."""
+    ours: str = ""
+    """A name of the network by that layout which the file does not have."""
+    theirs: str = ""
+    """The likest name in the file which the network does not have."""
+
+    def __str__(self) -> str:
+        example = f"; the network has {self.ours!r}, the file {self.theirs!r}" if self.ours else ""
+        return f"nearest layout: {self.layout}, by which {self.matches} of {self.total} names fit{example}"
+
+
+@dataclass(frozen=True)
 class LoadReport:
     """The outcome of a load, by original names.
 
@@ -33,6 +53,9 @@ class LoadReport:
         kept: parameters left at their initial values because the caller asked for it (`skip`, `allow_missing`).
         ignored: tensors of the file left out because the layout or the caller (`skip`, `allow_unexpected`) says so.
         sha256: digest of the file, where the arrays came from one.
+        prefix: what stood before every name of the file and was taken off, such as ``module.``.
+        origin: where in a file the arrays were and what lay beside them; None if they were not read from one.
+        nearest: the layout whose names fit best, where names are missing and others unexpected.
     """
 
     layout: str
@@ -43,6 +66,9 @@ class LoadReport:
     kept: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     sha256: str = ""
+    prefix: str = ""
+    origin: Origin | None = None
+    nearest: Nearest | None = None
 
     @property
     def ok(self) -> bool:
@@ -63,16 +89,46 @@ class LoadReport:
         found, expected = counts.pop()
         return (modules.pop(), found[0], expected[0]) if found and expected else None
 
+    @property
+    def remedy(self) -> str:
+        """What to do about a report that is not ok."""
+        head = self.resized_head
+        if head is not None:
+            module, found, expected = head
+            return (
+                f"The file was trained on {found} classes, the network has {expected}. To fine-tune from it, pass "
+                f"skip=({module!r},): these parameters then keep their initial values. To evaluate it, make the "
+                f"network with num_classes={found}."
+            )
+        if self.nearest is not None and self.nearest.layout != self.layout:
+            return f"The file's names are those of another layout: pass layout={self.nearest.layout!r}."
+        return (
+            "Check that the network, its width and the layout are those of this file. Parameters that may differ are "
+            "named with skip, allow_missing or allow_unexpected."
+        )
+
     def __str__(self) -> str:
         """A summary in a few lines; long lists are cut, with their length given."""
         lines = [f"layout {self.layout}: {len(self.loaded)} tensors {'loaded' if self.ok else 'fit'}"]
+        lines += _origin_lines(self.origin) if self.origin else []
+        lines += [f"taken off every name: {self.prefix}"] if self.prefix else []
         lines += _listed("missing from the file", self.missing)
         lines += _listed("unexpected in the file", self.unexpected)
         lines += _listed("wrong shape", self.wrong_shape)
+        lines += [str(self.nearest)] if self.nearest else []
         lines += _listed("left at their initial values", self.kept)
         if self.ignored:
             lines.append(f"ignored in the file: {len(self.ignored)}")
         return "\n".join(lines)
+
+
+def _origin_lines(origin: Origin) -> list[str]:
+    """Where the arrays were."""
+    lines = [f"read from: {origin.place}"]
+    lines += [f"other dictionaries of tensors there: {', '.join(origin.others)}"] if origin.others else []
+    lines += [f"no tensors, skipped: {', '.join(origin.skipped)}"] if origin.skipped else []
+    lines += [f"beside them, not built: {', '.join(origin.beside)}"] if origin.beside else []
+    return lines
 
 
 def _listed(title: str, items: Iterable[object]) -> list[str]:

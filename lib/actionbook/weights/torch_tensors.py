@@ -7,22 +7,19 @@ makes `TensorRef` records; bytes are touched when `materialise` is called for th
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from actionbook.weights.errors import WeightsError
-from actionbook.weights.pickle_reader import Function, Settable, checked_key
+from actionbook.weights.numpy_pickles import NUMPY_GLOBALS
+from actionbook.weights.pickle_reader import MAX_ARGUMENTS, Function
+from actionbook.weights.placeholders import MAX_KEY_LENGTH, Placeholder, cheap_key
+from actionbook.weights.stored import MAX_DIMENSIONS, MAX_ELEMENTS, Array, from_bfloat16
 
-Array: TypeAlias = npt.NDArray[Any]
 ByteOrder: TypeAlias = Literal["<", ">"]
-
-MAX_ELEMENTS: Final = 2**40
-MAX_DIMENSIONS: Final = 32  # NumPy's own limit before version 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +79,7 @@ _STORAGES: Final = {
     "ComplexFloatStorage": "complex64", "ComplexDoubleStorage": "complex128", "CharStorage": "int8",
     "ShortStorage": "int16", "IntStorage": "int32", "LongStorage": "int64", "ByteStorage": "uint8",
     "BoolStorage": "bool",
+    "QInt8Storage": "int8", "QUInt8Storage": "uint8", "QInt32Storage": "int32",
 }  # fmt: skip
 
 
@@ -108,10 +106,16 @@ def materialise(tensor: TensorRef, read: ReadStorage, order: ByteOrder, what: st
         steps = tuple(step * stored.itemsize for step in stride)
         view = np.ndarray(shape, stored, data, offset * stored.itemsize, steps)
     if tensor.element.name == "bfloat16":
-        return (view.astype(np.uint32) << 16).view(np.float32)
+        return from_bfloat16(view)
     if tensor.element.name == "bool":
         return np.array(view != 0)
     return np.array(view, stored.newbyteorder("="), order="C")
+
+
+def result_type(tensor: TensorRef) -> np.dtype[Any]:
+    """The number type of the array that `materialise` makes."""
+    own = {"bfloat16": "f4", "bool": "?"}
+    return np.dtype(own.get(tensor.element.name, tensor.element.stored))
 
 
 def checked_view(tensor: TensorRef, what: str) -> tuple[tuple[int, ...], tuple[int, ...], int]:
@@ -151,18 +155,25 @@ def checked_view(tensor: TensorRef, what: str) -> tuple[tuple[int, ...], tuple[i
 _DAMAGED: Final = "The file is damaged or forged; fetch it again and compare its sha256 with the manifest."
 
 
-def storage_from_id(identifier: Any) -> StorageRef:
+def storage_from_id(identifier: Any) -> StorageRef | Placeholder:
     """The storage that a persistent identifier names: ("storage", type, key, location, count[, view]).
 
     `view`, only in files from before PyTorch 1.6, is None or (key, first, count). The location (a device) is ignored.
+    ("module", class, file, source), of a network that was pickled whole before 1.6, is a placeholder for the class;
+    so is a storage of an unknown type.
     Raises TypeError or ValueError for any other identifier.
     """
+    if isinstance(identifier, tuple) and identifier and identifier[0] == "module" and len(identifier) <= 4:
+        return next(one for one in (*identifier[1:2], Placeholder("module")) if isinstance(one, Placeholder))
     tag, kind, key, _location, count, *rest = identifier
+    if tag in ("storage", b"storage") and isinstance(kind, Placeholder):
+        return Placeholder(kind.name)
     if tag not in ("storage", b"storage") or not isinstance(kind, StorageType) or len(rest) > 1:
         raise TypeError("not a storage")
-    if not isinstance(key, str) or not isinstance(count, int) or not 0 <= count <= MAX_ELEMENTS:
-        raise TypeError("not a storage key and count")
-    checked_key(key)
+    if not isinstance(key, str) or len(key) > MAX_KEY_LENGTH:
+        raise TypeError("not a storage key")
+    if not isinstance(count, int) or not 0 <= count <= MAX_ELEMENTS:
+        raise TypeError("not a number of elements")
     if not rest or rest[0] is None:
         return StorageRef(key, kind.element, count, 0, count)
     _view_key, first, length = rest[0]
@@ -195,16 +206,31 @@ def _rebuild_parameter(tensor: Any, *_: Any) -> TensorRef:
     return tensor
 
 
+def _rebuild_from_type(function: Any, _type: Any, arguments: Any, *_: Any) -> TensorRef:
+    """`torch._tensor._rebuild_from_type` and `_v2`: a tensor with attributes or of another class; both are dropped."""
+    if not isinstance(function, Function) or function.call not in _REBUILD.values():
+        raise TypeError("not a known function")
+    if not isinstance(arguments, tuple) or len(arguments) > MAX_ARGUMENTS:
+        raise TypeError("not arguments")
+    tensor: TensorRef = function.call(*arguments)
+    return tensor
+
+
 def _dictionary(items: Any = ()) -> dict[Any, Any]:
     """`collections.OrderedDict` and `Counter`. Python 2 passes a list of [key, value], which is used up."""
     if isinstance(items, dict):
         return items
     if not isinstance(items, list) and items != ():
         raise TypeError("not items")
-    made = {checked_key(key): value for key, value in items}
+    pairs = list(items)
     if isinstance(items, list):
         items.clear()  # or a stream could have the same list copied again and again
-    return made
+    return {cheap_key(key): value for key, value in pairs}
+
+
+def _default_dictionary(*_: Any) -> dict[Any, Any]:
+    """`collections.defaultdict`, which is filled afterwards."""
+    return {}
 
 
 def _size(items: Any = ()) -> tuple[Any, ...]:
@@ -225,62 +251,34 @@ def _device(kind: Any, index: Any = None) -> str:
     return f"{kind}:{index}"
 
 
-class _NumpyType(Settable):
-    """`numpy.dtype` of a plain number; its state tells the byte order."""
-
-    def __init__(self, code: Any, *_: Any) -> None:
-        if not isinstance(code, str) or not re.fullmatch(r"[fiu][1248]|b1", code):
-            raise TypeError("not a number type")
-        super().__init__(self._order)
-        self.type = np.dtype(code).newbyteorder("<")
-
-    def _order(self, state: Any) -> None:
-        order = state[1]
-        if order not in ("<", ">", "|"):
-            raise ValueError("not a byte order")
-        self.type = self.type.newbyteorder(order)
-
-
-def _numpy_scalar(kind: Any, data: Any) -> int | float | bool:
-    """`numpy.core.multiarray.scalar` as a Python number."""
-    raw = data.encode("latin-1") if isinstance(data, str) and len(data) <= 8 else data
-    if not isinstance(kind, _NumpyType) or not isinstance(raw, bytes) or len(raw) != kind.type.itemsize:
-        raise TypeError("not a number")
-    number: int | float | bool = np.frombuffer(raw, kind.type)[0].item()
-    return number
-
-
-def _encode(text: Any, encoding: Any) -> bytes:
-    """`_codecs.encode`: how protocol 2 writes the bytes of a NumPy number."""
-    if not isinstance(text, str) or len(text) > 16 or encoding != "latin1":
-        raise TypeError("not the bytes of a number")
-    return text.encode("latin-1")
+_REBUILD: Final[Mapping[str, Callable[..., Any]]] = {
+    "_rebuild_tensor": _rebuild_tensor,
+    "_rebuild_tensor_v2": _rebuild_tensor,
+    "_rebuild_tensor_v3": _rebuild_tensor_v3,
+    "_rebuild_parameter": _rebuild_parameter,
+    "_rebuild_parameter_with_state": _rebuild_parameter,
+}
 
 
 def _table() -> dict[tuple[str, str], Any]:
-    """Every global that a checkpoint may mention, under the modules that different versions write."""
+    """Every global of a checkpoint that means something here, under the modules that different versions write."""
     functions: dict[tuple[str, str], Callable[..., Any]] = {
         ("collections", "OrderedDict"): _dictionary,
         ("collections", "Counter"): _dictionary,
-        ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
-        ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
-        ("torch._utils", "_rebuild_tensor_v3"): _rebuild_tensor_v3,
-        ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
-        ("torch._utils", "_rebuild_parameter_with_state"): _rebuild_parameter,
+        ("collections", "defaultdict"): _default_dictionary,
+        ("torch._tensor", "_rebuild_from_type"): _rebuild_from_type,
+        ("torch._tensor", "_rebuild_from_type_v2"): _rebuild_from_type,
         ("torch", "Size"): _size,
         ("torch", "device"): _device,
-        ("numpy", "dtype"): _NumpyType,
-        ("numpy.core.multiarray", "scalar"): _numpy_scalar,
-        ("numpy._core.multiarray", "scalar"): _numpy_scalar,
-        ("_codecs", "encode"): _encode,
     }
-    table: dict[tuple[str, str], Any] = {key: Function(call) for key, call in functions.items()}
+    functions |= {("torch._utils", name): call for name, call in _REBUILD.items()}
+    table: dict[tuple[str, str], Any] = {key: Function(".".join(key), call) for key, call in functions.items()}
     for name, element in _STORAGES.items():
         table["torch", name] = table["torch.cuda", name] = StorageType(_ELEMENTS[element])
     for module in ("torch", "torch.storage"):
         table[module, "UntypedStorage"] = StorageType(None)
     table.update({("torch", name): element for name, element in _ELEMENTS.items()})
-    return table
+    return table | dict(NUMPY_GLOBALS)
 
 
 KNOWN_GLOBALS: Final[Mapping[tuple[str, str], Any]] = _table()
