@@ -145,7 +145,7 @@ def _components(path: Path, found: dict[str, dict[int, str]]) -> tuple[str, ...]
 def _check_count(path: Path, frames: int) -> None:
     """`frames` are there without a gap; the file holds the highest number, which is then the same."""
     try:
-        count = float((path / COUNT_FILE).read_text())  # read so by the original scripts
+        count = float((path / COUNT_FILE).read_text(encoding="utf-8"))  # read so by the original scripts
         if not count.is_integer():
             raise ValueError(f"found {count:g}")
     except (OSError, ValueError) as error:
