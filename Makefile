@@ -18,8 +18,15 @@ JOBS ?= $(words $(CHAPTERS))
 PYTHON ?= python3.11
 PY     := .venv/bin/python
 INSTALLED := .venv/.installed
+# What is built goes here; the library reads the same variable, and ACTIONBOOK_DATA and ACTIONBOOK_WORK.
+BUILD := $(or $(ACTIONBOOK_BUILD),_build)
+$(if $(word 2,$(BUILD)),$(error ACTIONBOOK_BUILD is $(BUILD): make cannot work with a space in its name))
 # Notebooks are executed into this folder once, for the book and for the tests; those beside their sources are committed.
-EXECUTED := _build/executed
+EXECUTED := $(BUILD)/executed
+# Jupyter Book adds _build to the name of its output's folder.
+HTML := $(if $(ACTIONBOOK_BUILD),$(BUILD)/)_build/html
+# What the records become, included by the book's pages.
+GENERATED := $(if $(ACTIONBOOK_BUILD),$(BUILD)/generated,book/_generated)
 # What every notebook rests on: a change in any of these runs all of them again.
 SHARED := $(INSTALLED) $(wildcard data_manifests/*.yaml) \
           $(shell find lib/actionbook -name '*.py' -not -name '.tmp-*' 2>/dev/null)
@@ -53,17 +60,17 @@ $(INSTALLED): requirements.txt pyproject.toml
 
 # What an interrupted rendering has left would stand in the way of the next.
 define render  # what the command's environment gets
-@rm -rf _build/html
-$(1) .venv/bin/jupyter-book build . --config _config.yml --toc book/_toc.yml --path-output . --all -W -n --keep-going --quiet
-@echo "The book is ready: open $(CURDIR)/_build/html/index.html"
+@rm -rf $(HTML)
+$(1) .venv/bin/jupyter-book build . --config _config.yml --toc book/_toc.yml --path-output $(or $(ACTIONBOOK_BUILD),.) --all -W -n --keep-going --quiet
+@echo "The book is ready: open $(if $(filter /%,$(HTML)),,$(CURDIR)/)$(HTML)/index.html"
 endef
 pages: $(INSTALLED) ## render the committed notebooks and their records into _build/html: a first look, nothing is run
-	$(PY) -m actionbook.results.pages --accepted
+	$(PY) -m actionbook.results.pages --accepted --out $(GENERATED)
 	$(call render)
 
 book: $(INSTALLED) ## run what is stale and render the book into _build/html
 	@$(MAKE) --no-print-directory --jobs=$(JOBS) notebooks
-	$(PY) -m actionbook.results.pages
+	$(PY) -m actionbook.results.pages --out $(GENERATED)
 	$(call render,ACTIONBOOK_EXECUTED=$(EXECUTED))
 
 notebooks: ## run the notebooks that are stale into _build/executed, chapter by chapter
@@ -102,7 +109,7 @@ lock: ## rewrite requirements.txt from requirements.in, for x86_64 and aarch64
 	diff requirements.txt _build/requirements-aarch64.txt
 
 clean: ## remove what was built; work/, runs/ and .venv stay
-	rm -rf _build book/_generated .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(if $(ACTIONBOOK_BUILD),$(HTML:/html=) $(EXECUTED) $(BUILD)/failed,_build) $(GENERATED) .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find lib tests notebooks -name __pycache__ -prune -exec rm -rf {} +
 
 executed = $(patsubst notebooks/%,$(EXECUTED)/%.ipynb,$(1))

@@ -122,7 +122,7 @@ class Peer:
         assert self._process is not None
         assert self._process.stdin is not None
         cores = os.sched_getaffinity(0)
-        before, start = busy_seconds(Path("/proc/stat").read_text(), cores), time.perf_counter()
+        before, start = busy_seconds(Path("/proc/stat").read_text(encoding="utf-8"), cores), time.perf_counter()
         try:
             self._process.stdin.write(json.dumps({"seconds": seconds, "steps": steps}) + "\n")
             self._process.stdin.flush()
@@ -130,7 +130,7 @@ class Peer:
             pass  # `_answer` finds out why
         found = self._answer()
         elapsed = time.perf_counter() - start
-        busy = busy_seconds(Path("/proc/stat").read_text(), cores) - before
+        busy = busy_seconds(Path("/proc/stat").read_text(encoding="utf-8"), cores) - before
         time.sleep(self.pause)
         foreign = foreign_share(busy, found["total_cpu"], elapsed, len(cores))
         return Slice(found["steps"], found["wall"], found["cpu"], foreign)

@@ -47,7 +47,7 @@ def cpu_seconds(helpers: Sequence[int] = ()) -> float:
 
 def _process_seconds(process: int) -> float:
     """The same of another running process (proc(5): fields 14 and 15; its name, field 2, may hold spaces)."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 

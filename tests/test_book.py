@@ -142,6 +142,24 @@ def test_pages_show_what_was_executed_where_it_is_asked_for(
     assert copied.read_text() == "executed"
 
 
+def test_generated_pages_are_included_from_where_they_are(
+    offline_book: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "# Status\n\n```{include} _generated/status.md\n```\n"
+    env = SimpleNamespace(doc2path=lambda page: str(tmp_path / f"{page}.md"))
+
+    def read() -> str:
+        content = [text]
+        offline_book._find_generated(SimpleNamespace(env=env, srcdir=tmp_path), "book/status", content)
+        return content[0]
+
+    monkeypatch.delenv("ACTIONBOOK_BUILD", raising=False)
+    assert read() == text
+    for build in ("out", str(tmp_path / "out")):
+        monkeypatch.setenv("ACTIONBOOK_BUILD", build)
+        assert read() == text.replace("_generated/", "../out/generated/")
+
+
 @pytest.fixture(scope="module")
 def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The book, built from the committed notebooks with warnings as errors; the folder of its pages."""

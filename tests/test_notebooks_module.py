@@ -177,7 +177,7 @@ def test_only_what_was_executed_as_it_stands_is_accepted(
     entry.parent.mkdir(parents=True)
     entry.write_text("{}")
     monkeypatch.setenv("ACTIONBOOK_WORK", str(tmp_path / "work"))
-    monkeypatch.setattr(notebooks, "_BUILD", tmp_path / "_build")
+    monkeypatch.setenv("ACTIONBOOK_BUILD", str(tmp_path / "_build"))
     source = write(chapter, PARAMETERS + cell("print(size)"))
     assert main(["accept", str(source)]) == 1
     assert "missing; run: python -m actionbook.notebooks execute" in capsys.readouterr().err
@@ -201,6 +201,20 @@ def test_only_what_was_executed_as_it_stands_is_accepted(
 def test_the_committed_notebook_is_never_executed_into() -> None:
     source = notebooks.NOTEBOOKS / "efficient3d" / "01_data.md"
     assert notebooks.executed_path(source) == notebooks.ROOT / "_build" / "executed" / "efficient3d" / "01_data.ipynb"
+
+
+def test_folders_that_cannot_be_written_are_named_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, file = write(tmp_path, PARAMETERS), tmp_path / "file"
+    file.touch()
+    assert main(["execute", str(source), "-o", str(file / "out.ipynb")]) == 1
+    assert f"{file} cannot be written (Not a directory): name another file with --output" in capsys.readouterr().err
+    monkeypatch.setenv("ACTIONBOOK_BUILD", str(file))
+    assert main(["execute", str(source)]) == 1
+    assert (
+        f"{file}/failed cannot be written (Not a directory): set the variable ACTIONBOOK_B" in capsys.readouterr().err
+    )
 
 
 def test_unknown_parameters_are_refused_before_anything_runs(

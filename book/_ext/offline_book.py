@@ -2,6 +2,8 @@
 
 Notebooks are read from the folder that the environment variable ACTIONBOOK_EXECUTED names, such as ``_build/executed``,
 where it names one: the committed ones stand beside their sources and are what the others are held against.
+Generated pages, which others include from ``_generated/``, are read from ``generated/`` in the folder ACTIONBOOK_BUILD,
+where that is set because the checkout cannot be written.
 
 Jupyter Book always loads sphinx-thebe, whose inline script names a remote file, is put on every page twice (the second
 is an error in the browser's console) and is of no use without a server to run cells on: it is taken out. Any other
@@ -53,6 +55,12 @@ def _read_executed(app: Sphinx, page: str, content: list[str]) -> None:
         content[0] = path.read_text(encoding="utf-8")
 
 
+def _find_generated(app: Sphinx, page: str, content: list[str]) -> None:
+    if build := os.environ.get("ACTIONBOOK_BUILD"):
+        folder = os.path.relpath(Path(app.srcdir) / build / "generated", Path(app.env.doc2path(page)).parent)
+        content[0] = content[0].replace("```{include} _generated/", f"```{{include}} {folder}/")
+
+
 def _offer_executed(app: Sphinx, _error: Exception | None) -> None:
     """What can be downloaded from a page is what it shows."""
     for page in app.env.found_docs:
@@ -87,6 +95,7 @@ def _drop_thebe_nodes(_app: Sphinx, doctree: nodes.document, _page: str) -> None
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the steps with Sphinx."""
     app.connect("source-read", _read_executed)
+    app.connect("source-read", _find_generated)
     app.connect("build-finished", _offer_executed)
     app.connect("doctree-resolved", _drop_thebe_nodes, priority=_LATE)
     app.connect("html-page-context", _guard_page, priority=_LATE)

@@ -10,10 +10,14 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from actionbook.core.home import GIVEN
+
 # oneDNN picks a reference convolution, a hundred times too slow, for MindSpore's layouts on CPUs with AVX-512.
 # It reads the variable once, when MindSpore is first imported, so it is set here, before anything else;
 # child processes inherit it. A value that the user has set is left alone.
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
+# Read by other packages as they are imported, so set here, too.
+os.environ.update(GIVEN)
 
 if TYPE_CHECKING:
     from actionbook import weights

@@ -1,8 +1,9 @@
 """From MyST sources to executed notebooks, in one direction.
 
-`NN_name.md` (MyST, read through jupytext) is what people edit. It is executed into ``_build/executed``, from where the
-book is rendered and where tests read its outputs. `NN_name.ipynb` beside the source is its committed pair: an executed
-notebook that somebody has accepted, and what later runs are held against. Nothing ever flows back from an `.ipynb`.
+`NN_name.md` (MyST, read through jupytext) is what people edit. It is executed into ``executed`` in ``_build`` (or
+ACTIONBOOK_BUILD), from where the book is rendered and where tests read its outputs. `NN_name.ipynb` beside the source
+is its committed pair: an executed notebook that somebody has accepted, and what later runs are held against. Nothing
+ever flows back from an `.ipynb`.
 
 Command line: ``python -m actionbook.notebooks {execute,accept,pair,check} …`` (``--help`` says the rest).
 """
@@ -25,16 +26,16 @@ import nbformat
 import yaml
 from nbformat import NotebookNode
 
+from actionbook.core.console import print_any_text
 from actionbook.core.errors import BookError
-from actionbook.core.files import write_bytes_atomic, write_text_atomic
-from actionbook.core.paths import LIBRARY, NOTEBOOKS, ROOT, default_work_root
+from actionbook.core.files import require_writable, write_bytes_atomic, write_text_atomic
+from actionbook.core.paths import LIBRARY, NOTEBOOKS, ROOT, build_root, default_work_root
 from actionbook.core.record import FOLDER as RECORD
 
 _FORMAT = {"extension": ".md", "format_name": "myst"}
 _KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 _LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python", "pygments_lexer": "ipython3"}
 _WIDGET = "application/vnd.jupyter.widget-view+json"
-_BUILD = ROOT / "_build"
 
 
 class NotebookError(BookError):
@@ -139,7 +140,7 @@ def executed_path(source: Path) -> Path:
     """Where `source` is executed to: below ``_build/executed`` as it lies below the folder of notebooks."""
     below = source.resolve()
     folder = below.relative_to(NOTEBOOKS).parent if below.is_relative_to(NOTEBOOKS) else Path(below.parent.name)
-    return _BUILD / "executed" / folder / f"{source.stem}.ipynb"
+    return build_root() / "executed" / folder / f"{source.stem}.ipynb"
 
 
 def execute(
@@ -147,7 +148,7 @@ def execute(
     *,
     parameters: Mapping[str, Any] | None = None,
     output: Path | None = None,
-    failed: Path = _BUILD / "failed",
+    failed: Path | None = None,
 ) -> Path:
     """Run the notebook `source` in its own folder and write the executed, normalised `.ipynb` in one step.
 
@@ -155,8 +156,8 @@ def execute(
     pair is never written here, see `accept`. Returns the path written.
 
     Raises `NotebookError` for a parameter that the notebook's `parameters` cell does not define, and for a failing
-    cell: the error then holds the cell's traceback, the unfinished notebook lies under `failed`, and the target is
-    left as it was.
+    cell: the error then holds the cell's traceback, the unfinished notebook lies under `failed` (default: ``failed`` in
+    the folder of what is built), and the target is left as it was. BookError where a folder cannot be written.
     """
     import papermill  # noqa: PLC0415  (a second of imports that pairing and checking do not need)
 
@@ -168,6 +169,9 @@ def execute(
         raise NotebookError(f"{source}: unknown parameter {', '.join(unknown)}; it knows {', '.join(known)}")
     if output is None:
         output = ROOT / "runs" / source.parent.name / f"{source.stem}.ipynb" if parameters else executed_path(source)
+    failed = failed or build_root() / "failed"
+    require_writable(failed, "set the variable ACTIONBOOK_BUILD to a folder that you may write")
+    require_writable(output.parent, "name another file with --output")
     scratch = failed.resolve() / source.resolve().parent.name / f"{source.stem}.ipynb"
     scratch.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -329,6 +333,7 @@ def _execute_all(sources: Sequence[Path], options: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status: 0 when all went well, 1 with the reason on standard error."""
+    print_any_text()
     options = _parser().parse_args(arguments)
     try:
         sources = find_sources(options.paths)

@@ -13,6 +13,7 @@ from typing import Any
 
 import actionbook  # noqa: F401 (before MindSpore: it sets what that reads as it starts)
 from actionbook.core import runtime
+from actionbook.core.console import print_any_text
 from actionbook.core.errors import BookError
 from actionbook.core.parameters import choice
 from actionbook.core.workspace import Stage
@@ -25,6 +26,7 @@ from actionbook.training.runs import train_runs
 
 def main(arguments: list[str] | None = None) -> int:
     """Train, and classify the test videos. Returns the exit status: 1 after an error that a user can mend."""
+    print_any_text()
     options = vars(_parser().parse_args(arguments))
     try:
         announce()
@@ -43,8 +45,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--stream", help="one of the recipe's streams, such as rgb; default: all, one after the other")
     parser.add_argument("--run", help="one of the recipe's runs, in this process; default: all")
     parser.add_argument("--seed", type=int, action="append", help="one of its seeds, may be repeated; default: all")
-    parser.add_argument("--data-root", help="folder of the data set; default: data/<manifest> in the checkout")
-    parser.add_argument("--work-root", help="folder of workspaces; default: work/ in the checkout")
+    parser.add_argument(
+        "--data-root", help="folder of the data set; default: <manifest> in data/ of the checkout or ACTIONBOOK_DATA"
+    )
+    parser.add_argument("--work-root", help="folder of workspaces; default: work/ in the checkout, or ACTIONBOOK_WORK")
     parser.add_argument("--device", default="auto", choices=runtime.DEVICES)
     parser.add_argument("--workers", type=int, help="threads that read clips; default: one for each core")
     parser.add_argument(

@@ -133,6 +133,25 @@ def test_make_tests_every_notebook_and_runs_what_is_missing_first(checkout: Path
     assert executed(checkout, "test") == executed(checkout, "book") == []
 
 
+def test_what_is_built_goes_where_the_environment_says(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACTIONBOOK_BUILD", "/b")
+    lines = dry_run(checkout, "book", "clean")
+    said = "\n".join(lines)
+    assert "actionbook.notebooks execute -o /b/executed/eco/01_data.ipynb notebooks/eco/01_data.md" in said
+    assert "actionbook.results.pages --out /b/generated" in said
+    assert "ACTIONBOOK_EXECUTED=/b/executed" in said
+    assert "--path-output /b --all" in said
+    assert "open /b/_build/html/index.html" in said
+    (clean,) = [line for line in lines if line.startswith("rm -rf") and ".pytest_cache" in line]
+    assert clean.split()[:6] == ["rm", "-rf", "/b/_build", "/b/executed", "/b/failed", "/b/generated"]
+    monkeypatch.setenv("ACTIONBOOK_BUILD", "/a b")
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        dry_run(checkout, "book")
+    assert "ACTIONBOOK_BUILD is /a b: make cannot work with a space in its name" in caught.value.stderr
+
+
 def test_a_first_look_runs_no_notebook(checkout: Path) -> None:
     lines = dry_run(checkout, "pages")
     assert any("actionbook.results.pages --accepted" in line for line in lines)

@@ -14,10 +14,13 @@ from pathlib import Path
 import pytest
 
 from actionbook.core import files
+from actionbook.core.errors import BookError
 from actionbook.core.files import (
     STALE_SECONDS,
     atomic_path,
+    existing,
     read_text_file,
+    require_writable,
     sha256_file,
     sha256_json,
     sha256_tree,
@@ -172,3 +175,26 @@ def test_text_of_others_is_read_without_its_byte_order_mark(encoding: str, tmp_p
     path.write_bytes(b"\xff")
     with pytest.raises(UnicodeError):
         read_text_file(path)
+
+
+def test_folders_that_can_be_written_or_made(tmp_path: Path) -> None:
+    require_writable(tmp_path, "")
+    require_writable(tmp_path / "a" / "b", "")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(BookError, match=rf"^{tmp_path}/file/a cannot be written \(Not a directory\): take another$"):
+        require_writable(tmp_path / "file" / "a", "take another")
+
+
+def test_what_exists_for_this_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert existing(tmp_path / "a" / "b") == tmp_path
+    assert existing(tmp_path) == tmp_path
+    real = Path.exists
+
+    def closed(self: Path) -> bool:  # as for root's home, which others may not enter
+        if self.is_relative_to(tmp_path / "a"):
+            raise PermissionError(13, "Permission denied", str(self))
+        return real(self)
+
+    monkeypatch.setattr(Path, "exists", closed)
+    assert existing(tmp_path / "a" / "b") == tmp_path

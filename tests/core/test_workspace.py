@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from actionbook.core import workspace as module
 from actionbook.core.errors import BookError
-from actionbook.core.paths import NOTEBOOKS, ROOT
+from actionbook.core.paths import NOTEBOOKS, ROOT, build_root
 from actionbook.core.recipe import Recipe
 from actionbook.core.record import STAGES, read_record
 from actionbook.core.stage_results import DataResults, DatasetRow
@@ -48,7 +49,8 @@ def opened(tmp_path: Path) -> Any:
     return open_stage
 
 
-def test_open(opened: Any, tmp_path: Path) -> None:
+def test_open(opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ACTIONBOOK_DATA", raising=False)
     stage = opened()
     assert stage.name == "01_data"
     assert stage.recipe == stage.whole == Recipe.load(NOTEBOOKS / "efficient3d" / "recipes" / "mini.yaml")
@@ -74,11 +76,39 @@ def test_parameters_go_by_name() -> None:
         Stage.open("efficient3d", "01_data", recpie="mini")  # type: ignore[call-arg]
 
 
-def test_work_root_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ACTIONBOOK_WORK", str(tmp_path / "elsewhere"))
-    assert Stage.open("efficient3d", "01_data").work_root == (tmp_path / "elsewhere").resolve()
-    monkeypatch.setenv("ACTIONBOOK_WORK", "")
-    assert Stage.open("efficient3d", "01_data").work_root == ROOT / "work"
+@pytest.mark.parametrize(
+    ("variable", "found", "usual"),
+    [
+        ("ACTIONBOOK_DATA", lambda: Stage.open("efficient3d", "01_data").data_root.parent, "data"),
+        ("ACTIONBOOK_WORK", lambda: Stage.open("efficient3d", "01_data").work_root, "work"),
+        ("ACTIONBOOK_BUILD", build_root, "_build"),
+    ],
+)
+def test_folders_come_from_the_environment(
+    variable: str, found: Callable[[], Path], usual: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)  # relative ones begin at the checkout: a kernel's folder is another than make's
+    for value, wanted in {
+        str(tmp_path / "elsewhere"): tmp_path / "elsewhere",
+        "~/here": tmp_path / "here",
+        "../beside": ROOT.parent / "beside",
+        "": ROOT / usual,
+    }.items():
+        monkeypatch.setenv(variable, value)
+        assert found() == wanted.resolve()
+    monkeypatch.delenv(variable)
+    assert found() == ROOT / usual
+
+
+def test_a_stage_is_not_begun_where_its_results_cannot_be_written(opened: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        BookError, match=r"file/work cannot be written \(Not a directory\): set work_root .*ACTIONBOOK_WORK"
+    ):
+        opened(work_root=tmp_path / "file" / "work")
+    assert opened("doctor", work_root=tmp_path / "file" / "work").name == "doctor"  # which has a row for it
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize(

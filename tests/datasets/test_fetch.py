@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from actionbook.core.errors import BookError
 from actionbook.core.manifest import load_dataset
 from actionbook.core.progress import MIRROR
 from actionbook.datasets import fetch as fetching
@@ -108,6 +109,24 @@ def test_the_command_fetches_verifies_and_unpacks(
     assert len(server.log) == 3
     out = capsys.readouterr().out.splitlines()
     assert out[:2] == [f"{name}: is unpacked in {root}" for name in ("videos.zip", "lists.zip")]
+
+
+def test_a_root_that_cannot_be_written_is_refused_unless_all_is_there(
+    server: Any, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(folder: Path, remedy: str) -> None:
+        raise BookError(f"{folder}: {remedy}")
+
+    monkeypatch.setenv("ACTIONBOOK_DATA", str(tmp_path / "data"))
+    with monkeypatch.context() as patch:
+        patch.setattr(fetching, "require_writable", refuse)
+        assert main([str(made)]) == 1
+    first = f"{tmp_path / 'data' / 'made'}: name another folder with --root or the variable ACTIONBOOK_DATA\n"
+    assert capsys.readouterr().err.startswith(first)
+    assert not (tmp_path / "data").exists()
+    assert main([str(made)]) == 0
+    monkeypatch.setattr(fetching, "require_writable", refuse)
+    assert main([str(made)]) == 0
 
 
 def test_what_was_deleted_since_is_fetched_again(server: Any, made: Path, tmp_path: Path) -> None:

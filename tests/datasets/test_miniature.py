@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 
+from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_tree
 from actionbook.datasets.figures import REVERSED_PAIRS, actor_box
 from actionbook.datasets.miniature import (
@@ -210,6 +211,12 @@ def test_folders_of_others_are_refused_and_kept(tmp_path: Path) -> None:
     with pytest.raises(MiniatureError, match="is a file"):
         write_ucf101(tmp_path / "mine/thesis.txt", spec=spec)
     assert (tmp_path / "mine/thesis.txt").read_text() == (tmp_path / ".new.part/thesis.txt").read_text() == "precious"
+
+
+def test_a_root_that_cannot_be_written_is_refused_before_anything_is_drawn(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(BookError, match=r"file cannot be written \(Not a directory\): set data_root .*ACTIONBOOK_DATA"):
+        write_ucf101(tmp_path / "file" / "data", spec=SMALL)
 
 
 def test_another_spec_or_version_is_refused(tmp_path: Path) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+
+from actionbook.core.home import own_folder
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def _lock(locks: dict[int, int], cores: Sequence[int], wanted: int) -> bool:
             break
         if core in locks:
             continue
-        descriptor = os.open(_folder() / f"core-{core}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(own_folder() / f"core-{core}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -92,9 +92,3 @@ def _give_back(locks: dict[int, int]) -> None:
     for descriptor in locks.values():
         os.close(descriptor)
     locks.clear()
-
-
-def _folder() -> Path:
-    folder = Path(tempfile.gettempdir()) / f"actionbook-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder

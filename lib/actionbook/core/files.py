@@ -16,6 +16,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from actionbook.core.errors import BookError
+from actionbook.core.paths import shown
+
 TEMPORARY = ".tmp-"
 """How the names of files begin that are being written."""
 STALE_SECONDS = 24 * 3600
@@ -95,7 +98,8 @@ def _lives(process: int) -> bool:
         return True
     # A killed process keeps its number until somebody asks for its status, which in many containers nobody does.
     with suppress(OSError):
-        return Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] not in {"Z", "X"}
+        state = Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()[0]
+        return state not in {b"Z", b"X"}
     return True
 
 
@@ -107,7 +111,7 @@ def _machine() -> str:
     """
     parts = [socket.gethostname()]
     with suppress(OSError):
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text())
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8"))
         parts.append(str(Path("/proc/self/ns/pid").readlink()))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
@@ -115,6 +119,27 @@ def _machine() -> str:
 def temporary_prefix() -> str:
     """How this process begins the name of a file that `sweep_temporary` may remove when the process is no more."""
     return f"{TEMPORARY}{os.getpid()}-{_machine()}-"
+
+
+def existing(path: Path) -> Path:
+    """The folder itself, or the nearest above it that exists for this user."""
+    for one in (path, *path.parents):
+        with suppress(OSError):  # below a folder that this user may not enter nothing exists
+            if one.exists():
+                return one
+    return Path(path.anchor)
+
+
+def require_writable(folder: Path, remedy: str) -> None:
+    """Make sure, before there is anything to lose, that `folder` can be written, or made where it is absent.
+
+    Nothing is left there. Raises BookError naming the folder, the system's reason and the remedy.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=existing(folder)):
+            pass
+    except OSError as error:
+        raise BookError(f"{shown(folder)} cannot be written ({error.strerror}): {remedy}") from error
 
 
 def write_bytes_atomic(path: Path | str, data: bytes) -> None:

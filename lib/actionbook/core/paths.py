@@ -1,4 +1,7 @@
-"""Where things are in a checkout of the book."""
+"""Where things are in a checkout of the book, and where what is made of it goes.
+
+The checkout may be read-only: three environment variables name folders elsewhere, relative ones from the checkout.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,24 @@ MANIFESTS = ROOT / "data_manifests"
 NOTEBOOKS = ROOT / "notebooks"
 
 
+def default_data_root() -> Path:
+    """The folder that holds a folder for each data set: ACTIONBOOK_DATA, else ``data`` in the checkout."""
+    return _folder("ACTIONBOOK_DATA", "data")
+
+
 def default_work_root() -> Path:
-    """The folder of workspaces: the environment variable ACTIONBOOK_WORK, else ``work`` in the checkout."""
-    return Path(os.environ.get("ACTIONBOOK_WORK") or ROOT / "work").resolve()
+    """The folder of workspaces: ACTIONBOOK_WORK, else ``work`` in the checkout."""
+    return _folder("ACTIONBOOK_WORK", "work")
+
+
+def build_root() -> Path:
+    """The folder of executed notebooks and of the rendered book: ACTIONBOOK_BUILD, else ``_build`` in the checkout."""
+    return _folder("ACTIONBOOK_BUILD", "_build")
+
+
+def _folder(variable: str, name: str) -> Path:
+    # From the checkout: a notebook's kernel has another working directory than what has started it.
+    return (ROOT / Path(os.environ.get(variable) or name).expanduser()).resolve()
 
 
 def shown(path: Path | str) -> str:

@@ -151,7 +151,7 @@ def _version(package: str) -> str | None:
 
 def _cpu_model() -> str | None:
     try:
-        text = Path("/proc/cpuinfo").read_text()
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return platform.processor() or None
     found = re.search(r"^(?:model name|Model)\s*:\s*(.+)$", text, re.MULTILINE)
@@ -166,7 +166,7 @@ def _cann_version() -> str | None:
     for folder in candidates:
         for name in ("version.cfg", "ascend_toolkit_install.info", "compiler/version.info"):
             try:
-                text = (folder / name).read_text(errors="replace")
+                text = (folder / name).read_text(encoding="utf-8", errors="replace")
             except OSError:
                 continue
             found = re.search(r"(?im)^\W*(?:version|toolkit_installed_version)\W+([\w.]+)", text)

@@ -12,9 +12,10 @@ from typing import Any
 
 from actionbook.core import runtime
 from actionbook.core.errors import BookError
+from actionbook.core.files import require_writable
 from actionbook.core.manifest import DatasetManifest, load_dataset
 from actionbook.core.parameters import address, choice, folder, refuse_unknown, whole_number
-from actionbook.core.paths import NOTEBOOKS, ROOT, default_work_root, shown
+from actionbook.core.paths import NOTEBOOKS, default_data_root, default_work_root, shown
 from actionbook.core.recipe import Recipe, Run
 from actionbook.core.record import STAGES, Head, StageEntry, read_record, write_stage
 from actionbook.core.stage_results import StageResults
@@ -76,7 +77,8 @@ class Stage:
 
         `recipe` is a name in the chapter's ``recipes/`` or the path of a YAML file, `stream` one of its streams (None:
         all). In a notebook, names in its parameter cells that are no parameters are refused (`refuse_unknown`).
-        Raises BookError naming the parameter, what was expected and what was found.
+        Raises BookError naming the parameter, what was expected and what was found, and for a work root that cannot be
+        written; a data root need not be where the data set is there.
         """
         refuse_unknown(PARAMETERS)
         recipe_file = _recipe_file(chapter, recipe)
@@ -84,6 +86,8 @@ class Stage:
         if loaded.chapter != chapter:
             raise BookError(f"{shown(recipe_file)}: belongs to chapter {loaded.chapter!r}, this is {chapter!r}")
         work = folder("work_root", work_root, default_work_root())
+        if name in STAGES:  # the doctor has more to say, and goes on
+            require_writable(work, "set work_root (or the variable ACTIONBOOK_WORK) to a folder that you may write")
         workspace = work / chapter / loaded.name
         return cls(
             name=name,
@@ -92,7 +96,7 @@ class Stage:
             workspace=workspace,
             folder=workspace,
             work_root=work,
-            data_root=folder("data_root", data_root, ROOT / "data" / load_dataset(loaded.data.manifest).name),
+            data_root=folder("data_root", data_root, default_data_root() / load_dataset(loaded.data.manifest).name),
             device=choice("device", device, runtime.DEVICES),
             workers=whole_number("workers", workers, runtime.default_workers()),
             devices=whole_number("devices", devices, 1),

@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from actionbook.core import parameters
+from actionbook.core.console import print_any_text
 from actionbook.core.errors import BookError
+from actionbook.core.files import require_writable
 from actionbook.core.manifest import DatasetManifest, WeightsManifest, load_manifest
-from actionbook.core.paths import ROOT, shown
+from actionbook.core.paths import default_data_root, shown
 from actionbook.core.sources import NotTheFile, Source, first_seen, verify
 from actionbook.datasets.archives import is_archive, rar_programs
 from actionbook.datasets.lists import check_class_folders
@@ -121,6 +123,8 @@ def _fetch_one(manifest: Manifest, root: Path, source: Source, keep_archives: bo
         )
     if not there and source.name.endswith(".rar") and not rar_programs():
         logger.warning("%s: %s", source.name, "may need a program that is not installed here (apt-get install unar)")
+    if not there:
+        require_writable(root, "name another folder with --root or the variable ACTIONBOOK_DATA")
     fetch(source, path.parents[len(PurePosixPath(source.name).parts) - 1], pauses=pauses)
     verified = "the one first seen (no digest is published)" if source.status == "tofu" else "verified"
     done = f"{shown(path)}: {'was there and is' if there else 'fetched and'} {verified}"
@@ -219,8 +223,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("name", metavar="NAME", help="a manifest: its name in data_manifests/, or the path of a .yaml")
     parser.add_argument(
         "--root",
-        help="where to (default: data/NAME in the checkout, where notebooks look for a data set; they look for weight "
-        "files in the folder weights/ of the data set that is trained on, such as data/hmdb51/weights)",
+        help="where to (default: NAME in the folder ACTIONBOOK_DATA, else in data/ of the checkout, where notebooks "
+        "look for a data set; they look for weight files in the folder weights/ of the data set that is trained on, "
+        "such as data/hmdb51/weights)",
     )
     parser.add_argument("--list", action="store_true", help="only say what there is to fetch and what is there")
     parser.add_argument("--only", nargs="+", metavar="FILE", default=[], help="fetch these alone")
@@ -230,10 +235,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status: 0 if all is there, 1 with the reasons on standard error."""
+    print_any_text()
     options = _parser().parse_args(arguments)
     try:
         manifest = load_manifest(options.name)
-        root = parameters.folder("--root", options.root, ROOT / "data" / manifest.name)
+        root = parameters.folder("--root", options.root, default_data_root() / manifest.name)
         if options.list:
             sys.stdout.write(_listing(manifest, root) + "\n")
         elif isinstance(manifest, DatasetManifest) and manifest.generator is not None:

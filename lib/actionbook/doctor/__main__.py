@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import groupby
 
+from actionbook.core.console import print_any_text
 from actionbook.core.errors import BookError
 from actionbook.doctor.examine import doctor
 from actionbook.doctor.findings import Finding
@@ -20,6 +21,7 @@ WIDTH = 110
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Look, print, and return the exit status: 1 if there is a problem, else 0."""
+    print_any_text()
     options = _parser().parse_args(arguments)
     try:
         rows = doctor(options.recipe, data_root=options.data_root, work_root=options.work_root, device=options.device)

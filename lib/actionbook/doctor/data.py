@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from actionbook.core.files import require_writable
 from actionbook.core.paths import shown
 from actionbook.doctor.findings import Check, Finding, ok, problem, warning
 
@@ -38,6 +39,7 @@ def videos(dataset: Dataset, name: str) -> Iterator[Finding]:
 
     manifest, root, data = dataset.manifest, dataset.root, dataset.data
     if manifest.generator is not None and not root.exists():
+        require_writable(root, "set data_root (or the variable ACTIONBOOK_DATA) to a folder that you may write")
         yield ok(name, f"its {manifest.videos} videos are not drawn yet; notebook 01_data draws them")
         return
     given = dataset.frames_folder  # frames that others have made: no video is ever decoded

@@ -108,7 +108,13 @@ def mindspore(device: str, networks: list[dict[str, object]]) -> Iterator[Findin
     environment = {**os.environ, "GLOG_v": "3"}
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False, env=environment
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=SECONDS,
+            check=False,
+            env=environment,
         )
     except subprocess.TimeoutExpired:
         remedy = "try `python -c 'import mindspore'`; on Ascend see whether `npu-smi info` answers"
@@ -148,7 +154,7 @@ def ffmpeg() -> Iterator[Finding]:
     if absent:
         yield problem("FFmpeg", f"libavcodec {version} lacks decoders: {', '.join(absent)}", f"{INSTALL}: PyAV's wheel")
     else:
-        yield ok("FFmpeg", f"libavcodec {version} decodes {', '.join(CODECS)}")
+        yield ok("FFmpeg", f"libavcodec {version} of PyAV decodes {', '.join(CODECS)}; no ffmpeg program is needed")
 
 
 def opencv() -> Iterator[Finding]:

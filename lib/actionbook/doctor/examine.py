@@ -15,6 +15,7 @@ from actionbook.doctor.data import data_checks
 from actionbook.doctor.environment import environment_checks
 from actionbook.doctor.findings import Finding, run_checks
 from actionbook.doctor.machine import machine_checks
+from actionbook.doctor.places import place_checks
 from actionbook.doctor.recipes import recipe_checks, recipe_networks
 from actionbook.doctor.workspaces import workspace_checks
 
@@ -42,7 +43,9 @@ def doctor(
     if recipe is not None:
         found = run_checks("recipe", lambda: {"recipe": lambda: _open(recipe, data_root, root, device, opened)})
     stage, networks = opened[0] if opened else (None, [])
-    rows = run_checks("environment", lambda: environment_checks(device, networks) | machine_checks(root, stage))
+    rows = run_checks(
+        "environment", lambda: environment_checks(device, networks) | place_checks() | machine_checks(root, stage)
+    )
     rows += run_checks("Ascend", lambda: ascend_checks(device, stage.recipe if stage else None)) + found
     if stage is not None:
         for section, checks in (("recipe", recipe_checks), ("data", data_checks), ("workspace", workspace_checks)):

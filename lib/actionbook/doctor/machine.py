@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actionbook.core.files import temporary_prefix
+from actionbook.core.files import existing, temporary_prefix
 from actionbook.core.paths import shown
 from actionbook.doctor.data import made_stores
 from actionbook.doctor.findings import Check, Finding, ok, problem, warning
@@ -53,11 +53,11 @@ def cores() -> Iterator[Finding]:
 
 def available_memory() -> int:
     """Bytes that this process may still take: the machine's, or less where a control group says so."""
-    text = Path("/proc/meminfo").read_text()
+    text = Path("/proc/meminfo").read_text(encoding="utf-8")
     free = int(next(line.split()[1] for line in text.splitlines() if line.startswith("MemAvailable:"))) * 1024
     group = Path("/sys/fs/cgroup")
     with suppress(OSError, ValueError):  # "max" where there is no limit
-        limit, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
+        limit, used = (int((group / f"memory.{name}").read_text(encoding="utf-8")) for name in ("max", "current"))
         free = min(free, limit - used)
     return free
 
@@ -111,11 +111,6 @@ def disk(work_root: Path, stage: Stage | None) -> Iterator[Finding]:
         yield problem("disk", text, "make room, set work_root to a larger disk, or lower data.frames.height")
 
 
-def existing(path: Path) -> Path:
-    """The folder itself, or the nearest above it that exists."""
-    return next(one for one in (path, *path.parents) if one.exists())
-
-
 def writable(work_root: Path) -> Iterator[Finding]:
     """Write a temporary file and rename it over another, as every result is written; then remove it."""
     folder = existing(work_root)
@@ -124,14 +119,14 @@ def writable(work_root: Path) -> Iterator[Finding]:
         for _ in range(2):
             handle, name = tempfile.mkstemp(prefix=temporary_prefix(), dir=folder)
             made.append(Path(name))
-            os.write(handle, name.encode())
+            os.write(handle, os.fsencode(name))
             os.close(handle)
         new, old = made
         new.replace(old)
-        renamed = not new.exists() and old.read_text() == str(new)
+        renamed = not new.exists() and old.read_bytes() == os.fsencode(new)
     except OSError as error:
         remedy = "set work_root (or the variable ACTIONBOOK_WORK) to a folder that you may write"
-        yield problem("work root", f"{shown(folder)} cannot be written: {error.strerror}", remedy)
+        yield problem("work root", f"{shown(work_root)} cannot be written: {error.strerror}", remedy)
         return
     finally:
         for path in made:

@@ -155,7 +155,7 @@ def peak_rss_mib() -> float:
 def resident_mib() -> float:
     """Resident memory of this process now, MiB; where the system does not say (no ``/proc``), the greatest so far."""
     try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
     except OSError:
         return peak_rss_mib()
     return pages * resource.getpagesize() / 2**20

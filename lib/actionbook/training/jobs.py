@@ -205,7 +205,7 @@ class _Listener:
 
     def __call__(self) -> None:
         with suppress(OSError):
-            if (text := self._file.read_text()) != self._seen:
+            if (text := self._file.read_text(encoding="utf-8")) != self._seen:
                 self._seen, self._when = text, time.monotonic()
         if time.monotonic() - self._when > SILENT_SECONDS:
             raise TimeoutError(f"{self._file} has not changed for {SILENT_SECONDS:g} s: nobody waits for this training")
@@ -254,7 +254,7 @@ def _failure(future: Future[int], log: Path) -> str:
     except Exception as error:  # such as a worker that died
         reason = f"{type(error).__name__}: {error}"
     try:
-        lines = log.read_text(errors="replace").splitlines()[-LAST_LINES:]
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:]
     except OSError:
         lines = []
     return "\n".join([f"{reason}; all it wrote: {shown(log)}", *lines])

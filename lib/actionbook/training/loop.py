@@ -234,6 +234,6 @@ def _write_log(folder: Path, log: list[Epoch]) -> None:
 def _read_epochs(folder: Path) -> list[Epoch]:
     path = folder / "log.jsonl"
     try:
-        return [Epoch(**json.loads(line)) for line in path.read_text().splitlines()]
+        return [Epoch(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError, TypeError) as error:
         raise BookError(f"{shown(path)}: cannot be read ({error}); delete {shown(folder)} and train again") from error

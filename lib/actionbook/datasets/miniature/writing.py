@@ -15,7 +15,7 @@ from typing import Any
 
 import cv2
 
-from actionbook.core.files import TEMPORARY, write_json_atomic, write_text_atomic
+from actionbook.core.files import TEMPORARY, require_writable, write_json_atomic, write_text_atomic
 from actionbook.core.paths import shown
 from actionbook.datasets.figures import render_frame
 from actionbook.datasets.miniature.spec import Clip, Miniature, MiniatureError, MiniSpec, all_clips
@@ -39,7 +39,10 @@ def write_miniature(
     """
     miniature.check(spec)
     root = Path(root)
-    root.parent.mkdir(parents=True, exist_ok=True)
+    if _stated(root) is None:
+        remedy = "set data_root (or the variable ACTIONBOOK_DATA) to a folder that you may write"
+        require_writable(root.parent, remedy)
+        root.parent.mkdir(parents=True, exist_ok=True)
     with sole_user(root.parent, wait=True):
         stated = _stated(root)
         wanted = miniature.mark(spec)
