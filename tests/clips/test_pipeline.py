@@ -16,6 +16,7 @@ import pytest
 from actionbook.clips import samples as samples_module
 from actionbook.clips.pipeline import TrainingSource, ordered_map, tested, training_dataset
 from actionbook.clips.samples import Sample, Samples, batched
+from actionbook.clips.sampling import Sampler
 from actionbook.clips.transforms import tested_clip
 from actionbook.core.errors import BookError
 from actionbook.core.paths import NOTEBOOKS
@@ -316,11 +317,16 @@ def index_of(**frames: int) -> Index:
     return make_index(rows)
 
 
-def tests_of(index: Index, **sampling: Any) -> Any:
-    """The table of tested clips, of 16 frames in windows of 16 unless said otherwise."""
+def samples_of(index: Index, **sampling: Any) -> Samples:
+    """Of clips of 16 frames in windows of 16 unless said otherwise."""
     windows = {} if sampling.get("name") == "centre" else {"window": 16}
     wanted = {"frames": 16, "stride": 1, **windows, **sampling}
-    return Samples(index, Path("nowhere"), recipe_of(wanted), 1).tests
+    return Samples(index, Path("nowhere"), recipe_of(wanted), 1)
+
+
+def tests_of(index: Index, **sampling: Any) -> Any:
+    """The table of tested clips."""
+    return samples_of(index, **sampling).tests
 
 
 def test_table_of_windows() -> None:
@@ -331,12 +337,14 @@ def test_table_of_windows() -> None:
     assert table.frames[2].tolist() == [32, 33] * 8
 
 
-@pytest.mark.parametrize(
-    ("sampling", "short"), [({}, "2 items are too short for a clip: a, c"), ({"name": "centre"}, "1 items .*: c$")]
-)
-def test_items_that_are_too_short_are_named(sampling: dict[str, Any], short: str) -> None:
-    with pytest.raises(BookError, match=short):
-        tests_of(index_of(a=1, b=16, c=0), **sampling)
+@pytest.mark.parametrize(("sampling", "short"), [({}, ("a", "c")), ({"name": "centre"}, ("c",))])
+def test_items_that_are_too_short_have_no_clip_and_are_named(sampling: dict[str, Any], short: tuple[str, ...]) -> None:
+    """A window is made of two frames at least; a clip of the middle, and one of training, repeats what there is."""
+    samples = samples_of(index_of(a=1, b=16, c=0), **sampling)
+    assert samples.too_short == short
+    assert set(samples.tests["item"]) == {"a", "b", "c"} - set(short)
+    drawn = Sampler(samples.recipe.sampling).train(samples.index.items.iloc[0], np.random.default_rng(0))
+    assert drawn.tolist() == [0] * 16
 
 
 def test_windows_do_not_change_with_the_number_of_tested_frames() -> None:

@@ -13,7 +13,16 @@ def test_what_has_no_prediction_is_a_miss() -> None:
     assert (score.value, score.correct, score.evaluated, score.expected) == (0.5, 2, 2, 4)
     assert score.missing_sha256 == sha256_json(["b", "d"])
     assert not score.complete
-    assert str(score) == "top-1 0.5000 = 2/4, only 2 of 4 evaluated"
+    assert score.of_evaluated == 1.0
+    assert str(score) == "top-1 0.5000 = 2/4, only 2 of 4 evaluated (1.0000 of those)"
+
+
+def test_of_what_was_evaluated_only_shares_tell() -> None:
+    none = Score.of_share("top1", 0, [], ["a"])
+    partial = Score(metric="mAP", value=0.25, evaluated=2, expected=3, missing_sha256="0" * 64)
+    assert (none.of_evaluated, partial.of_evaluated) == (None, None)
+    assert str(none) == "top-1 0.0000 = 0/1, only 0 of 1 evaluated"
+    assert str(partial) == "mAP 0.2500, only 2 of 3 evaluated"
 
 
 def test_of_a_whole_set_nothing_is_missing() -> None:

@@ -76,6 +76,20 @@ def test_advice_on_values_that_work(tiny_stage: Callable[..., Stage], table: Any
     assert advised(training={"epochs": 1, "amp_level": "O2"}) == {"loss scale"}
 
 
+def test_layers_that_nothing_is_loaded_into_and_nothing_trains(tiny_stage: Callable[..., Stage], table: Any) -> None:
+    def random_layers(*trainable: str, epochs: int = 0, skip: tuple[str, ...] = ("fc",)) -> str:
+        weights = {"manifest": "weights_i3d", "file": "rgb_imagenet.pt", "skip": skip}
+        stage = tiny_stage(weights=weights, training={"epochs": epochs, "trainable": trainable})
+        rows = table.of(recipes.advice, stage)
+        return next((row.message for row in rows if row.check == "random layers"), "")
+
+    assert random_layers() == "fc: random values, as weights.skip loads none and training.epochs is 0"
+    assert random_layers(skip=("layer4", "fc")).startswith("layer4, fc: random values")
+    frozen = "fc: random values, as weights.skip loads none and training.trainable does not name them"
+    assert random_layers("layer4", epochs=1) == frozen
+    assert random_layers(skip=()) == random_layers(epochs=1) == random_layers("layer4", "fc.weight", epochs=1) == ""
+
+
 def test_weight_files(
     examine: Callable[..., Any], tiny: Any, tiny_stage: Callable[..., Stage], tmp_path: Path, table: Any
 ) -> None:

@@ -13,6 +13,7 @@ from mindspore import Tensor, nn
 
 from actionbook.clips.pipeline import tested
 from actionbook.clips.samples import Sample
+from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_json
 from actionbook.core.runtime import set_device
 from actionbook.core.spec import Spec
@@ -23,10 +24,12 @@ from actionbook.evaluation.predict import (
     centre_validation,
     engine_of,
     expected,
+    missing_rule,
     predict_test,
     run_samples,
     samples_of,
     tested_samples,
+    without_clip,
 )
 
 Open = Callable[..., Stage]
@@ -186,6 +189,23 @@ def test_missing_videos_are_expected_and_never_right(prepared: Any, stage: Stage
     assert score.missing_sha256 == sha256_json([gone])
     # While training, only what is there is counted.
     assert centre_validation(stage, index)(Always()) == {"centre_clip_top1": round(7 / 13, 6)}
+
+
+def test_videos_too_short_for_a_clip_are_misses_with_a_reason(prepared: Any, stage: Stage) -> None:
+    whole = prepared.index
+    gone, short = whole.subset("test").items.item.iloc[[3, 5]]
+    counts = whole.items.frames.where(whole.items.item != gone, 0).where(whole.items.item != short, 1)
+    index = Index(whole.items.assign(frames=counts), whole.labels)
+    reasons = {gone: "no frames", short: "too short for a clip (1 frame)"}
+    assert without_clip(stage, index) == reasons
+    assert missing_rule({"rgb": stage}, index) == "miss"
+    score = predict_test(Means(), stage, index).scores[1]  # of two classes, one of the five best is always right
+    assert (score.correct, score.evaluated, score.expected) == (12, 12, 14)
+    assert score.missing_sha256 == sha256_json(sorted(reasons))
+    assert (without_clip(stage, whole), missing_rule({"rgb": stage}, whole)) == ({}, "error")
+    none = Index(whole.items.assign(frames=1), whole.labels)
+    with pytest.raises(BookError, match=r"all 14 test videos are too short for a clip \(v_.*01_data"):
+        tested_samples(stage, none)
 
 
 def test_one_compilation_serves_all_calls_for_a_network() -> None:

@@ -286,6 +286,7 @@ FREE: dict[str, Any] = {
     "data.frames.quality": 80,
     "data.frames.max_failed": 0.5,
     "data.frames.min_decoded": 0.5,
+    "data.frames.hang_minutes": 2.0,
     "data.flow.algorithm": "opencv",
     "data.flow.bound": 5.0,
     "data.flow.quality": 80,

@@ -230,6 +230,25 @@ def test_seeds_that_share_a_compiled_step_train_as_if_alone(tiny_stage: Open, ti
     assert (together[1]["classifier.1.weight"] != together[2]["classifier.1.weight"]).any()
 
 
+def test_a_run_warns_of_random_layers_and_of_items_without_frames(
+    tiny_stage: Open, tiny_model: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    runs = two_runs(tmp_path / "other.yaml")
+    stage = tiny_stage(**tiny_model | {"training": {"epochs": 1, "runs": runs}})
+    own = dataset_of(stage.for_run(stage.recipe.training.runs[0]))
+    index = own.index()
+    first = index.items["item"] == index.subset("train").items["item"].iloc[0]
+    write_index(Index(index.items.assign(frames=index.items.frames.where(~first, 0)), index.labels), own.index_file)
+    with caplog.at_level(logging.WARNING):
+        list(train_runs(stage))
+    skip = ", ".join(runs[1]["overrides"]["weights"]["skip"])
+    assert [record.message for record in caplog.records] == [
+        "pretrain: 1 of 6 training items have no frames and are left out (01_data)",
+        f"finetune: {skip}: random values, as weights.skip loads none and training.epochs is 0; "
+        "its scores mean nothing",
+    ]
+
+
 def test_weights_of_a_file_that_is_missing(tiny_stage: Open, tiny: Any) -> None:
     weights = {"manifest": "weights_efficient3d", "file": "kinetics_mobilenetv2_1.0x_RGB_16_best.pth"}
     stage = tiny_stage(weights=weights)

@@ -186,8 +186,8 @@ def test_a_client_that_is_stopped_anywhere_goes_on(
 ) -> None:
     store, script, draw = tmp_path / "store", tmp_path / "client.py", random.Random()
     script.write_text(CLIENT)
-    command = [sys.executable, str(script), str(store), *map(str, videos)]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as client:
+    command, said = [sys.executable, str(script), str(store), *map(str, videos)], tmp_path / "said"
+    with said.open("wb") as log, subprocess.Popen(command, stderr=log, start_new_session=True) as client:
         until(lambda: list(store.glob("v*.zip")))
         time.sleep(draw.uniform(0, 0.1))
         # Ctrl-C reaches all processes of the terminal.
@@ -196,6 +196,9 @@ def test_a_client_that_is_stopped_anywhere_goes_on(
     until(lambda: group_is_gone(client.pid))
     if sent == signal.SIGINT:
         assert list(store.glob(".tmp-*")) == []
+        words = said.read_text()
+        assert words.endswith("\nKeyboardInterrupt: stopped; what is prepared is kept, run again to go on\n")
+        assert words.count("Traceback") == 1  # of the script itself; the workers are silent
     assert len(list(store.glob("v*.zip"))) < 12
     assert prepare(jobs_of(videos, store), SETTINGS, scheduler=scheduler).error.tolist() == [""] * 12
     assert contents(store) == undisturbed

@@ -59,6 +59,19 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     return seen
 
 
+def test_one_frame_has_one_frame_of_flow_without_motion(
+    tmp_path: Path, picture: Picture, computed: list[tuple[int, ...]]
+) -> None:
+    source = tmp_path / "v.avi"
+    write_avi(source, picture(1, 64, 48), width=64, height=48)
+    assert prepare_video(Job("v", source, tmp_path / "v.zip"), Frames(height=24)).frames == 1
+    job = FlowJob("v", tmp_path / "v.zip", tmp_path / "flow" / "v.zip")
+    assert prepare_video_flow(job, SETTINGS).frames == 1
+    assert computed == []
+    with FrameStore(job.store) as store:
+        assert (store.read([0])[0] == NO_MOTION).all()
+
+
 def test_the_flow_of_the_stored_frames_is_stored(stores: list[Path], tmp_path: Path, scheduler: str) -> None:
     jobs = jobs_of(stores, tmp_path)
     table = prepare_flow(jobs, SETTINGS, scheduler=scheduler)

@@ -101,13 +101,15 @@ class Samples:
         """All tested clips, item by item, in time order: columns item, number (of the item), start, stop, frames.
 
         `frames` holds the frame numbers, from 0; start and stop are the first and one past the last of them.
-        Raises BookError naming items too short to be tested (they have one frame or none).
+        Items that are too short for a clip have no row, see `too_short`.
         """
-        table = self._table([(k, indices) for k, row in enumerate(self._rows) for indices in self._sampler.test(row)])
-        without = sorted({row.item for row in self._rows} - set(table.item))
-        if without:
-            raise BookError(f"{len(without)} items are too short for a clip: {', '.join(without[:10])}")
-        return table
+        return self._table([(k, indices) for k, row in enumerate(self._rows) for indices in self._sampler.test(row)])
+
+    @cached_property
+    def too_short(self) -> tuple[str, ...]:
+        """Items without a tested clip, in order: they have no frame, or one where the sampling wants a second."""
+        found = set(self.tests.item)
+        return tuple(row.item for row in self._rows if row.item not in found)
 
     def middles(self, frames: int) -> pd.DataFrame:
         """One clip of every item, in its middle: a table as `tests`."""

@@ -136,6 +136,20 @@ class Recipe(Strict):
         channels = self.transforms.channels
         return {**self.model.options, **({} if channels == 3 else {"in_channels": channels})}
 
+    @property
+    def untrained(self) -> str:
+        """Layers that keep random values to the end, as nothing is loaded into them or trains them, in words; or ""."""
+        skip, training = self.weights.skip if self.weights else (), self.training
+        only = training.trainable
+        frozen = [
+            one for one in skip if only and not any(one.startswith(name) or name.startswith(one) for name in only)
+        ]
+        if not training.epochs:
+            layers, why = list(skip), "training.epochs is 0"
+        else:
+            layers, why = frozen, "training.trainable does not name them"
+        return f"{', '.join(layers)}: random values, as weights.skip loads none and {why}" if layers else ""
+
     def as_dict(self) -> dict[str, Any]:
         """The complete recipe, defaults filled in, as plain data."""
         return self.model_dump(mode="json")

@@ -61,6 +61,11 @@ class Score(Strict):
         """Whether every expected item was evaluated; only then is it a reproduction."""
         return self.evaluated == self.expected
 
+    @property
+    def of_evaluated(self) -> float | None:
+        """Of a share of items: that of those evaluated, which is no result; None where none was, and for no share."""
+        return self.correct / self.evaluated if self.correct is not None and self.evaluated else None
+
     def figures(self, digits: int = 4) -> str:
         """The value and, of a share, the counts: ``0.8113 = 3069/3783``."""
         counts = "" if self.correct is None else f" = {self.correct}/{self.expected}"
@@ -68,7 +73,10 @@ class Score(Strict):
 
     def __str__(self) -> str:
         text = f"{metric_title(self.metric)} {self.figures()}"
-        return text if self.complete else f"{text}, only {self.evaluated} of {self.expected} evaluated"
+        if self.complete:
+            return text
+        of_those = "" if self.of_evaluated is None else f" ({self.of_evaluated:.4f} of those)"
+        return f"{text}, only {self.evaluated} of {self.expected} evaluated{of_those}"
 
 
 def metric_title(metric: str) -> str:

@@ -26,12 +26,16 @@ class Frames(Strict):
     max_failed: Share = 0.0
     """Preparation fails if more than this share of the videos cannot be decoded."""
     min_decoded: Share = 0.9
-    """A video with fewer frames than this share of what its header says counts as failed; 0 switches it off.
+    """A video with fewer frames than this share of what its header says counts as failed; 0 switches it off. Where the
+    header has no number of frames (Matroska, WebM, MPEG-TS), its duration and the gaps in the time stamps tell it.
 
     A file that was cut off decodes without complaint up to the cut. Headers of whole files may be wrong too, though
     only by a few frames: those that an encoder left out as unchanged or packed into another, or that lie beyond the
     last whole packet. A tenth leaves room for them even in clips of a second; what a broken download lacks is more.
     """
+    hang_minutes: Rate = 5.0
+    """A video in which no new frame has come for so long counts as failed: its decoder hangs. Frames come many times a
+    second, so only a disk that does not answer may take a fraction of it."""
 
 
 class Flow(Strict):

@@ -355,7 +355,7 @@ class AccuracyResults(StageResults):
     protocols: dict[str, str]
     """How it was measured, by stream."""
     missing: Count
-    """Test items that were not prepared."""
+    """Test items that no clip can be tested of: they were not prepared, or are too short. All are misses."""
     published: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 (pydantic copies defaults)
     """Ids of the published figures that are aimed at, by stream."""
 

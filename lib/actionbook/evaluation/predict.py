@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -47,11 +47,28 @@ def samples_of(stage: Stage, index: Index) -> Samples:
 
 
 def tested_samples(stage: Stage, index: Index) -> Samples:
-    """The samples that are tested: of all prepared test items. Raises BookError where there are none."""
+    """The samples that are tested: of all prepared test items. Those too short for a clip have none and are misses.
+
+    Raises BookError where no clip can be tested.
+    """
     samples = samples_of(stage, index.subset("test"))
     if not len(samples):
         raise BookError("there are no test videos: look at the failures in notebook 01_data")
+    if not len(samples.tests):
+        names = ", ".join(samples.too_short[:10])
+        raise BookError(f"all {len(samples)} test videos are too short for a clip ({names}): look at notebook 01_data")
     return samples
+
+
+def without_clip(stage: Stage, index: Index) -> dict[str, str]:
+    """Test items that no clip can be tested of, in order, with the reason: each is a miss."""
+    short = set(samples_of(stage, index.subset("test")).too_short)
+    items = expected(index).items
+    return {
+        item: f"too short for a clip ({frames} frame{'s' if frames != 1 else ''})" if frames else "no frames"
+        for item, frames in zip(items.item, items.frames, strict=True)
+        if not frames or item in short
+    }
 
 
 def expected(index: Index) -> Index:
@@ -63,6 +80,11 @@ def predictions(stage: Stage, index: Index, items: Sequence[str], outputs: np.nd
     """What outputs for the tested samples of `index` come down to, by the stage's task and protocol."""
     recipe = stage.recipe
     return Predictions(items, outputs, expected(index), recipe.evaluation, task_of(recipe.task))
+
+
+def missing_rule(streams: Mapping[str, Stage], index: Index) -> Literal["error", "miss"]:
+    """What `fuse` is to do with items that one stream alone has predicted: where some have no clip, they are misses."""
+    return "miss" if any(without_clip(stream, index) for stream in streams.values()) else "error"
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def _ours(item: Comparison, notes: _Notes) -> list[Any]:
     where = versions(item.record.stages[AccuracyResults.stage])
     mark = notes.number(f"This book, recipe {head.label(stream)}: {item.protocol}. {where}.")
     value = f"{item.score.figures(5)} ({escape(item.row.format)}, {mark})"
-    return [value, f"{item.evaluated} / {item.score.expected}", item.status]
+    return [value, _videos(item.score, item.evaluated), item.status]
 
 
 def versions(entry: StageRun) -> str:
@@ -168,8 +168,13 @@ def _throughput(records: Sequence[Record]) -> str:
     return table(header, rows, right=(2, 3)) if rows else ""
 
 
-def _videos(score: Score) -> str:
-    return f"{score.evaluated} / {score.expected}"
+def _videos(score: Score, evaluated: int | None = None) -> str:
+    """N evaluated and N expected; where they differ also the share of those evaluated, which is not the result."""
+    evaluated = score.evaluated if evaluated is None else evaluated
+    counts = f"{evaluated} / {score.expected}"
+    if score.correct is None or evaluated in (0, score.expected):
+        return counts
+    return f"{counts} ({score.correct / evaluated:.5f} of those)"
 
 
 def _titled(metric: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ from actionbook.datasets.index import Index
 from actionbook.evaluation.checkpoints import evaluate_checkpoints
 from actionbook.evaluation.compare import read_formats
 from actionbook.evaluation.fusion import class_gains, fuse
-from actionbook.evaluation.predict import expected, predict_test, predictions
+from actionbook.evaluation.predict import missing_rule, predict_test, predictions, without_clip
 from actionbook.inference import NetworkEngine, read_batches
 from actionbook.stages.conversion import fuse_formats
 from actionbook.stages.data import partial_copy, warn_of_partial_copy
@@ -54,10 +54,18 @@ class Scored:
         """Names of the streams, "joint" last where there is one."""
         return list(dict.fromkeys(stream for stream, _ in self.found))
 
+    @cached_property
+    def without_clip(self) -> dict[str, str]:
+        """Test items that have no clip in some stream, with the reason: they count as misses."""
+        found: dict[str, str] = {}
+        for stream in self.stage.streams.values():
+            found = without_clip(stream, self.index) | found
+        return found
+
     @property
     def missing(self) -> int:
-        """Test items that were not prepared: they count as misses."""
-        return int((expected(self.index).items.frames == 0).sum())
+        """How many test items have no clip: they count as misses."""
+        return len(self.without_clip)
 
     @property
     def rows(self) -> tuple[AccuracyRow, ...]:
@@ -68,8 +76,11 @@ class Scored:
         )
 
     def table(self, *formats: str) -> pd.DataFrame:
-        """One row a stream and format (None named: all): the scores, N evaluated and N expected."""
-        return pd.DataFrame(
+        """One row a stream and format (None named: all): the scores, N evaluated and N expected.
+
+        Where these differ, a column more: the first score over those evaluated, which is not the result.
+        """
+        table = pd.DataFrame(
             {
                 "stream": row.stream,
                 "format": row.format,
@@ -77,10 +88,13 @@ class Scored:
                 "correct": row.scores[0].correct,
                 "N evaluated": row.scores[0].evaluated,
                 "N expected": row.scores[0].expected,
+                "of those evaluated": None if row.scores[0].complete else row.scores[0].of_evaluated,
             }
             for row in self.rows
             if not formats or row.format in formats
         )
+        partial = any(not row.scores[0].complete for row in self.rows)
+        return table if partial else table.drop(columns="of those evaluated", errors="ignore")
 
     def best(self, stream: str | None = None) -> Predictions:
         """The predictions to look at, of a stream or of the last one: those of OM, else ONNX, else the network."""
@@ -129,8 +143,8 @@ def score(stage: Stage) -> Scored:
     warn_of_partial_copy(dataset_of(stage.first), index)
     found = {(name, kind): one for name, its in by_stream.items() for kind, one in its.items()}
     if len(by_stream) > 1:
-        partial_copy = bool((expected(index).items.frames == 0).any())
-        both = fuse_formats(by_stream, stage.recipe.evaluation.fuse, missing="miss" if partial_copy else "error")
+        missing = missing_rule(stage.streams, index)
+        both = fuse_formats(by_stream, stage.recipe.evaluation.fuse, missing=missing)
         found |= {(JOINT, kind): one for kind, one in both.items()}
     own = {key: digest for key, digest in converted.items() if key.partition(".")[0] in stage.streams}
     return Scored(stage, index, found, {**own, "index": index.sha256})
@@ -157,10 +171,9 @@ def lengths(stage: Stage) -> pd.DataFrame:
                 found[frames, name] = predict_test(network, other, index)
     table = pd.Series({key: one.score.value for key, one in found.items()}).unstack()
     if len(stage.streams) > 1:
-        table[JOINT] = [
-            fuse({name: found[frames, name] for name in stage.streams}, stage.recipe.evaluation.fuse).score.value
-            for frames in table.index
-        ]
+        how, missing = stage.recipe.evaluation.fuse, missing_rule(stage.streams, dataset_of(stage.first).index())
+        both = ({name: found[frames, name] for name in stage.streams} for frames in table.index)
+        table[JOINT] = [fuse(one, how, missing=missing).score.value for one in both]
     return table.rename_axis(index="frames", columns="stream")
 
 

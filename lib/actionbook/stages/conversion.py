@@ -37,7 +37,7 @@ from actionbook.datasets.index import Index
 from actionbook.evaluation.compare import compare_formats, run_formats
 from actionbook.evaluation.formats import Made, make_formats
 from actionbook.evaluation.fusion import How, fuse
-from actionbook.evaluation.predict import predictions, samples_of, tested_samples
+from actionbook.evaluation.predict import missing_rule, predictions, samples_of, tested_samples
 from actionbook.inference import (
     BatchSet,
     Engine,
@@ -248,7 +248,9 @@ def compare(conversions: Conversions) -> Conversions:
             one.formats = compare_formats(one.found)
     streams = {name: one.found for name, one in conversions.streams.items()}
     if len(streams) > 1:
-        conversions.fused = compare_formats(fuse_formats(streams, conversions.stage.recipe.evaluation.fuse))
+        stage = conversions.stage
+        missing = missing_rule(stage.streams, dataset_of(stage.first).index())
+        conversions.fused = compare_formats(fuse_formats(streams, stage.recipe.evaluation.fuse, missing=missing))
     return conversions
 
 

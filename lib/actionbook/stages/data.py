@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ import pandas as pd
 from actionbook.clips.pipeline import tested
 from actionbook.clips.samples import Sample, Samples
 from actionbook.clips.transforms import to_pixels
+from actionbook.core.errors import BookError
 from actionbook.core.stage_results import DataResults
 from actionbook.core.workspace import Stage
 from actionbook.datasets import obtain as obtaining
@@ -23,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 PAIRS = "reversed_pairs"
 """Of a manifest's class groups: classes that are each other's reversal."""
+_TRIED = 5
+"""Videos of a class that may be looked at for one that can be shown."""
 
 
 @dataclass(frozen=True)
@@ -96,13 +100,21 @@ def prepared_table(prepared: Mapping[str, Prepared]) -> pd.DataFrame:
 def class_strips(data: StageData, most: int | None = None) -> list[tuple[str, np.ndarray]]:
     """(label, every second of the first 16 frames) of a video of each class, as it was before preparation.
 
-    Of the first `most` classes; None: of those that are each other's reversal, if the manifest names such, else of six.
-    For `film_strip`.
+    A video that is shorter or cannot be read gives way to the next ones of its class. Of the first `most` classes;
+    None: of those that are each other's reversal, if the manifest names such, else of six. For `film_strip`.
     """
-    found = data.index.table.query("path != ''").drop_duplicates("label").set_index("label").path
+    found = data.index.table.query("path != ''").groupby("label", sort=False).path.agg(list)
     pairs = data.own.manifest.class_groups.get(PAIRS, ()) if most is None else ()
     labels = [label for pair in pairs for label in pair if label in found] or list(found.index[: most or 6])
-    return [(label, unprepared_frames(data.own, found[label], range(0, 16, 2))) for label in labels]
+    strips = ((label, _first_strip(data.own, found[label])) for label in labels)
+    return [(label, strip) for label, strip in strips if strip is not None]
+
+
+def _first_strip(dataset: Dataset, paths: Sequence[str]) -> np.ndarray | None:
+    for path in paths[:_TRIED]:
+        with suppress(BookError, IndexError):  # notebook 01 says of each what is wrong with it, when it is prepared
+            return unprepared_frames(dataset, path, range(0, 16, 2))
+    return None
 
 
 def tested_strips(samples: Samples, count: int = 4) -> list[tuple[str, np.ndarray]]:
@@ -135,7 +147,7 @@ def prepare_data(data: StageData) -> dict[str, Prepared]:
     stage = data.stage
     flow = any(stream.recipe.transforms.modality == "flow" for stream in stage.streams.values())
     with stage.timed("prepare"):
-        prepared = {
+        done = {
             name: prepare(
                 one,
                 data.indexes[name],
@@ -146,9 +158,28 @@ def prepare_data(data: StageData) -> dict[str, Prepared]:
             )
             for name, one in data.sets.items()
         }
-    for one in prepared.values():
+    for one in done.values():
         warn_of_partial_copy(one.dataset, one.index)
-    return prepared
+    return {name: _with_short_ones(stage, one) for name, one in done.items()}
+
+
+def _with_short_ones(stage: Stage, done: Prepared) -> Prepared:
+    """With a note on test videos that are too short for a clip of some stream or run: they will be misses."""
+    test, short = done.index.subset("test"), set[str]()
+    for stream in stage.streams.values():
+        for own in (stream, *map(stream.for_run, stream.recipe.training.runs)):
+            if dataset_of(own) == done.dataset:
+                one = Samples(test, done.dataset.colour_store, own.recipe, len(own.manifest.classes))
+                short.update(one.too_short)
+    if not short:
+        return done
+    # Only whole videos can be too short: their items are called like them.
+    mine, frames = done.frames.video.isin(short), done.frames.copy()
+    frames.loc[mine, "note"] = [
+        "; ".join(filter(None, [note, "too short for a tested clip, so it counts as a miss"]))
+        for note in frames.note[mine]
+    ]
+    return replace(done, frames=frames)
 
 
 def partial_copy(dataset: Dataset, index: Index) -> str:

@@ -17,7 +17,7 @@ from actionbook.core.stage_results import Claim, FusedRow, ModelRow, TrainingRes
 from actionbook.core.workspace import Stage
 from actionbook.datasets.dataset import dataset_of
 from actionbook.evaluation.fusion import fuse
-from actionbook.evaluation.predict import centre_validation, predict_test
+from actionbook.evaluation.predict import centre_validation, missing_rule, predict_test
 from actionbook.models.profile import layer_table
 from actionbook.stages.data import PAIRS, data_sets, warn_of_partial_copy
 from actionbook.tasks import Classification, Predictions
@@ -104,10 +104,10 @@ class Trainings:
             return ()
         mains = {name: stage.recipe.main_run for name, stage in streams.items()}
         seeds = set.intersection(*(set(run.seeds) for run in mains.values()))
-        rows = []
+        rows, missing = [], missing_rule(streams, dataset_of(self.stage.first).index())
         for seed in sorted(seeds):
             found = {name: self.predictions[name, run.name, seed] for name, run in mains.items()}
-            both = fuse(found, self.stage.recipe.evaluation.fuse)
+            both = fuse(found, self.stage.recipe.evaluation.fuse, missing=missing)
             scores = {name: one.score.value for name, one in found.items()}
             rows.append(FusedRow(seed=seed, values={**scores, JOINT: both.score.value}, score=both.score))
         return tuple(rows)

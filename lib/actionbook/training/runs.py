@@ -84,6 +84,8 @@ def train_runs(
             continue
         own = stage.for_run(one)
         recipe, index = own.recipe, dataset_of(own).index()
+        if ranks.leads:
+            _warn(own, index)
         classes, loss = len(own.manifest.classes), task_of(recipe.task).loss()
         inputs, same = len(recipe.spec(classes).inputs), rests_on(own, index, chosen[0])
         for seed in chosen:
@@ -139,6 +141,17 @@ def _source(stage: Stage, index: Index, seed: int, ranks: Ranks) -> TrainingSour
     return TrainingSource(
         samples, training.batch_size, seed, training.clips_per_video, stage.workers, ranks.rank, ranks.count
     )
+
+
+def _warn(stage: Stage, index: Index) -> None:
+    """Of what a run does not train on, and of what it does not train."""
+    name, recipe = stage.recipe.main_run.name, stage.recipe
+    listed, used = len(index.of_subset("train")), len(index.subset("train"))
+    if recipe.training.epochs and used < listed:
+        left = listed - used
+        logger.warning("%s: %d of %d training items have no frames and are left out (01_data)", name, left, listed)
+    if recipe.untrained:
+        logger.warning("%s: %s; its scores mean nothing", name, recipe.untrained)
 
 
 def initial_network(stage: Stage, seed: int) -> nn.Cell:

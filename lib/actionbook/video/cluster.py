@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import platform
+import signal
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import metadata
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import dask
@@ -39,14 +41,7 @@ def cluster_client(workers: int, scheduler: str | None) -> Iterator[Client]:
         # A video whose worker dies is tried alone afterwards: two deaths among others are enough.
         with (
             dask.config.set({"distributed.scheduler.allowed-failures": 1}),
-            # Its own reports are of heartbeats that the end cuts off; what goes wrong with a video, its row says.
-            LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                dashboard_address=None,
-                memory_limit=0,
-                silence_logs=logging.CRITICAL,
-            ) as cluster,
+            _local_cluster(workers) as cluster,
             Client(cluster) as client,
         ):
             yield client
@@ -64,6 +59,27 @@ def cluster_client(workers: int, scheduler: str | None) -> Iterator[Client]:
         except TimeoutError as error:
             raise ClusterError(f"the scheduler at {scheduler} has no workers; {how_to_start(scheduler)}") from error
         yield client
+
+
+def _local_cluster(workers: int) -> LocalCluster:
+    """Processes that a terminal's (or a kernel's) Ctrl-C does not reach: it is this process that ends them.
+
+    They, and all that take a dead one's place, inherit the mask of the thread that starts them, which is a thread of
+    the cluster's that is made here. A signal that comes meanwhile waits.
+    """
+    resource_tracker.ensure_running()  # by the first process, which would take SIGINT out of the mask
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            dashboard_address=None,
+            memory_limit=0,
+            # Its own reports are of heartbeats that the end cuts off; what goes wrong with a video, its row says.
+            silence_logs=logging.CRITICAL,
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def how_to_start(scheduler: str) -> str:

@@ -27,8 +27,13 @@ class Seen:
     """What was noticed while a video was decoded."""
 
     remarks: list[str] = field(default_factory=list)
-    end: float = 0.0
-    """Seconds at which the last frame begins."""
+    times: list[float] = field(default_factory=list)
+    """Seconds at which each frame is shown, where the file says."""
+
+    @property
+    def end(self) -> float:
+        """Seconds at which the last frame begins; 0 where that is not known."""
+        return self.times[-1] if self.times else 0.0
 
 
 def scaled_size(width: int, height: int, pixels: int, side: str = "height") -> tuple[int, int]:
@@ -67,7 +72,8 @@ def jpegs(
             change = f"the size changes from {first[0]}x{first[1]} to {shown[0]}x{shown[1]} at frame {index}"
             seen.remarks.append(f"{change}, stored at one size")
             first = shown
-        seen.end = frame.time or seen.end
+        if (time := frame.time) is not None:
+            seen.times.append(time)
         if size[1] % 2 == 0 and frame.format.name in {"yuv420p", "yuvj420p"} and frame.colorspace in _BT601:
             yield _encode_planes(frame, turn, size, quality)
         else:

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -29,6 +29,7 @@ from actionbook.video.cluster import (
     how_to_start,
     versions,
 )
+from actionbook.video.hang import sweep_marks
 
 COLUMNS = ["video", "frames", "bytes", "error", "note"]
 _LOOKING_THREADS = 16  # the time goes into waiting for the disk
@@ -70,6 +71,20 @@ class Prepared:
     """What was odd about a video that could be prepared all the same."""
 
 
+@contextmanager
+def _stopped_in_one_line() -> Iterator[None]:
+    """Say of Ctrl-C what it means for the work."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        # Not a class of our own: for this one alone Python ends as the shell expects it, by the signal.
+        error = KeyboardInterrupt("stopped; what is prepared is kept, run again to go on")
+        # What IPython shows in place of a traceback.
+        setattr(error, "_render_traceback_", lambda: [str(error)])  # noqa: B010 (not a name that the class has)
+        raise error from None
+
+
+@_stopped_in_one_line()
 def prepare_all(
     jobs: Sequence[Job],
     work: Callable[..., Prepared],
@@ -89,8 +104,8 @@ def prepare_all(
     must see the same folders. The bar, called `what`, counts videos, or frames where `size` tells a video's number.
 
     What killed writers left beside the stores is removed first, and again at the end, also of a run that is stopped:
-    Ctrl-C leaves whole stores and nothing else. Raises BookError for jobs that share a name or a store, ClusterError if
-    the cluster cannot do the work.
+    Ctrl-C leaves whole stores and nothing else, and comes out as a KeyboardInterrupt that says so. Raises BookError for
+    jobs that share a name or a store, ClusterError if the cluster cannot do the work.
     """
     _check_distinct(jobs)
     _sweep(jobs)
@@ -141,8 +156,10 @@ def _check_distinct(jobs: Sequence[VideoJob]) -> None:
 
 
 def _sweep(jobs: Iterable[VideoJob]) -> None:
-    for folder in {job.store.parent for job in jobs}:
+    folders = {job.store.parent for job in jobs}
+    for folder in folders:
         sweep_temporary(folder)
+    sweep_marks(folders)
 
 
 @dataclass(frozen=True)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
+from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_file
 from actionbook.core.runtime import ffmpeg_build
 from actionbook.core.sections import Frames
 from actionbook.video.decode import Probe, VideoError, header
 from actionbook.video.failures import check_failures
 from actionbook.video.frames import Seen, jpegs
+from actionbook.video.hang import hang_limit
+from actionbook.video.losses import Losses, losses
 from actionbook.video.parallel import Prepared, prepare_all
 from actionbook.video.store import FrameStore, StoreError, StoreInfo, write_store
 
@@ -42,51 +45,73 @@ class Job:
 def prepare_video(job: Job, settings: Frames) -> Prepared:
     """Decode one video into its store file. A failure is a value, not an exception: one bad file stops nobody."""
     try:
-        found, seen, before = header(job.source), Seen(), job.source.stat()
-        info = StoreInfo(
-            source=job.source.name,
-            source_bytes=before.st_size,
-            source_sha256=sha256_file(job.source),
-            source_ends=_ends_sha256(job.source),
-            fps=found.fps,
-            height=settings.height,
-            quality=settings.quality,
-            ffmpeg=ffmpeg_build(),
-        )
-        note = ""
-
-        def finish(count: int, info: StoreInfo) -> StoreInfo:
-            nonlocal note
-            if job.source.stat().st_ctime_ns != before.st_ctime_ns:
-                raise VideoError(f"{job.source}: was changed while it was read; prepare it again")
-            note = "; ".join([*_remarks(job.source, found, count, settings.min_decoded, seen.end), *seen.remarks])
-            return replace(info, declared=0 if count == found.frames else found.frames, note=note)
-
-        pictures = jpegs(job.source, settings.height, settings.quality, settings.side, seen)
-        frames = write_store(job.store, pictures, info, finish=finish)
-    except (VideoError, StoreError, OSError) as error:
+        with hang_limit(job.store, settings.hang_minutes) as alive:
+            frames, note = _decode(job, settings, alive)
+    except (BookError, OSError) as error:
         words = str(error)
         return Prepared(job.video, 0, 0, words if str(job.source) in words else f"{job.source}: {words}")
     return Prepared(job.video, frames, job.store.stat().st_size, note=note)
 
 
-def _remarks(path: Path, found: Probe, count: int, min_decoded: float, end: float) -> list[str]:
-    """What is odd about the number of frames. Raises VideoError if so many are missing that the file is cut off."""
-    if count < min_decoded * found.frames:
+def _decode(job: Job, settings: Frames, alive: Callable[[], None]) -> tuple[int, str]:
+    """(Number of frames, note) of the store that this writes; `alive` is called with every frame."""
+    found, seen, before = header(job.source), Seen(), job.source.stat()
+    info = StoreInfo(
+        source=job.source.name,
+        source_bytes=before.st_size,
+        source_sha256=sha256_file(job.source),
+        source_ends=_ends_sha256(job.source),
+        fps=found.fps,
+        height=settings.height,
+        quality=settings.quality,
+        ffmpeg=ffmpeg_build(),
+    )
+    alive()  # a large file takes its time
+    note = ""
+
+    def finish(count: int, info: StoreInfo) -> StoreInfo:
+        nonlocal note
+        if job.source.stat().st_ctime_ns != before.st_ctime_ns:
+            raise VideoError(f"{job.source}: was changed while it was read; prepare it again")
+        expected, remarks = _judge(job.source, found, count, settings.min_decoded, seen)
+        note = "; ".join([*remarks, *seen.remarks])
+        return replace(info, declared=0 if count == expected else expected, note=note)
+
+    pictures = jpegs(job.source, settings.height, settings.quality, settings.side, seen)
+    frames = write_store(job.store, _each(pictures, alive), info, finish=finish)
+    return frames, note
+
+
+def _each(pictures: Iterable[bytes], then: Callable[[], None]) -> Iterator[bytes]:
+    for picture in pictures:
+        then()
+        yield picture
+
+
+def _judge(path: Path, found: Probe, count: int, min_decoded: float, seen: Seen) -> tuple[int, list[str]]:
+    """(Frames that the file should give, what is odd about those that it gave.)
+
+    Raises VideoError if so many are missing that the file is damaged.
+    """
+    lost = Losses() if found.frames else losses(path, seen.times, found.fps)
+    expected = found.frames or count + lost.frames
+    if count < min_decoded * expected:
+        where = "; ".join(lost.words)
+        says = f"the header says {expected}" if found.frames else f"its time stamps speak of {expected} ({where})"
         raise VideoError(
-            f"{path}: FFmpeg decoded {count} frames without complaint, the header says {found.frames}: the file is cut "
-            f"off, fetch it again (data.frames.min_decoded allows a share of {min_decoded:g})"
+            f"{path}: FFmpeg decoded {count} frames without complaint, {says}: the file is cut off or damaged, "
+            f"fetch it again (data.frames.min_decoded allows a share of {min_decoded:g})"
         )
-    remarks = []
+    remarks = list(lost.words)
     if found.frames not in (0, count):
         remarks.append(f"the header says {found.frames} frames, {count} were decoded")
-    missing = found.file_seconds - end - (1 / found.fps if found.fps else 0)
-    if missing > max(_SHORTER_SECONDS, _SHORTER_SHARE * found.file_seconds):
+    missing = found.file_seconds - seen.end - (1 / found.fps if found.fps else 0)
+    if not lost.frames and missing > max(_SHORTER_SECONDS, _SHORTER_SHARE * found.file_seconds):
         picture = found.file_seconds - missing
         remarks.append(
             f"the picture ends after {picture:.1f} s, the file (or its audio) after {found.file_seconds:.1f} s"
         )
-    return remarks
+    return expected, remarks
 
 
 def already_prepared(job: Job, settings: Frames) -> Prepared | None:
@@ -146,8 +171,8 @@ def prepare(
     """Prepare all videos; returns one row per job, in order: video, frames, bytes, error, note.
 
     Runs where `prepare_all` says, and what an earlier run has prepared is not decoded again. A video that cannot be
-    decoded, or that kills its worker, has its reason in `error` and stops no other; `note` says what was odd about one
-    that could be. The failed ones are also written to `report`, see `check_failures`.
+    decoded, or that kills or stalls its worker, has its reason in `error` and stops no other; `note` says what was odd
+    about one that could be. The failed ones are also written to `report`, see `check_failures`.
     Raises BookError if the share of videos that failed is above ``settings.max_failed``, listing them; ClusterError if
     there is no scheduler, no worker, or a worker with other versions or folders.
     """
