@@ -12,7 +12,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import av
-import av.container
 import av.error
 import numpy as np
 
