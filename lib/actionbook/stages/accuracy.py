@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -57,7 +58,7 @@ class Scored:
     @property
     def missing(self) -> int:
         """Test items that were not prepared: they count as misses."""
-        return int((expected(self.index).items.frames == 0).sum())
+        return len(expected(self.index).missing)
 
     @property
     def rows(self) -> tuple[AccuracyRow, ...]:
@@ -129,8 +130,8 @@ def score(stage: Stage) -> Scored:
     warn_of_partial_copy(dataset_of(stage.first), index)
     found = {(name, kind): one for name, its in by_stream.items() for kind, one in its.items()}
     if len(by_stream) > 1:
-        partial_copy = bool((expected(index).items.frames == 0).any())
-        both = fuse_formats(by_stream, stage.recipe.evaluation.fuse, missing="miss" if partial_copy else "error")
+        missing: Literal["miss", "error"] = "miss" if expected(index).missing else "error"
+        both = fuse_formats(by_stream, stage.recipe.evaluation.fuse, missing=missing)
         found |= {(JOINT, kind): one for kind, one in both.items()}
     own = {key: digest for key, digest in converted.items() if key.partition(".")[0] in stage.streams}
     return Scored(stage, index, found, {**own, "index": index.sha256})
