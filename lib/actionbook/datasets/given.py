@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from actionbook.core.errors import BookError
+from actionbook.core.errors import BookError, some
 from actionbook.core.manifest import DatasetManifest
 from actionbook.core.paths import shown
 from actionbook.datasets.annotation_json import read_annotation_json
@@ -13,7 +13,6 @@ from actionbook.datasets.index import Index
 from actionbook.datasets.lists import MissingVideos, UnclearVideos, finish_index, split_of
 from actionbook.datasets.video_files import contents
 from actionbook.video.frames_in_place import find_folders
-from actionbook.video.names import some
 
 logger = logging.getLogger(__name__)
 

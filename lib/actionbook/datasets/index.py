@@ -10,10 +10,9 @@ from typing import Literal
 
 import pandas as pd
 
-from actionbook.core.errors import BookError
+from actionbook.core.errors import BookError, some
 from actionbook.core.files import atomic_path, sha256_json
 from actionbook.core.paths import shown
-from actionbook.video.names import some
 
 ITEMS = {
     "item": "str",  # the id that results are listed under, unique, without white space

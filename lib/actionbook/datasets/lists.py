@@ -6,13 +6,12 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from actionbook.core.errors import BookError
+from actionbook.core.errors import BookError, some
 from actionbook.core.files import read_text_file
 from actionbook.core.manifest import DatasetManifest, Split
 from actionbook.core.paths import shown
 from actionbook.datasets.index import Index, make_index
 from actionbook.datasets.video_files import Listed, VideoFiles, contents
-from actionbook.video.names import some
 
 logger = logging.getLogger(__name__)
 

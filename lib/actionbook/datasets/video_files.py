@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from actionbook.core.errors import BookError
+from actionbook.core.errors import BookError, some
 from actionbook.core.manifest import DatasetManifest
 from actionbook.core.paths import shown
 from actionbook.video.names import (
@@ -23,7 +23,6 @@ from actionbook.video.names import (
     hidden,
     loose,
     nearest,
-    some,
     video_key,
     without_suffix,
     youtube_id,

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
+from actionbook.core.errors import some
 from actionbook.core.paths import ROOT
 from actionbook.doctor.findings import Check, Finding, ok, problem, warning
 
@@ -73,10 +74,10 @@ def packages() -> Iterator[Finding]:
         if found != version:
             other.append(f"{name} {found} instead of {version}")
     if missing:
-        yield problem("packages", f"{len(missing)} pinned packages are missing: {_some(missing)}", INSTALL)
+        yield problem("packages", f"{len(missing)} pinned packages are missing: {some(missing, 6)}", INSTALL)
     if other:
         remedy = f"{INSTALL}; figures are proven with the pinned versions only"
-        yield warning("packages", f"{len(other)} packages have another version than pinned: {_some(other)}", remedy)
+        yield warning("packages", f"{len(other)} packages have another version than pinned: {some(other, 6)}", remedy)
     if not missing and not other:
         yield ok("packages", f"all {len(wanted)} pinned packages are installed in their versions")
 
@@ -210,7 +211,3 @@ def rar() -> Iterator[Finding]:
     else:
         message = "no program for RAR archives is found, in which UCF101 and HMDB51 are published"
         yield warning("RAR", message, "apt-get install unar, or libarchive-tools; not needed for data already unpacked")
-
-
-def _some(items: list[str], most: int = 6) -> str:
-    return ", ".join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")

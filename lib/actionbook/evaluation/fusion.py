@@ -22,7 +22,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from actionbook.core.errors import BookError
+from actionbook.core.errors import BookError, some
 from actionbook.datasets.index import BOX, Index
 from actionbook.tasks import Classification, Predictions
 from actionbook.tasks.classification import pooled
@@ -60,7 +60,7 @@ def fuse(
     common = set.intersection(*(set(found) for found in rows.values()))
     lacking = {name: _missing(rows, name) for name in streams}
     if missing == "error" and any(lacking.values()):
-        said = "; ".join(f"{name} lacks {_some(videos)}" for name, videos in lacking.items() if videos)
+        said = "; ".join(f"{name} lacks {some(videos)}" for name, videos in lacking.items() if videos)
         raise FusionError(
             f"streams hold predictions of different videos: {said}. Evaluate the streams on the same prepared videos, "
             'or pass missing="miss" to count these videos as misses'
@@ -123,11 +123,11 @@ def _first(streams: Mapping[str, Predictions]) -> Predictions:
         alone = [item for item in {**mine, **theirs} if (item in mine) != (item in theirs)]
         if alone:
             raise FusionError(
-                f"{both} should evaluate different items: only one lists {_some(alone)}. Use one index for both"
+                f"{both} should evaluate different items: only one lists {some(alone)}. Use one index for both"
             )
         wrong = [item for item, labels in mine.items() if labels != theirs[item]]
         if wrong:
-            raise FusionError(f"{both} disagree about the labels of {_some(wrong)}. Use one index for both")
+            raise FusionError(f"{both} disagree about the labels of {some(wrong)}. Use one index for both")
     return first
 
 
@@ -149,7 +149,7 @@ def _rows(name: str, found: Predictions) -> dict[str, list[int]]:
     known = set(found.index.items["item"])
     strangers = [video for video in rows if video not in known]
     if strangers:
-        raise FusionError(f"stream {name} holds predictions that were not asked for: {_some(strangers)}")
+        raise FusionError(f"stream {name} holds predictions that were not asked for: {some(strangers)}")
     return rows
 
 
@@ -163,7 +163,7 @@ def _check_clips(rows: Mapping[str, Mapping[str, list[int]]], videos: Iterable[s
     if wrong:
         counts = ", ".join(f"{len(found[wrong[0]])} in {name}" for name, found in rows.items())
         raise FusionError(
-            f"streams cut different numbers of clips from {_some(wrong)} ({wrong[0]}: {counts}). "
+            f"streams cut different numbers of clips from {some(wrong)} ({wrong[0]}: {counts}). "
             "Give both streams the same sampling, and prepare flow from the same frames"
         )
 
@@ -178,9 +178,3 @@ def _recall(winners: pd.Series, truth: pd.Series, counts: pd.Series) -> np.ndarr
     right = truth.loc[winners.index][winners.to_numpy() == truth.loc[winners.index].to_numpy()]
     hits = right.value_counts().reindex(counts.index, fill_value=0).to_numpy()
     return np.divide(hits, counts.to_numpy(), out=np.full(len(counts), np.nan), where=counts.to_numpy() > 0)
-
-
-def _some(videos: Iterable[str]) -> str:
-    """The first five names, and how many more there are."""
-    names = list(map(str, videos))
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from actionbook.video.names import hidden, some, video_key, without_suffix
+from actionbook.core.errors import some
+from actionbook.video.names import hidden, video_key, without_suffix
 from actionbook.video.reader import COLOUR, FLOW, FrameReader, StoreError
 from actionbook.video.store import FrameStore
 

@@ -60,9 +60,3 @@ def nearest(name: str, there: Collection[str], most: int = 1000) -> str:
     """
     close = difflib.get_close_matches(name, list(there)[:most], n=1, cutoff=0.6)
     return close[0] if close else ""
-
-
-def some(names: Collection[str], most: int = 5) -> str:
-    """The first `most` names, and how many more there are, for a sentence."""
-    listed = ", ".join(list(names)[:most])
-    return f"{listed} and {len(names) - most} more" if len(names) > most else listed
