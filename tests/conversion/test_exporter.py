@@ -10,7 +10,16 @@ import onnxruntime
 import pytest
 from mindspore import Tensor, nn, ops
 
-from actionbook.conversion import ConversionError, OnnxExport, export_mindir, export_onnx, export_onnx_raw, exporter
+from actionbook.conversion import (
+    ConversionError,
+    OnnxExport,
+    export_mindir,
+    export_onnx,
+    export_onnx_raw,
+    exporter,
+    first_difference,
+    layer_differences,
+)
 from actionbook.conversion.names import tidy_names
 from actionbook.core.difference import difference
 from actionbook.models import create_model
@@ -236,3 +245,37 @@ def test_a_pool_needs_a_fixed_batch_in_mindir(tmp_path):
         export_mindir(network, tmp_path / "open.mindir", (3, 4, 32, 32))
     assert export_mindir(network, tmp_path / "two.mindir", (3, 4, 32, 32), batch=2).stat().st_size > 0
     assert [path.name for path in tmp_path.iterdir()] == ["two.mindir"]
+
+
+class Mixed(nn.Cell):
+    """A network that casts for itself; it ends in float32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(3, 4, (1, 3, 3), pad_mode="pad", padding=(0, 0, 1, 1, 1, 1)).to_float(ms.float16)
+        self.norm = nn.BatchNorm3d(4)
+        self.dense = nn.Dense(4, 3)
+
+    def construct(self, image: Tensor) -> Tensor:
+        return self.dense(self.norm(self.conv(image).astype(ms.float32)).mean((2, 3, 4)))
+
+
+@pytest.mark.parametrize("level", ["O0", "O2", "O3", "to_float"])
+def test_a_network_in_16_bits_is_exported_as_what_it_is(level, tmp_path):
+    ms.set_seed(1)
+    network = Mixed()
+    network = network.to_float(ms.float16) if level == "to_float" else ms.amp.auto_mixed_precision(network, level)
+    network.set_train(False)
+    export = export_onnx(network, tmp_path / "net.onnx", (3, 2, 8, 8))
+    assert export.half
+    assert export.relative_difference < 1e-2
+    graph = onnx.load(export.path).graph
+    casts = {attribute.i for node in graph.node if node.op_type == "Cast" for attribute in node.attribute}
+    assert onnx.TensorProto.FLOAT16 in casts | {tensor.data_type for tensor in graph.initializer}
+    clip = np.random.default_rng(0).standard_normal((3, 2, 8, 8), dtype=np.float32)
+    layers = layer_differences(network, export.path, clip)
+    assert first_difference(layers, 1e-2) is None
+
+
+def test_a_network_in_32_bits_is_held_to_more(tmp_path):
+    assert not export_onnx(Unequal(), tmp_path / "net.onnx", (3, 4, 16, 16)).half

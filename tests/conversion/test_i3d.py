@@ -118,6 +118,23 @@ def test_mindir(exported: Exported, tmp_path: Path) -> None:
     np.testing.assert_allclose(graph(clips).asnumpy(), expected, atol=1e-4 * expected.std())
 
 
+def test_a_constant_that_is_cast_to_two_types_stays(
+    build: Callable[..., ModelProto], kept: Callable[..., Graph]
+) -> None:
+    nodes = [
+        helper.make_node("Cast", ["double"], ["single"], to=TensorProto.FLOAT),
+        helper.make_node("Cast", ["double"], ["half"], to=TensorProto.FLOAT16),
+        helper.make_node("Cast", ["half"], ["again"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["image", "single"], ["scaled"]),
+        helper.make_node("Add", ["scaled", "again"], ["class"]),
+    ]
+    graph = kept(build(nodes, (2,), (2,), double=np.array(0.1)), fold_casts, atol=0)
+    assert [node.op_type for node in graph.nodes] == ["Mul", "Add"]
+    kinds = [str(graph.constants[node.input[1]].dtype) for node in graph.nodes]
+    assert kinds == ["float32", "float32"]
+    assert graph.constants[graph.nodes[1].input[1]] == np.float32(np.float16(0.1))
+
+
 def test_casts_of_constants_are_made_once(build: Callable[..., ModelProto], kept: Callable[..., Graph]) -> None:
     nodes = [
         helper.make_node("Cast", ["half"], ["cast"], to=TensorProto.FLOAT),
@@ -127,4 +144,4 @@ def test_casts_of_constants_are_made_once(build: Callable[..., ModelProto], kept
     ]
     graph = kept(build(nodes, (2,), (2,), half=np.array(0.5)), fold_casts, atol=0)
     assert [node.op_type for node in graph.nodes] == ["Mul", "Cast", "Cast"]
-    assert graph.constants["cast"].dtype == np.float32
+    assert graph.constants["half"].dtype == np.float32  # a weight keeps the name by which its layer is known

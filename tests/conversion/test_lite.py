@@ -28,6 +28,20 @@ def test_success(place):
     assert "--encryption=false" in called["argv"]
 
 
+def test_any_folder_will_do(place, monkeypatch):
+    folder = place / "ein Ordner 书 + @ = (1)"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("STAND_IN", "large")
+    (folder / "net.mindir").write_bytes(b"network")
+    (folder / "lite_variables").mkdir()
+    (folder / "lite_variables/data_1").write_bytes(b"of an earlier run")
+    result = run_converter_lite(converter_lite_command("net.mindir", batch=1, spec=(3, 16, 112, 112), output="lite"))
+    assert result.path.read_bytes() == b"MINDIR of network"
+    found = ["lite.converter_lite.log", "lite_graph.mindir", "lite_variables", "lite_variables/data_0", "net.mindir"]
+    assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*")) == found
+
+
 def test_large_model_brings_its_folder(place, monkeypatch):
     monkeypatch.setenv("STAND_IN", "large")
     (place / "out/lite_variables").mkdir(parents=True)

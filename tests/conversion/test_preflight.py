@@ -64,6 +64,9 @@ def test_other_domains_are_refused():
         (("batch", 3, 8, 48, 48), "fine", "the batch is open", "--input_shape"),
         ((1, 3, "frames", 48, 48), "refused", "E11005", "--input_shape"),
         (("batch", 3, 8, "height", "width"), "refused", "E11005", "--input_shape"),
+        ((-1, 3, 8, 48, 48), "fine", "the batch is open", "--input_shape"),
+        ((0, 3, 8, 48, 48), "fine", "the batch is open", "--input_shape"),
+        ((1, 3, -1, 48, 48), "refused", "shape (1, 3, None, 48, 48)", "--input_shape"),
         (None, "refused", "E11005", "--input_shape"),
         ((1, 10, 3, 8, 48, 48), "fine", "no named layout", "--input_format=ND"),
     ],
@@ -74,6 +77,22 @@ def test_shapes_of_the_input(shape, verdict, why, remedy):
     assert found.rows[1].verdict == found.verdict == verdict
     assert why in found.rows[1].why
     assert remedy in found.rows[1].remedy
+
+
+@pytest.mark.parametrize("batch", ["batch", -1, 0])
+def test_what_follows_an_open_batch_is_known(batch, tmp_path):
+    """The pool's width is too large for the chip, whatever stands for the batch; the model stays as it is."""
+    nodes = [helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[1, 1, 2], strides=[1, 1, 2])]
+    nodes.append(helper.make_node("Conv", ["y", "w"], ["z"], kernel_shape=[1, 1, 1], pads=[0] * 6))
+    model = graph(nodes, (batch, 4, 8, 16, 16384))
+    model.graph.initializer.append(helper.make_tensor("w", TensorProto.FLOAT, (2, 4, 1, 1, 1), [0.0] * 8))
+    given = model.SerializeToString()
+    onnx.save(model, tmp_path / "net.onnx")
+    for found in (preflight(model), preflight(tmp_path / "net.onnx")):
+        assert [row.verdict for row in found.rows[:2]] == ["fine", "fine"]
+        assert "width 8192: 1 to 4096 is taken" in found.rows[3].why
+        assert not any("-1" in row.why for row in found.rows)
+    assert model.SerializeToString() == given
 
 
 def test_a_graph_without_input_is_refused():

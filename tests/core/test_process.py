@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from actionbook.core.process import ProgramError, run_logged, was_killed
+from actionbook.core.process import ProgramError, run_logged, typed, was_killed
 
 
 def python(code: str) -> list[str]:
@@ -109,3 +110,19 @@ def test_a_program_that_is_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("code", "killed"), [("os.kill(os.getpid(), 9)", True), ("sys.exit(137)", True), ("1", False)])
 def test_what_the_system_killed_is_told_from_the_status(tmp_path: Path, code: str, killed: bool) -> None:
     assert was_killed(run_logged(python(f"import os, sys; {code}"), tmp_path, tmp_path / "log")) is killed
+
+
+def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    with pytest.raises(ProgramError, match=r"log: .*'s output cannot be written there \(Is a directory\)\. Remove"):
+        run_logged(python("pass"), tmp_path, tmp_path / "log")
+
+
+@pytest.mark.parametrize(("name", "plain"), [("plain", True), ("ein Ordner 书 + @ = (1)", False), ("a'b;$(c)", False)])
+def test_a_command_for_people_is_quoted_for_the_shell(tmp_path: Path, name: str, plain: bool) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    line = typed([sys.executable, "-c", "import os; print(os.getcwd(), end='')", "a b"], folder)
+    assert os.popen(line).read() == str(folder)
+    assert shlex.split(line, comments=True)[:2] == ["cd", str(folder)]
+    assert ("# newer CANN" in line) != plain

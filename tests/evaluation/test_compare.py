@@ -116,6 +116,18 @@ def test_an_exact_format_fails_by_its_difference_alone(batches: BatchSet, tmp_pa
     assert row.tolerance == CRITERIA["ONNX"].tolerance
 
 
+def test_a_network_in_16_bits_allows_more(batches: BatchSet, tmp_path: Path) -> None:
+    engines = {"network": Engine(), "ONNX": Engine(shifted(0.01)), "OM": Engine(mistaken)}
+    found, _ = run_formats(engines, batches, tmp_path / "r", of, progress=False)  # type: ignore[arg-type]
+    network, onnx, om = compare_formats(found, half=True)
+    assert onnx.passed
+    assert onnx.tolerance == 0.01
+    assert onnx.criterion == "relative difference <= 0.01, as the network computes in 16 bits"
+    assert om.criterion == str(CRITERIA["OM"])
+    assert not om.passed
+    assert network.passed
+
+
 def test_a_rounded_format_is_judged_by_what_it_loses(batches: BatchSet, tmp_path: Path) -> None:
     changes = {"ONNX-fp16": shifted(1e-3), "ONNX-int8": shifted(0.4), "OM": mistaken}
     rows, _ = run(changes, batches, tmp_path / "r")

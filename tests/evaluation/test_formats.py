@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor, nn
@@ -136,6 +137,58 @@ def test_atc_that_ends_with_an_error_is_a_step_and_the_others_go_on(
     assert "atc --framework=5" in step.command
     assert json.loads((tmp_path / "call.json").read_text())["argv"]
     assert not list((tmp_path / "export").glob("*.om"))
+
+
+ATC_WITHOUT_THE_CHIP = Path(__file__).parent / "data" / "atc_chip_not_installed"
+
+
+def test_atc_without_the_chip_s_operators_is_a_step_with_cause_and_remedy(
+    network: nn.Cell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, calibration: Any
+) -> None:
+    """CANN 8.5 without the operator package of the chip, in a folder that the tools would refuse."""
+    tool = tmp_path / "bin" / "atc"
+    tool.parent.mkdir()
+    tool.write_text(ATC_WITHOUT_THE_CHIP.read_text())
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", os.pathsep.join([str(tool.parent), os.environ["PATH"]]))
+    folder = tmp_path / "ein Ordner 书 + @ = (1)" / "export"
+    made = make(network, folder, calibration, *HERE, "OM")
+    assert list(made.engines) == HERE
+    (step,) = made.not_made
+    reason = "atc failed: exit status 255 (E10001: The chip named by --soc_version is not known)"
+    assert step.reason == reason
+    assert "must be one of Ascend910B1, Ascend910B2" in step.remedy
+    assert "install its operator package" in step.remedy
+    assert shlex.split(step.command, comments=True)[:4] == ["cd", str(folder), "&&", "atc"]
+    assert step.remedy.count("--framework=5") == 0  # the command stands once
+    assert "copy the folder" in step.command
+
+
+def test_a_chip_that_cannot_be_is_a_step_too(
+    network: nn.Cell, stand_ins: pytest.MonkeyPatch, tmp_path: Path, calibration: Any
+) -> None:
+    export = Export(inference_batch=2, soc_version="310P3")
+    made = make_formats(network, SPEC, tmp_path / "export", export, calibration, only=["network", "ONNX", "OM"])
+    assert list(made.engines) == ["network", "ONNX"]
+    (step,) = made.not_made
+    assert "did you mean 'Ascend310P3'?" in step.reason
+    assert step.command == ""
+
+
+def test_a_network_in_16_bits_is_exported_as_that_and_held_to_what_that_allows(
+    stand_ins: pytest.MonkeyPatch, tmp_path: Path, calibration: Any
+) -> None:
+    half = Small().to_float(ms.float16).set_train(False)
+    made = make(half, tmp_path / "export", calibration, *HERE[:3], "OM")
+    assert [step.reason for step in made.not_made if step.format in HERE] == []
+    assert made.half
+    assert made.onnx is not None
+    assert 1e-4 < made.onnx.relative_difference < 1e-2
+    outputs = {name: engine.run(SPEC.random(2, seed=3)) for name, engine in made.engines.items()}
+    assert {array.dtype for array in outputs.values()} == {np.dtype(np.float32)}
+    assert "--output_type=FP32" in json.loads((tmp_path / "call.json").read_text())["argv"]
+    assert str(CRITERIA["ONNX"].in_half()) == "relative difference <= 0.01, as the network computes in 16 bits"
+    assert CRITERIA["OM"].in_half() == CRITERIA["OM"]
 
 
 def test_converter_lite_that_ends_with_an_error_is_a_step_too(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import time
 from dataclasses import replace
@@ -224,6 +225,8 @@ def test_nothing_is_run_where_all_is_there(kind, om, tmp_path):
     [
         (AisBenchEngine, {"fail": "device"}, r"exit status 1: the card cannot be opened.*HwHiAiUser"),
         (MsameEngine, {"fail": "device"}, r"exit status 1: the card cannot be opened.*HwHiAiUser"),
+        (AisBenchEngine, {"fail": "memory"}, r"exit status 1: the card's memory is full \(.*EL0004.*npu-smi info"),
+        (MsameEngine, {"fail": "memory"}, r"missing: the card's memory is full \(.*malloc device buffer failed.*lower"),
         (AisBenchEngine, {"fail": "load"}, r"another chip \(atc --soc_version\)"),
         (AisBenchEngine, {"batch": 6}, r"input takes 2880 bytes.*has 1920.*stated here make 1920.*--input_shape"),
         (AisBenchEngine, {"skip": [1]}, r"2 of 3 batches have results, 1\.bin has none; exit status 0, but"),
@@ -238,6 +241,7 @@ def test_failures_are_explained(kind, options, message, om, tmp_path):
     with pytest.raises(InferenceError, match=f"(?s){message}") as error:
         run_batches(engine, batches_of(4, tmp_path), tmp_path / "out", progress=False)
     assert "net.om" in str(error.value)
+    assert options != {"fail": "memory"} or "another chip" not in str(error.value)
     assert "outputs" not in options or not list((tmp_path / "out").glob("*.bin"))  # of the wrong kind: not kept
 
 
@@ -298,14 +302,53 @@ def test_open_engine_takes_the_tool_that_is_there(om, tools, monkeypatch):
     monkeypatch.delenv("PYTHONPATH")
     assert isinstance(open_engine(path, batch_size=4, spec=SHAPE), MsameEngine)
     (tools / "msame").unlink()
-    with pytest.raises(InferenceError, match="neither"):
+    with pytest.raises(InferenceError, match="neither") as error:
         open_engine(path, batch_size=4, spec=SHAPE)
+    command = str(error.value).split("There:\n")[1].splitlines()[0].strip()
+    assert shlex.split(command, comments=True)[:6] == ["cd", str(path.parent), "&&", "python3", "-m", "ais_bench"]
+    assert "--model=net.om" in shlex.split(command, comments=True)
+
+
+def test_another_program_of_the_name_is_not_taken_for_ais_bench(om, tmp_path, monkeypatch):
+    """AISBench, which evaluates language models, is a package of that name, too."""
+    (tmp_path / "other" / "ais_bench" / "benchmark").mkdir(parents=True)
+    for folder in ("ais_bench", "ais_bench/benchmark"):
+        (tmp_path / "other" / folder / "__init__.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "other"))
+    assert isinstance(open_engine(om(4), batch_size=4, spec=SHAPE), MsameEngine)
 
 
 def test_the_device_reaches_the_tool(om):
     for kind in KINDS:
         with pytest.raises(InferenceError, match="HwHiAiUser"):
             kind(om(4), batch_size=4, spec=SHAPE, device=8).run(CLIPS[:4])
+
+
+@pytest.mark.parametrize("name", ["net.om", "网络 (1).om"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_folder_will_do(kind, name, om, tmp_path):
+    """The stand-ins refuse what the tools refuse: other signs in an absolute path, a model that is a symbolic link."""
+    folder = tmp_path / "ein Ordner 书 + @ = (1), $x"
+    folder.mkdir()
+    path = om(4).rename(folder / name)
+    engine = kind(path, batch_size=4, spec=SHAPE)
+    _, logits = results(engine, batches_of(4, folder), folder / "out")
+    np.testing.assert_allclose(logits, SUMS, atol=1e-4)
+    np.testing.assert_allclose(engine.run(CLIPS[:3]), SUMS[:3], atol=1e-4)
+    assert not list((folder / "out").glob(".tmp-*"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_om_of_several_batch_sizes_runs_at_one_of_them(kind, om, tmp_path):
+    path = om(99, batches=[1, 4])
+    engine = open_engine(path, batch_size=4, spec=SHAPE, dynamic_batch=True)
+    assert isinstance(engine, AisBenchEngine)
+    engine = kind(path, batch_size=4, spec=SHAPE, dynamic_batch=True)
+    _, logits = results(engine, batches_of(4, tmp_path), tmp_path / "out")
+    np.testing.assert_allclose(logits, SUMS, atol=1e-4)
+    assert engine.throughput().batch == 4
+    with pytest.raises(InferenceError, match="batch 2 is none that the model takes"):
+        kind(path, batch_size=2, spec=SHAPE, dynamic_batch=True).run(CLIPS[:2])
 
 
 def test_relative_paths_are_of_the_callers_folder(om, tools, tmp_path, monkeypatch):
@@ -331,8 +374,11 @@ def test_commands():
     ais = ["python3", "-m", "ais_bench", "--model=net.om", "--input=in", "--output=out", "--output_dirname=logits"]
     assert ais_bench_command("net.om", "in", "out") == [*ais, "--outfmt=BIN"]
     assert ais_bench_command("net.om", "in", "out", device=2, python="py")[-1] == "--device=2"
+    assert ais_bench_command("net.om", "in", "out", dynamic_batch=4)[-1] == "--dymBatch=4"
     msame = "msame --model net.om --input in --output out --outfmt BIN"
     assert " ".join(msame_command("net.om", "in", "out")) == msame
     assert " ".join(msame_command("net.om", "in", "out", device=1)) == f"{msame} --device 1"
+    assert " ".join(msame_command("net.om", "in", "out", dynamic_batch=4)) == f"{msame} --dymBatch 4"
     msit = "msit benchmark --om-model net.om --input in --output out --output-dirname logits --outfmt BIN --device 0"
     assert " ".join(msit_command("net.om", "in", "out", device=0)) == msit
+    assert msit_command("net.om", "in", "out", dynamic_batch=4)[-2:] == ["--dym-batch", "4"]

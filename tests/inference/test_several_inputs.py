@@ -250,7 +250,9 @@ def test_outputs_of_another_size_than_stated_are_refused(*, kind, two_pathways, 
 def test_a_model_of_another_number_of_inputs_is_explained(om, samples, write, tmp_path):
     """The engine was told three inputs, the file has one."""
     engine = AisBenchEngine(om(3), batch_size=3, spec=SPEC)
-    with pytest.raises(InferenceError, match=r"(?s)exit status 1.*--input=in/slow,in/fast,in/boxes.*input dir num:3"):
+    with pytest.raises(
+        InferenceError, match=r"(?s)exit status 1.*--input=work/in/slow,work/in/fast,work/in/boxes.*input dir num:3"
+    ):
         run_batches(engine, write(samples, tmp_path / "in"), tmp_path / "out", progress=False)
 
 

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,14 @@ def test_seeds_stay_together_unless_there_is_a_place_for_each(ready: Open) -> No
     ]
     assert [job.steps for job in few] == [6, 6, 12]  # 6 videos in batches of 2, twice
     assert sum(job.steps for job in many) == 24
+
+
+def test_a_job_whose_card_is_full(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    log.write_text("EL0004: Failed to allocate memory.\n" + "trace\n" * 30)
+    ended: Future[int] = Future()
+    ended.set_result(134)
+    assert jobs._failure(ended, log).startswith("the card's memory is full (EL0004: Failed to allocate memory.): lower")
 
 
 def made(run: str, after: str | None = None) -> Job:

@@ -96,6 +96,15 @@ def test_the_words_of_the_process_that_failed(ready: Open) -> None:
     assert_none_left(stage)
 
 
+def test_a_process_whose_card_is_full(tmp_path: Path) -> None:
+    said = "[ERROR] DEVICE(7): Call rtMalloc fail, purpose: page caching, size:3221291008\nRuntimeError: no more\n"
+    (tmp_path / "worker_1.log").write_text(said)
+    found = launch._failure(tmp_path)
+    assert found.startswith("the card's memory is full ([ERROR] DEVICE(7): Call rtMalloc fail")
+    assert "lower training.batch_size" in found
+    assert "RuntimeError: no more" in found.split("Last lines of")[1]
+
+
 def test_a_batch_that_cannot_be_shared_is_refused_before_anything_starts(ready: Open) -> None:
     stage = ready(2, batch_size=3)
     with pytest.raises(BookError, match=r"batch_size 3 is not a multiple of the 2 devices"):

@@ -365,6 +365,26 @@ def test_a_loss_that_is_no_number_stops_the_training(source: Make, settings: Mak
     assert not (tmp_path / "network.ckpt").exists()
 
 
+class Crowded(nn.Cell):
+    """A step on a card that is full, in MindSpore's words."""
+
+    def construct(self, *_: Tensor) -> Tensor:
+        raise RuntimeError(
+            "Memory not enough:\nDevice(id:0) memory isn't enough and alloc failed, kernel name: Default/Conv3D-op1"
+        )
+
+
+def test_a_full_card_is_named(source: Make, settings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = Crowded()
+    monkeypatch.setattr(Crowded, "__call__", Crowded.construct)
+    message = r"the card's memory is full \(Memory not enough:\): lower training\.batch_size \(\d+\), or take a card"
+    with pytest.raises(BookError, match=message):
+        loop.train(Averages(), step, source(), settings(), tmp_path)
+    monkeypatch.setattr(Crowded, "__call__", lambda *_: (_ for _ in ()).throw(RuntimeError("something else")))
+    with pytest.raises(RuntimeError, match="something else"):
+        loop.train(Averages(), step, source(), settings(), tmp_path)
+
+
 def test_a_damaged_log_is_named(source: Make, settings: Make, tmp_path: Path) -> None:
     train(Averages(), source(), settings(epochs=1), tmp_path)
     (tmp_path / "log.jsonl").write_text('{"epoch": 1')

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from actionbook.conversion.errors import ConversionError
 from actionbook.core.npu_smi import soc_remark
+from actionbook.core.paths import is_plain
 from actionbook.core.spec import Shape, Spec
 
 FRAMEWORKS = {".onnx": 5, ".air": 1}  # atc --framework; 0 is Caffe, 3 TensorFlow, and there is none for MINDIR
@@ -247,6 +248,9 @@ def _stem(output: Path | str, suffix: str) -> str:
         raise ConversionError(f"output {text!r}: give it without {suffix!r}, the tool appends that itself")
     if text.endswith("/"):
         raise ConversionError(f"output {text!r}: add a file name (ATC: E10022)")
-    if not re.fullmatch(r"[A-Za-z0-9_\-./]+", text):
-        raise ConversionError(f"output {text!r}: the tool takes letters, digits and _ - . / only")
+    if not is_plain(text):
+        raise ConversionError(
+            f"output {text!r}: the tool takes letters, digits and _ - . / only. Change to the folder and give its name "
+            "alone; run_atc and run_converter_lite then do in folders of any name"
+        )
     return text

@@ -10,10 +10,12 @@ from typing import Self
 
 from pydantic import model_validator
 
+from actionbook.core import card_memory
 from actionbook.core.schema import Strict, load
 
 CODES = Path(__file__).with_name("atc_codes.yaml")
 KILLED = "killed"  # name of the entry for a compiler that the system stopped
+FULL_CARD = "EL0004"
 # "E10016: ...", "EC0010: [PID: 5948] 2025-04-21-15:00:19.776 ...", newer "[PID: ...] Invalid_Argument(E10016): ..."
 _CODE = re.compile(r"(?<![\w.\-/])(E[A-Z0-9]\d{4})\)?:(?!\S)\s*(?:\[PID:\s*\d+\]\s+\S+\s*)?(.*)")
 
@@ -79,12 +81,16 @@ class Explained:
 
 
 def explain(text: str) -> list[Explained]:
-    """What went wrong, from ATC's console output or log, in the order in which it stands there.
+    """What went wrong, from ATC's console output or log, in the order in which it stands there; first, where the
+    memory of the card was full, that: the rest only follows from it.
 
     Codes that are not listed are returned too, with ATC's own message as their meaning. A message that stands several
     times is returned once; a text without any code gives an empty list.
     """
     found: dict[tuple[str, str], Explained] = {}
+    if line := card_memory.full_card(text):
+        _, said = next(iter(_CODE.findall(line)), (FULL_CARD, line))
+        found[FULL_CARD, said.strip()] = explain_code(FULL_CARD, said.strip())
     for line in text.splitlines():
         coded = _CODE.findall(line)
         for code, message in coded:

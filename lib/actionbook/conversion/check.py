@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 from mindspore import Tensor, nn
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto
 
 from actionbook.conversion.errors import ConversionError, first_line
 from actionbook.conversion.graph import Graph, attributes
@@ -18,6 +18,7 @@ from actionbook.core.spec import Arrays, Shape, Spec, samples
 from actionbook.models.forward import eager, forward_only
 
 TOLERANCE = 1e-4  # of the logits' standard deviation; float32 rounding gives 1e-6 to 1e-5
+HALF_TOLERANCE = 1e-2  # numbers rounded to 11 bits each move by up to 2^-12, and there are some fifty layers of them
 MOST_SAMPLES = 8  # that the network takes at once: memory is bounded
 SPLIT_LIMIT = 4  # outputs of one Split; MindSpore's grouped nn.Conv3d becomes a Split with one output per group
 WINDOWED = ("Conv", "ConvTranspose", "MaxPool", "AveragePool")
@@ -53,6 +54,13 @@ def check_explicit(model: ModelProto) -> None:
                 )
 
 
+def computes_in_half(model: ModelProto) -> bool:
+    """Whether some node of the graph gives float16: casts to it, or weights in it. Shapes need not be inferred."""
+    casts = (attributes(node).get("to") for node in model.graph.node if node.op_type == "Cast")
+    kinds = (tensor.data_type for tensor in model.graph.initializer)
+    return TensorProto.FLOAT16 in (*casts, *kinds)
+
+
 def compare(
     network: nn.Cell, path: Path, spec: Spec | Shape, arrays: Arrays | np.ndarray, batch_sizes: Sequence[int]
 ) -> Difference:
@@ -71,6 +79,7 @@ def compare(
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         for size in batch_sizes:
             actual = session.run([spec.output_name], {name: array[:size] for name, array in arrays.items()})[0]
+            actual = actual.astype(np.float32, copy=False)  # of a network computed in 16 bits it may be float16
             wanted = expected if size == samples(arrays) else expected[:size]  # a row need not be a sample: detectors
             if actual.shape != wanted.shape:
                 raise ConversionError(f"{path}: logits {actual.shape}, expected {wanted.shape}")
@@ -90,5 +99,5 @@ def _logits(network: nn.Cell, spec: Spec, arrays: Arrays) -> np.ndarray:
             made = forward(*(Tensor(array[start : start + MOST_SAMPLES]) for array in arrays.values()))
             logits = made if isinstance(made, tuple) else (made,)
             check_outputs([one.shape for one in logits], spec)
-            found.append(logits[0].asnumpy())
+            found.append(logits[0].asnumpy().astype(np.float32, copy=False))
     return np.concatenate(found)

@@ -7,24 +7,22 @@ package of the target chip; `converter_lite` comes with MindSpore Lite. Commands
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import re
 import shlex
 import shutil
 import signal
-import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from actionbook.conversion.ascend import ATC_PATHS
 from actionbook.conversion.atc_codes import KILLED, Explained, explain, explain_code
 from actionbook.conversion.errors import ConversionError
-from actionbook.core.files import sha256_file, temporary_prefix
+from actionbook.conversion.folders import name_from, scratch
+from actionbook.core.files import sha256_file
 from actionbook.core.paths import shown
 from actionbook.core.process import ProgramError, run_logged, was_killed
 
@@ -169,7 +167,7 @@ def run_converter_lite(
 def _run(
     tool: Converter, command: Sequence[str], timeout: float | None, on_line: Callable[[str], None] | None
 ) -> Converted:
-    """Run a converter in an empty folder beside its output, and move the result into place if all is well."""
+    """Run a converter in an empty folder, and move the result into place if all is well."""
     if shutil.which(command[0]) is None:
         raise ConverterMissing(f"{command[0]} is not on the PATH. {tool.origin}\n    {shlex.join(command)}")
     stem = Path(_value(command, tool.output_option))
@@ -186,7 +184,7 @@ def _run(
         if on_line is not None:
             on_line(line)
 
-    with _scratch(stem.parent) as folder:
+    with scratch(stem.parent) as (folder, beside):
         returncode = None
         try:
             inner = _from_inside(tool, command, folder)
@@ -200,13 +198,15 @@ def _run(
             # With --optimize=ascend_oriented converter_lite compiles as ATC does, with ATC's error codes.
             if was_killed(returncode) and KILLED not in [item.code for item in explained]:
                 explained.append(explain_code(KILLED))
-            said = [f"{tool.name} failed: {error}, for the command", f"    {shlex.join(command)}", *map(str, explained)]
+            cause = f" ({explained[0].code}: {explained[0].meaning.rstrip('.')})" if explained else ""
+            said = [f"{tool.name} failed: {error}{cause}", f"    {shlex.join(command)}"]
+            said += map(str, explained)
             if not explained and lines:
                 said += ["No known error code on its console, which ends with"]
                 said += [f"    {line}" for line in list(lines)[-LAST_LINES:]]
-            said += [f"Console: {shown(log)}. CANN's own log: {_PLOG}"]
+            said += [f"Console: {shown(log.absolute())}. CANN's own log: {_PLOG}"]
             raise ConverterError("\n".join(said), explained) from error
-        path = _into_place(tool, folder, made, stem)
+        path = _into_place(tool, made, beside, stem)
     seconds = time.perf_counter() - started
     tail = "\n".join(list(lines)[-TAIL_LINES:])
     return Converted(path, tuple(command), seconds, tail, log, path.stat().st_size, sha256_file(path))
@@ -219,22 +219,10 @@ def _value(command: Sequence[str], option: str) -> str:
     return values[0]
 
 
-@contextlib.contextmanager
-def _scratch(parent: Path) -> Iterator[Path]:
-    """A folder on the file system of the result, so that the result can be renamed in one step."""
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(prefix=temporary_prefix(), dir=parent, ignore_cleanup_errors=True)
-    except OSError as error:
-        raise ConversionError(f"{shown(parent)}: no file can be written there ({error.strerror})") from error
-    with folder as name:
-        yield Path(name)
-
-
 def _from_inside(tool: Converter, command: Sequence[str], folder: Path) -> list[str]:
     """The command as it must read in `folder`: there the tools may leave what they write beside their results.
 
-    Paths are relative, so that the characters that the tools refuse may stand in the folders above.
+    Names are plain and relative, so that the signs that the tools refuse may stand in the folders above.
     """
     inner = [command[0]]
     for argument in command[1:]:
@@ -242,8 +230,8 @@ def _from_inside(tool: Converter, command: Sequence[str], folder: Path) -> list[
         if name == tool.output_option:
             inner.append(f"{name}={Path(value).name}")
         elif name == tool.model_option or name in tool.paths:
-            path = Path(value)  # a link keeps its name: it may lead to a file without suffix
-            inner.append(f"{name}={os.path.relpath(path.parent.resolve() / path.name, folder.resolve())}")
+            given = name_from(folder, Path(value), name.replace("--", "given_"))
+            inner.append(f"{name}={given}")
         else:
             inner.append(argument)
     return inner
@@ -272,10 +260,17 @@ def _made(tool: Converter, folder: Path, stem: str) -> Path:
     return made
 
 
-def _into_place(tool: Converter, folder: Path, made: Path, stem: Path) -> Path:
-    if tool.companion is not None and (beside := folder / f"{stem.name}{tool.companion}").is_dir():
-        target = stem.with_name(beside.name)
+def _into_place(tool: Converter, made: Path, beside: Path, stem: Path) -> Path:
+    """Move the result to its place, by way of `beside`: from there it is one step."""
+    companion = made.with_name(f"{stem.name}{tool.companion}")
+    if tool.companion is not None and companion.is_dir():
+        target, companion = stem.with_name(companion.name), _moved(companion, beside)
         if target.is_dir():
             shutil.rmtree(target)
-        beside.replace(target)
-    return made.replace(stem.with_name(made.name))
+        companion.replace(target)
+    return _moved(made, beside).replace(stem.with_name(made.name))
+
+
+def _moved(path: Path, folder: Path) -> Path:
+    """A file or folder, moved into `folder` if it is not there; a file system may lie between."""
+    return path if path.parent == folder else Path(shutil.move(path, folder / path.name))

@@ -11,7 +11,7 @@ import onnx
 import onnxruntime
 import pandas as pd
 from mindspore import Tensor, nn
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import NodeProto, ValueInfoProto, numpy_helper
 
 from actionbook.conversion.errors import ConversionError
 from actionbook.conversion.graph import Graph, batch_spec, read_model, value_sizes
@@ -145,7 +145,7 @@ def _onnx_outputs(graph: Graph, wanted: list[str], arrays: Arrays) -> dict[str, 
 
 def _run(graph: Graph, wanted: list[str], arrays: Arrays) -> dict[str, np.ndarray] | None:
     """The wanted tensors, computed as the file says, without ONNX Runtime's own rewriting; None where it fails."""
-    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in wanted]
+    outputs = [ValueInfoProto(name=name) for name in wanted]  # float32, or float16 where the network computes in it
     part = Graph(graph.nodes, graph.constants, graph.inputs, outputs, graph.opset, graph.ir_version).to_model()
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL

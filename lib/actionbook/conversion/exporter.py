@@ -10,7 +10,7 @@ import onnx
 from mindspore import nn
 
 from actionbook.conversion.batch import may_hold_batch, open_batch
-from actionbook.conversion.check import TOLERANCE, check_explicit, compare
+from actionbook.conversion.check import HALF_TOLERANCE, TOLERANCE, check_explicit, compare, computes_in_half
 from actionbook.conversion.differences import first_difference, layer_differences
 from actionbook.conversion.errors import ConversionError
 from actionbook.conversion.fold import fold_batch_norm, merge_pointwise
@@ -48,6 +48,7 @@ class OnnxExport:
     operators: dict[str, int]
     max_abs_difference: float
     relative_difference: float  # to the standard deviation of the network's logits
+    half: bool  # whether the network computes in 16 bits, all of it or in part
     bytes: int
     sha256: str
 
@@ -69,11 +70,15 @@ def export_onnx(
     MobileNetV2-3D then runs 1.7 times as fast, no grouped Conv3D is needed, and the file is 1.7 times as large.
     "grouped" leaves them as MindSpore wrote them. Batch norm is folded in both.
 
+    A network that computes in 16 bits (mixed precision O1 to O3, ``to_float(float16)``, float16 weights) is exported as
+    what it is, with its casts.
+
     Before the file gets its name, the logits of `example`, a batch of `batch` or more samples (3 where it is open), are
     compared with the network's; None: of random numbers (standard normal), which boxes cannot be. Raises
-    ConversionError, and leaves no file, where they differ by more than 1e-4 of the logits' standard deviation, where
-    the exporter's faults cannot be undone, where the network takes or gives something else than `spec` says, or for an
-    unknown form or suffix; SpecError for impossible sizes and an `example` that does not fit.
+    ConversionError, and leaves no file, where they differ by more than 1e-4 of the logits' standard deviation (1e-2
+    where the network computes in 16 bits, which no two programs round alike), where the exporter's faults cannot be
+    undone, where the network takes or gives something else than `spec` says, or for an unknown form or suffix;
+    SpecError for impossible sizes and an `example` that does not fit.
     """
     spec = Spec.of(spec)
     if depthwise not in GROUPED_FORMS:
@@ -85,18 +90,20 @@ def export_onnx(
     raw, graph = _graph(network, spec, batch, depthwise)
     model = graph.to_model()
     check_explicit(model)
+    half = computes_in_half(model)
+    tolerance = HALF_TOLERANCE if half else TOLERANCE
     with atomic_path(path) as temporary:
         onnx.save(model, temporary)
         difference, relative = compare(network, temporary, spec, arrays, sizes)
-        if not relative <= TOLERANCE:
+        if not relative <= tolerance:
             raise ConversionError(
                 f"{path}: the ONNX graph differs from the network by {difference:.3g} "
-                f"({relative:.3g} of the logits' standard deviation; allowed {TOLERANCE:g})"
-                f"{_where(network, temporary, arrays)}. Nothing was written"
+                f"({relative:.3g} of the logits' standard deviation; allowed {tolerance:g})"
+                f"{_where(network, temporary, arrays, tolerance)}. Nothing was written"
             )
         size, digest = temporary.stat().st_size, sha256_file(temporary)
     counts = len(raw.graph.node), len(model.graph.node), count_operators(raw), count_operators(model)
-    return OnnxExport(path, batch, *counts, difference, relative, size, digest)
+    return OnnxExport(path, batch, *counts, difference, relative, half, size, digest)
 
 
 def _example(spec: Spec, example: Arrays | np.ndarray | None, size: int) -> Arrays:
@@ -128,20 +135,20 @@ def repaired(raw: onnx.ModelProto, pools: list[Pool]) -> Graph:
     """MindSpore's export with its faults put right, pads explicit, and the nodes marked with their cells."""
     graph = Graph.from_model(raw)
     reconnect_output(graph)
-    mark_cells(graph.nodes)
-    put_pads_right(graph, pools)
     drop_identities(graph)
     fold_casts(graph)
+    mark_cells(graph.nodes)
+    put_pads_right(graph, pools)
     unwrap_batch_norm(graph)
     graph.prune()
     return graph
 
 
-def _where(network: nn.Cell, path: Path, arrays: Arrays) -> str:
+def _where(network: nn.Cell, path: Path, arrays: Arrays, tolerance: float) -> str:
     """The layer from which on the file differs, for an error message; nothing where that cannot be told."""
     try:
         sample = {name: array[0] for name, array in arrays.items()}
-        found = first_difference(layer_differences(network, path, sample), TOLERANCE)
+        found = first_difference(layer_differences(network, path, sample), tolerance)
     except ConversionError:  # no layer with a name; the difference itself is the news
         return ""
     return "" if found is None else f", first in node {found['node']!r} ({found['operator']}, cell {found['cell']!r})"

@@ -146,10 +146,11 @@ def read_model(path: Path | str, *, weights: bool = True) -> ModelProto:
     """The model in a file; `weights` False leaves out those in files beside it. Raises ConversionError for no ONNX."""
     try:
         model = onnx.load(path, load_external_data=weights)
-    except (OSError, DecodeError) as error:
+    except (OSError, DecodeError, UnicodeDecodeError) as error:  # the last from text in a file of another format
         raise ConversionError(f"{path}: cannot be read as ONNX ({error}); export it again") from error
     if not model.graph.node:
         raise ConversionError(f"{path}: holds no graph; a pointer of Git LFS or another format? Export it again")
+    open_sizes(model.graph)
     return model
 
 
@@ -160,11 +161,22 @@ def model_inputs(graph: GraphProto) -> list[ValueInfoProto]:
 
 
 def value_sizes(value: ValueInfoProto) -> Sizes | None:
-    """Sizes of an input or output, None for one that is not static; None alone where not even their number is known."""
+    """Sizes of an input or output, None for one that is not static; None alone where not even their number is known.
+
+    A size that is left open has a name or nothing in ONNX; some exporters write -1 or 0, which mean the same.
+    """
     tensor = value.type.tensor_type
     if not tensor.HasField("shape"):
         return None
-    return tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim)
+    return tuple(dim.dim_value if dim.dim_value > 0 else None for dim in tensor.shape.dim)
+
+
+def open_sizes(graph: GraphProto) -> None:
+    """Write open sizes of inputs and outputs as ONNX has them, with nothing: shape inference counts with a -1."""
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.HasField("dim_value") and dim.dim_value <= 0:
+                dim.Clear()
 
 
 def batch_spec(inputs: Mapping[str, Sizes | None]) -> tuple[int | None, Spec]:

@@ -14,7 +14,7 @@ import pandas as pd
 from onnx import GraphProto, ModelProto, NodeProto, shape_inference
 
 from actionbook.conversion.ascend_operators import Verdict, ascend_operators, holds, soc_family
-from actionbook.conversion.graph import Sizes, attributes, model_inputs, read_model, value_sizes
+from actionbook.conversion.graph import Sizes, attributes, model_inputs, open_sizes, read_model, value_sizes
 from actionbook.conversion.preflight_rules import ONNX_DOMAINS, RULES, Finding, NodeFacts, Target
 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)  # the worst last
@@ -70,13 +70,17 @@ def preflight(model: ModelProto | Path | str, *, cann: str = "8.0", soc_version:
     """Judge every node of an ONNX graph (or file) for a CANN release and a chip: fine, risky or refused.
 
     `cann` is a release such as "5.1.RC2" or "8.0"; its first two numbers choose the operator list. `soc_version` is
-    what ATC is given (Ascend310P3, Ascend910B3). An open batch is fine, as ATC is told the batch; other sizes that are
-    not static are refused. Weights in external files are not read. Raises ConversionError for an unknown release or
-    chip, and for a file that cannot be read as ONNX.
+    what ATC is given (Ascend310P3, Ascend910B3). An open batch (a name, nothing, -1 or 0) is fine, as ATC is told the
+    batch; other sizes that are not static are refused. Weights in external files are not read. Raises ConversionError
+    for an unknown release or chip, and for a file that cannot be read as ONNX.
     """
     facts = ascend_operators()
     release, family = facts.release_of(cann), soc_family(soc_version)
-    if not isinstance(model, ModelProto):
+    if isinstance(model, ModelProto):
+        given, model = model, ModelProto()
+        model.CopyFrom(given)
+        open_sizes(model.graph)
+    else:
         model = read_model(model, weights=False)
     opset = max((entry.version for entry in model.opset_import if entry.domain in ONNX_DOMAINS), default=0)
     target = Target(facts, cann, release, family, opset)

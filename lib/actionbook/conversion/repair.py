@@ -127,12 +127,21 @@ def drop_identities(graph: Graph) -> None:
 
 
 def fold_casts(graph: Graph) -> None:
-    """Make constants of what is cast from constants: MindSpore writes a Python number as double, with a Cast behind."""
-    outputs, gone = {value.name for value in graph.outputs}, []
+    """Make constants of what is cast from constants: MindSpore writes a Python number as double, with a Cast behind.
+
+    The weights of a network that computes in 16 bits are cast, too. What is cast to one type alone keeps its name, by
+    which its layer is known.
+    """
+    outputs, gone, consumers = {value.name for value in graph.outputs}, [], graph.consumers()
     for node in graph.nodes:
-        if node.op_type == "Cast" and node.input[0] in graph.constants and node.output[0] not in outputs:
+        source, made = node.input[0] if node.input else "", node.output[0]
+        if node.op_type == "Cast" and source in graph.constants and made not in outputs:
             kind = helper.tensor_dtype_to_np_dtype(attributes(node)["to"])
-            graph.constants[node.output[0]] = graph.constants[node.input[0]].astype(kind)
+            name = source if len(consumers[source]) == 1 else made
+            graph.constants[name] = graph.constants[source].astype(kind)
+            for user in consumers.get(made, []):
+                for place, read in enumerate(user.input):
+                    user.input[place] = name if read == made else read
             gone.append(node)
     graph.drop(gone)
 

@@ -17,8 +17,10 @@ class Difference(NamedTuple):
 def difference(found: np.ndarray, expected: np.ndarray) -> Difference:
     """How far `found` is from `expected`; both infinite where a value is not finite, or the numbers of values differ.
 
-    Shapes may differ by a reshape. Where all expected values are the same, relative is absolute.
+    Shapes may differ by a reshape. Where all expected values are the same, relative is absolute. float16 is compared as
+    float32.
     """
+    found, expected = (a.astype(np.float32) if a.dtype == np.float16 else a for a in (found, expected))
     finite = bool(np.isfinite(found).all() and np.isfinite(expected).all())
     if found.size != expected.size or not expected.size or not finite:
         return Difference(np.inf, np.inf)

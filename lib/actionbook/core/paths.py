@@ -6,6 +6,7 @@ The checkout may be read-only: three environment variables name folders elsewher
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -38,3 +39,11 @@ def shown(path: Path | str) -> str:
     """A path for people: relative to the checkout where it lies inside, so that outputs are the same on any machine."""
     path = Path(path)
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
+
+
+def is_plain(path: Path | str) -> bool:
+    """Whether Ascend's tools take a path: ASCII letters, digits and ``_ - . /`` alone (else atc says E10001).
+
+    Chinese letters pass some of the tools' checks and not others, so they count as not plain.
+    """
+    return re.fullmatch(r"[A-Za-z0-9_\-./]+", str(path)) is not None

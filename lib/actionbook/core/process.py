@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from actionbook.core.errors import BookError
+from actionbook.core.paths import is_plain, shown
 
 POLL_SECONDS = 0.2
 
@@ -24,6 +26,17 @@ class ProgramError(BookError):
 def was_killed(status: int | None) -> bool:
     """Whether the system stopped a program (SIGKILL, often for want of memory): itself, or one in the script it is."""
     return status in (-signal.SIGKILL, 128 + signal.SIGKILL)
+
+
+def typed(command: Sequence[str], folder: Path) -> str:
+    """A tool's command line as a person types it into a shell, to be run in `folder`, where its names are plain.
+
+    A remark behind it says where the folder's own path has signs that Ascend's newer tools refuse all the same.
+    """
+    line = f"cd {shlex.quote(shown(folder))} && {shlex.join(command)}"
+    if is_plain(folder.resolve()):
+        return line
+    return f"{line}  # newer CANN takes letters, digits and _ - . / only in a path: copy the folder to such a one first"
 
 
 def run_logged(
@@ -49,7 +62,12 @@ def run_logged(
         raise ProgramError(f"{command[0]}: no such program; install it, or put its folder on the PATH")
     arguments = [str(Path(program).absolute()), *command[1:]]  # a relative one would be looked for in `folder`
     end = None if timeout is None else time.monotonic() + timeout
-    with log.open("wb") as file, log.open("rb") as written:
+    try:
+        file = log.open("wb")
+    except OSError as error:
+        why = f"{command[0]}'s output cannot be written there ({error.strerror})"
+        raise ProgramError(f"{log}: {why}. Remove what is there, or give this user the right to write") from error
+    with file, log.open("rb") as written:
         file.write(first_line.encode(errors="backslashreplace"))
         file.flush()
         written.seek(0, os.SEEK_END)

@@ -55,14 +55,19 @@ def read_formats(
     return found, tuple(unread)
 
 
-def compare_formats(found: Mapping[str, Predictions]) -> tuple[FormatRow, ...]:
-    """Each format's predictions beside those of the first, which is the network. Unknown formats must agree as ONNX."""
+def compare_formats(found: Mapping[str, Predictions], *, half: bool = False) -> tuple[FormatRow, ...]:
+    """Each format's predictions beside those of the first, which is the network. Unknown formats must agree as ONNX.
+
+    `half` says that the network computes in 16 bits (`Made.half`): the formats are then held to what that allows.
+    """
     reference = next(iter(found.values()))
-    return tuple(_row(name, one, reference) for name, one in found.items())
+    return tuple(_row(name, one, reference, half) for name, one in found.items())
 
 
-def _row(name: str, found: Predictions, reference: Predictions) -> FormatRow:
+def _row(name: str, found: Predictions, reference: Predictions, half: bool) -> FormatRow:
     criterion = CRITERIA.get(name, CRITERIA["ONNX"])
+    if half:
+        criterion = criterion.in_half()
     greatest, relative = difference(found.outputs, reference.outputs)
     score = found.score
     reason = _reason(criterion, relative, 100 * (reference.score.value - score.value))

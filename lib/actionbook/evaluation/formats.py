@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import chdir
 from dataclasses import dataclass, field, replace
@@ -21,16 +20,15 @@ from actionbook.conversion import (
     run_converter_lite,
     store_half,
 )
-from actionbook.conversion.check import TOLERANCE
+from actionbook.conversion.check import HALF_TOLERANCE, TOLERANCE
 from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_file
-from actionbook.core.paths import shown
+from actionbook.core.process import typed
 from actionbook.core.sections import Export
 from actionbook.core.spec import Arrays, Spec, samples
 from actionbook.core.stage_results import ExportRow, Step
 from actionbook.inference import Engine, MindirEngine, NetworkEngine, OnnxEngine, open_engine
 
-HALF_TOLERANCE = 1e-2  # weights rounded to 11 bits each move by up to 2^-12, and there are some fifty layers of them
 NETWORK = "network"
 """The format that the others are compared with: none, MindSpore's own."""
 POINTS = 1.0  # percentage points of the main score: the pass mark of the original Ascend port for its OM
@@ -46,9 +44,19 @@ class Criterion:
     """Greatest loss of the main score, in percentage points."""
     required: bool = True
     """Whether rung 4 fails where this format does; else it is shown for what it is."""
+    half: bool = False
+    """Whether the tolerance is that of a network which computes in 16 bits itself."""
 
     def __str__(self) -> str:
-        return f"relative difference <= {self.tolerance:g}" if self.tolerance else f"loses <= {self.points:g} points"
+        if self.tolerance is None:
+            return f"loses <= {self.points:g} points"
+        return f"relative difference <= {self.tolerance:g}{', as the network computes in 16 bits' if self.half else ''}"
+
+    def in_half(self) -> Criterion:
+        """The same for a network that computes in 16 bits, which no two programs round alike."""
+        if self.tolerance is None:
+            return self
+        return replace(self, tolerance=max(self.tolerance, HALF_TOLERANCE), half=True)
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,7 @@ class Format:
     """What runs the file; None where nothing here does."""
     command: Callable[[Job], Sequence[str]] | None = None
     """The command line of a tool that only some machines have, to be run in the job's folder: the tools take plain
-    names only, and the folders above may be called anything."""
+    names only, and the folders above may be called anything. Raises BookError for what the tool is known to refuse."""
 
 
 def _onnx(job: Job) -> Path:
@@ -106,9 +114,14 @@ def _onnx(job: Job) -> Path:
 
 
 def _atc(job: Job) -> list[str]:
-    output = f"network_bs{job.batch}"
+    half = any(one.half for one in job.onnx)  # its output may then be float16, and results are float32
     return atc_command(
-        "network.onnx", batch=job.batch, spec=job.spec, soc_version=job.export.soc_version, output=output
+        "network.onnx",
+        batch=job.batch,
+        spec=job.spec,
+        soc_version=job.export.soc_version,
+        output=f"network_bs{job.batch}",
+        output_type="FP32" if half else None,
     )
 
 
@@ -179,6 +192,11 @@ class Made:
     """What could not be made or run here, with the reason and, of a tool, the command."""
     onnx: OnnxExport | None
 
+    @property
+    def half(self) -> bool:
+        """Whether the network computes in 16 bits, as far as its ONNX file says."""
+        return self.onnx is not None and self.onnx.half
+
     def without(self, failed: Sequence[Step]) -> Made:
         """The same, without the engines of formats that could not be run, which are noted."""
         names = {step.format for step in failed}
@@ -211,15 +229,26 @@ def make_formats(
             if one.engine:
                 engines[one.name] = one.engine(job, path)
         except BookError as error:
-            command = f"cd {shlex.quote(shown(folder))} && {shlex.join(one.command(job))}" if one.command else ""
-            not_made.append(step_of(one.name, error, command))
+            not_made.append(step_of(one.name, error, _typed(one, job)))
     return Made(engines, tuple(exports), tuple(not_made), job.onnx[0] if job.onnx else None)
 
 
 def step_of(name: str, error: BookError, command: str = "") -> Step:
-    """What is to be said of a format that failed: the first line of the error is the reason, the rest the remedy."""
-    reason, _, remedy = str(error).partition("\n")
+    """What is to be said of a format that failed: the first line of the error is the reason, the rest the remedy.
+
+    Lines that `command` holds already are left out.
+    """
+    reason, *rest = str(error).split("\n")
+    remedy = "\n".join(line for line in rest if not command or line.strip() not in command)
     return Step(format=name, reason=reason, remedy=remedy, command=command)
+
+
+def _typed(one: Format, job: Job) -> str:
+    """The command of a format's tool for people; none where what is asked of it is impossible, as the error says."""
+    try:
+        return typed(one.command(job), job.folder) if one.command else ""
+    except BookError:
+        return ""
 
 
 def _row(name: str, path: Path, job: Job) -> ExportRow:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from actionbook.inference.batches import BatchSet, read_batches, write_batches
+from actionbook.inference.commands import ais_bench_command, msame_command, msit_command
 from actionbook.inference.engines import MindirEngine, NetworkEngine, OnnxEngine
 from actionbook.inference.errors import InferenceError
 from actionbook.inference.interface import Engine, FolderEngine, FolderRun
-from actionbook.inference.om import AisBenchEngine, MsameEngine, ais_bench_command, msame_command, msit_command
+from actionbook.inference.om import AisBenchEngine, MsameEngine
 from actionbook.inference.opening import open_engine
 from actionbook.inference.port import read_port_batches
 from actionbook.inference.runner import read_results, run_batches

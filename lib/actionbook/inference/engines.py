@@ -34,7 +34,7 @@ class OnnxEngine:
         except Exception as error:
             raise InferenceError(f"{path}: not a model that ONNX Runtime can load: {first_line(error)}") from error
         sizes = {
-            value.name: tuple(n if isinstance(n, int) else None for n in value.shape)
+            value.name: tuple(n if isinstance(n, int) and n > 0 else None for n in value.shape)
             for value in self._session.get_inputs()
         }
         outputs = [value.name for value in self._session.get_outputs()]
@@ -47,7 +47,7 @@ class OnnxEngine:
     def run(self, batch: Arrays | np.ndarray) -> np.ndarray:
         """See `Engine.run`."""
         full = self.spec.padded(batch, str(self.path), self.batch_size)
-        return self._session.run([self._output], full)[0][: samples(self.spec.named(batch))]
+        return _float32(self._session.run([self._output], full)[0][: samples(self.spec.named(batch))])
 
 
 class MindirEngine:
@@ -67,7 +67,7 @@ class MindirEngine:
     def run(self, batch: Arrays | np.ndarray) -> np.ndarray:
         """See `Engine.run`."""
         full = self.spec.padded(batch, str(self.path), self.batch_size)
-        return self._graph(*map(Tensor, full.values())).asnumpy()[: samples(self.spec.named(batch))]
+        return _float32(self._graph(*map(Tensor, full.values())).asnumpy()[: samples(self.spec.named(batch))])
 
 
 class NetworkEngine:
@@ -102,7 +102,12 @@ class NetworkEngine:
             output = self._forward(*map(Tensor, full.values()))
         if not isinstance(output, Tensor):
             raise InferenceError(f"network: returns {len(output)} outputs, expected one")
-        return output.asnumpy()[: samples(spec.named(batch if self.spec else _only(batch)))]
+        return _float32(output.asnumpy()[: samples(spec.named(batch if self.spec else _only(batch)))])
+
+
+def _float32(output: np.ndarray) -> np.ndarray:
+    """An output as engines give it: that of a network computed in 16 bits may be float16."""
+    return output.astype(np.float32, copy=False)
 
 
 def _only(batch: Arrays | np.ndarray) -> np.ndarray:

@@ -13,35 +13,36 @@ several inputs            a folder each, commas between                a folder 
 failure                   exit status 1                                often exit status 0
 ========================  ===========================================  ==========================================
 
-So the tools run in a folder of their own, with links to the batches and relative paths, and success is what they have
-written, not what they say.
+So the tools run in a folder of their own, with links to the batches and plain relative paths, and success is what they
+have written, not what they say.
 """
 
 from __future__ import annotations
 
+import os
 import re
-import shutil
-import subprocess
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from actionbook.core.files import sha256_file
+from actionbook.core.paths import is_plain
 from actionbook.core.process import run_logged
 from actionbook.core.progress import progress_bar
 from actionbook.core.spec import Arrays, Shape, Spec, samples
-from actionbook.inference.batches import DTYPE
+from actionbook.inference.batches import DTYPE, link
+from actionbook.inference.commands import DIR_NAME, ais_bench_command, msame_command
 from actionbook.inference.errors import InferenceError
 from actionbook.inference.interface import IN_NAME, FolderRun, existing
 from actionbook.inference.summaries import Summary, parse_ais_bench_summary, parse_msame_console
 from actionbook.inference.throughput import Throughput, write_inputs
 from actionbook.inference.tools import explained
 
-OUT_NAME, DIR_NAME, LOG_NAME = "out", "logits", "tool.log"
+OUT_NAME, LOG_NAME = "out", "tool.log"
 # Output 0 of <k>.bin: <k>_0.bin of ais_bench, <k>_output_0.bin of msame.
 RESULT_NAME = re.compile(r"(0|[1-9]\d*)(?:_output)?_0\.bin")
 
@@ -50,19 +51,29 @@ class OmEngine(ABC):
     """What both tools have in common.
 
     `batch_size` and `spec` (a shape alone: one input) are what the OM was compiled for (atc's --input_shape); they
-    cannot be read from the file here. `device` is the number of the card. The outputs must be float32: compile with
-    --output_type=FP32 if the network does not end so.
+    cannot be read from the file here. An OM that takes several batch sizes (atc's --dynamic_batch_size) is run at
+    `batch_size`, one of them, with `dynamic_batch`. `device` is the number of the card. The outputs must be float32:
+    compile with --output_type=FP32 if the network does not end so.
     """
 
     name = "OM"
 
-    def __init__(self, path: Path | str, *, batch_size: int, spec: Spec | Shape, device: int = 0) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        batch_size: int,
+        spec: Spec | Shape,
+        device: int = 0,
+        dynamic_batch: bool = False,
+    ) -> None:
         self.path = existing(Path(path)).absolute()  # the tool runs in another folder
         if batch_size < 1:
             raise InferenceError(f"{path}: batch size {batch_size}: expected 1 or more")
         self.batch_size: int | None = batch_size
         self.spec = Spec.of(spec)
         self.device = device
+        self.dynamic_batch = dynamic_batch
         self.sha256 = sha256_file(self.path)
         self._batch = batch_size
         self._summary: Summary | None = None
@@ -101,7 +112,7 @@ class OmEngine(ABC):
         clips = self._clips_per_file(work)
         self.check_files(clips)
         (work / OUT_NAME).mkdir()
-        command, log = self._command(), work / LOG_NAME
+        log = work / LOG_NAME
         with ExitStack() as stack:
             bar = stack.enter_context(progress_bar(len(inputs), self.name, "batches")) if progress else None
 
@@ -109,7 +120,8 @@ class OmEngine(ABC):
                 if bar is not None:
                     bar.update(len(self._found(work)) - bar.n)
 
-            status = run_logged(command, work, log, tick=tick)
+            place, command = stack.enter_context(self._started(work))
+            status = run_logged(command, place, log, tick=tick)
             tick()
         console = log.read_text(encoding="utf-8", errors="replace")
         found = self._found(work)
@@ -161,10 +173,28 @@ class OmEngine(ABC):
             raise InferenceError(f"{self.path}: inputs have files of {sorted(counts)} samples; expected one number")
         return counts.pop()
 
-    @property
-    def _folders(self) -> list[str]:
-        """The folders of the inputs, seen from where the tool runs."""
-        return [f"{IN_NAME}/{name}" for name in self.spec.inputs]
+    @contextmanager
+    def _started(self, work: Path) -> Iterator[tuple[Path, list[str]]]:
+        """Where the tool runs over the folder `work`, and its command there, with plain relative names.
+
+        ais_bench refuses other signs than letters, digits and ``_ - . /`` in a path, its newest releases in the
+        absolute one, and files that are symbolic links. So where the folders are called otherwise the tool runs in one
+        from which links lead to them.
+        """
+        with ExitStack() as stack:
+            place, model, seen = work.resolve(), os.path.relpath(self.path, work.resolve()), Path()
+            if not (is_plain(place) and is_plain(self.path)):
+                place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="actionbook-om-")))
+                seen = Path("work")
+                (place / seen).symlink_to(work.resolve())
+                if is_plain(self.path.name):
+                    model = f"model/{self.path.name}"
+                    (place / "model").symlink_to(self.path.parent)
+                else:
+                    model = "model.om"
+                    link(self.path, place / model)
+            inputs = [seen / IN_NAME / name for name in self.spec.inputs]
+            yield place, self._command(model, inputs, seen / OUT_NAME)
 
     def _check_results(self, work: Path, found: dict[int, Path], clips: int) -> None:
         others = sorted(path.name for path in self._outputs(work) if not RESULT_NAME.fullmatch(path.name))
@@ -196,8 +226,13 @@ class OmEngine(ABC):
         return sorted((work / OUT_NAME).glob("*/*.bin"))
 
     @abstractmethod
-    def _command(self) -> list[str]:
-        """The tool's command line, run in the folder that has ``in`` and ``out``."""
+    def _command(self, model: str, inputs: Sequence[Path], results: Path) -> list[str]:
+        """The tool's command line."""
+
+    @property
+    def _gear(self) -> int | None:
+        """The batch that the tool is to set, of an OM that takes several."""
+        return self._batch if self.dynamic_batch else None
 
     @abstractmethod
     def _read_times(self, work: Path, console: str) -> tuple[Summary, Path | None]:
@@ -219,9 +254,10 @@ class AisBenchEngine(OmEngine):
         batch_size: int,
         spec: Spec | Shape,
         device: int = 0,
+        dynamic_batch: bool = False,
         python: str = "python3",
     ) -> None:
-        super().__init__(path, batch_size=batch_size, spec=spec, device=device)
+        super().__init__(path, batch_size=batch_size, spec=spec, device=device, dynamic_batch=dynamic_batch)
         self._python = python
 
     def check_files(self, clips: int) -> None:
@@ -232,8 +268,10 @@ class AisBenchEngine(OmEngine):
                 f"multiple of {clips}. Write batches of {self._batch}, or of a number that divides it"
             )
 
-    def _command(self) -> list[str]:
-        return ais_bench_command(self.path, self._folders, OUT_NAME, device=self.device, python=self._python)
+    def _command(self, model: str, inputs: Sequence[Path], results: Path) -> list[str]:
+        return ais_bench_command(
+            model, inputs, results, device=self.device, dynamic_batch=self._gear, python=self._python
+        )
 
     def _read_times(self, work: Path, console: str) -> tuple[Summary, Path | None]:
         for name in (f"{DIR_NAME}_summary.json", f"{DIR_NAME}/sumary.json"):  # the second in old versions
@@ -255,67 +293,8 @@ class MsameEngine(OmEngine):
                 f"combine files. Write batches of {self._batch}, or use ais_bench"
             )
 
-    def _command(self) -> list[str]:
-        return msame_command(self.path, self._folders, OUT_NAME, device=self.device)
+    def _command(self, model: str, inputs: Sequence[Path], results: Path) -> list[str]:
+        return msame_command(model, inputs, results, device=self.device, dynamic_batch=self._gear)
 
     def _read_times(self, work: Path, console: str) -> tuple[Summary, Path | None]:
         return parse_msame_console(console, f"{self.path}, console of msame"), None
-
-
-def ais_bench_command(
-    model: Path | str,
-    inputs: Path | str | Sequence[Path | str],
-    results: Path | str,
-    *,
-    device: int | None = None,
-    python: str = "python3",
-) -> list[str]:
-    """The `ais_bench` call that runs an OM over batches, into ``<results>/logits/<k>_0.bin``.
-
-    `inputs` are the folders of the inputs in the OM's order; neither they nor `model` may have a comma in their paths.
-    """
-    return [
-        python,
-        "-m",
-        "ais_bench",
-        f"--model={model}",
-        f"--input={_joined(inputs)}",
-        f"--output={results}",
-        f"--output_dirname={DIR_NAME}",
-        "--outfmt=BIN",
-        *([] if device is None else [f"--device={device}"]),
-    ]
-
-
-def msit_command(
-    model: Path | str, inputs: Path | str | Sequence[Path | str], results: Path | str, *, device: int | None = None
-) -> list[str]:
-    """The same call through msit, ais_bench's newer front end; the results are laid out alike."""
-    command = ais_bench_command(model, inputs, results, device=device)[3:]
-    names = {"--model": "--om-model", "--output_dirname": "--output-dirname"}
-    parts = (part.split("=", 1) for part in command)
-    return ["msit", "benchmark", *(word for name, value in parts for word in (names.get(name, name), value))]
-
-
-def msame_command(
-    model: Path | str, inputs: Path | str | Sequence[Path | str], results: Path | str, *, device: int | None = None
-) -> list[str]:
-    """The `msame` call that runs an OM over a folder of batches, into ``<results>/<time>/<k>_output_0.bin``.
-
-    The folder must hold the batches only: msame runs every file that is not hidden, ``batches.info`` too.
-    """
-    options = ["--model", f"{model}", "--input", _joined(inputs), "--output", f"{results}", "--outfmt", "BIN"]
-    return ["msame", *options, *([] if device is None else ["--device", f"{device}"])]
-
-
-def _joined(inputs: Path | str | Sequence[Path | str]) -> str:
-    return str(inputs) if isinstance(inputs, str | Path) else ",".join(map(str, inputs))
-
-
-def has_ais_bench(python: str = "python3") -> bool:
-    """Whether the interpreter `python` (a name on the PATH, or a path) has ais_bench."""
-    program = shutil.which(python)
-    if program is None:
-        return False
-    test = "import importlib.util, sys; sys.exit(importlib.util.find_spec('ais_bench') is None)"
-    return subprocess.run([program, "-c", test], check=False, capture_output=True).returncode == 0

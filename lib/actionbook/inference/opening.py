@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 from pathlib import Path
 
+from actionbook.core.process import typed
 from actionbook.core.spec import Shape, Spec
+from actionbook.inference.commands import ais_bench_command, has_ais_bench
 from actionbook.inference.engines import MindirEngine, OnnxEngine
 from actionbook.inference.errors import InferenceError
 from actionbook.inference.interface import Engine
-from actionbook.inference.om import AisBenchEngine, MsameEngine, ais_bench_command, has_ais_bench
+from actionbook.inference.om import AisBenchEngine, MsameEngine
 
 
 def open_engine(
@@ -19,14 +20,16 @@ def open_engine(
     batch_size: int | None = None,
     spec: Spec | Shape | None = None,
     device: int = 0,
+    dynamic_batch: bool = False,
     python: str = "python3",
 ) -> Engine:
     """The engine for a model file, by its suffix: ``.onnx``, ``.mindir`` or ``.om``.
 
     The options are for ``.om``, which runs on Ascend only: the batch size and the spec (or clip shape (C, T, H, W)) it
-    was compiled for, which this library cannot read from the file, the number of the card, and the Python that
-    ais_bench is installed in. ais_bench is taken where it is installed, else msame. Raises InferenceError for a missing
-    file, another suffix, or an OM file where there is no tool; the message then gives the command.
+    was compiled for, which this library cannot read from the file, the number of the card, `dynamic_batch` where it
+    takes several batch sizes, of which `batch_size` is one, and the Python that ais_bench is installed in. ais_bench is
+    taken where it is installed, else msame. Raises InferenceError for a missing file, another suffix, or an OM file
+    where there is no tool; the message then gives the command.
     """
     path = Path(path)
     if path.suffix == ".onnx":
@@ -37,10 +40,11 @@ def open_engine(
         raise InferenceError(f"{path}: not a kind of model that is known here; expected .onnx, .mindir or .om")
     ais_bench = has_ais_bench(python)
     if not ais_bench and shutil.which("msame") is None:
+        command = typed(ais_bench_command(path.name, "BATCHES", "RESULTS"), path.absolute().parent)
         raise InferenceError(
             f"{path}: an OM file runs on a machine with an Ascend card, CANN, and ais_bench or msame; here is neither "
-            f"tool. There: {shlex.join(ais_bench_command(path, 'BATCHES', 'RESULTS'))} ; then read RESULTS/logits with "
-            "read_results"
+            "tool (a Python package ais_bench without a part `infer` is another program of that name). There:\n"
+            f"    {command}\nThen read RESULTS/logits with read_results"
         )
     if batch_size is None or spec is None:
         raise InferenceError(
@@ -48,5 +52,7 @@ def open_engine(
             "open_engine(path, batch_size=..., spec=(C, T, H, W))"
         )
     if ais_bench:
-        return AisBenchEngine(path, batch_size=batch_size, spec=spec, device=device, python=python)
-    return MsameEngine(path, batch_size=batch_size, spec=spec, device=device)
+        return AisBenchEngine(
+            path, batch_size=batch_size, spec=spec, device=device, dynamic_batch=dynamic_batch, python=python
+        )
+    return MsameEngine(path, batch_size=batch_size, spec=spec, device=device, dynamic_batch=dynamic_batch)

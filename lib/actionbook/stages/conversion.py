@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -19,6 +19,7 @@ from actionbook.core import cores
 from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_file
 from actionbook.core.paths import shown
+from actionbook.core.process import typed
 from actionbook.core.progress import tracked
 from actionbook.core.recipe import JOINT
 from actionbook.core.sections import Export
@@ -85,9 +86,9 @@ class Converted:
     @property
     def ais_bench(self) -> str:
         """The command that runs the OM over the batches on a machine with the card."""
-        om = self.folder / f"network_bs{self.export.inference_batch}.om"
-        inputs = [shown(self.batches.folder_of(name)) for name in self.spec.inputs]
-        return shlex.join(ais_bench_command(shown(om), inputs, shown(self.stage.folder / "ais_bench")))
+        om = f"{self.folder.name}/network_bs{self.export.inference_batch}.om"
+        inputs = [os.path.relpath(self.batches.folder_of(name), self.stage.folder) for name in self.spec.inputs]
+        return typed(ais_bench_command(om, inputs, "ais_bench"), self.stage.folder)
 
     def check(self) -> Preflight:
         """What Ascend's compiler can be expected to say of the ONNX file. Raises BookError where there is none."""
@@ -140,9 +141,10 @@ class Conversions:
         ]
 
     def not_made(self) -> list[str]:
-        """What could not be made or run here: stream and format, the reason, and the command of a tool."""
+        """What could not be made or run here: stream and format, the reason, the remedy, and the command of a tool."""
         return [
-            f"{f'{name}, ' if len(self.streams) > 1 else ''}{step.format}: {step.reason}\n{step.command or ''}\n"
+            f"{f'{name}, ' if len(self.streams) > 1 else ''}{step.format}: "
+            + "\n".join([*filter(None, (step.reason, step.remedy, step.command)), ""])
             for name, one in self.streams.items()
             for step in one.made.not_made
         ]
@@ -245,12 +247,13 @@ def compare(conversions: Conversions) -> Conversions:
             of = partial(predictions, one.stage, one.index)
             one.found, failed = run_formats(one.made.engines, one.batches, one.stage.folder / "results", of)
             one.made = one.made.without(failed)
-            one.formats = compare_formats(one.found)
+            one.formats = compare_formats(one.found, half=one.made.half)
     streams = {name: one.found for name, one in conversions.streams.items()}
     if len(streams) > 1:
-        stage = conversions.stage
+        stage, half = conversions.stage, any(one.made.half for one in conversions.streams.values())
         missing = missing_rule(stage.streams, dataset_of(stage.first).index())
-        conversions.fused = compare_formats(fuse_formats(streams, stage.recipe.evaluation.fuse, missing=missing))
+        fused = fuse_formats(streams, stage.recipe.evaluation.fuse, missing=missing)
+        conversions.fused = compare_formats(fused, half=half)
     return conversions
 
 
@@ -313,7 +316,8 @@ def convert_family(conversions: Conversions) -> pd.DataFrame:
             of = partial(predictions, main.stage, main.index)
             found, failed = run_formats(made.engines, main.batches, folder / "results", of, progress=False)
             made = made.without(failed)
-            rows.append(_member(replace(main, network=network, made=made, formats=compare_formats(found)), name))
+            formats = compare_formats(found, half=made.half)
+            rows.append(_member(replace(main, network=network, made=made, formats=formats), name))
             engines.append(made.engines["ONNX"])
     with conversions.stage.timed("family throughput"), cores.alone():
         speeds = [measure(one, 8, repeats=10, seconds=0.5, progress=False).clips_per_second for one in engines]

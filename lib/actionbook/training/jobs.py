@@ -16,7 +16,7 @@ from pathlib import Path
 
 from distributed import Client
 
-from actionbook.core import cores
+from actionbook.core import card_memory, cores
 from actionbook.core.errors import BookError
 from actionbook.core.files import write_text_atomic
 from actionbook.core.paths import shown
@@ -254,9 +254,11 @@ def _failure(future: Future[int], log: Path) -> str:
     except Exception as error:  # such as a worker that died
         reason = f"{type(error).__name__}: {error}"
     try:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:]
+        text = log.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        lines = []
+        text = ""
+    reason = card_memory.explained(text, "training.batch_size") or reason
+    lines = text.splitlines()[-LAST_LINES:]
     return "\n".join([f"{reason}; all it wrote: {shown(log)}", *lines])
 
 

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from actionbook.clips.pipeline import share_of
+from actionbook.core import card_memory
 from actionbook.core.errors import BookError
 from actionbook.core.files import write_json_atomic
 from actionbook.core.paths import shown
@@ -157,11 +158,16 @@ def _failed(folder: Path) -> list[Path]:
 
 
 def _failure(folder: Path) -> str:
-    """The last lines of the process that failed: of those with an error, the one that wrote it first."""
+    """The last lines of the process that failed: of those with an error, the one that wrote it first.
+
+    Before them, where the memory of a card was full, that.
+    """
     log = next(iter(_failed(folder) or sorted(folder.glob("worker_*.log"))), folder / "msrun.log")
-    kept = [line for line in _text(log).splitlines() if not re.match(r"\[(INFO|WARNING)\]", line)]
+    text = _text(log)
+    full = card_memory.explained(text, "training.batch_size")
+    kept = [line for line in text.splitlines() if not re.match(r"\[(INFO|WARNING)\]", line)]
     lines = "\n".join(f"  {line}" for line in kept[-LAST_LINES:])
-    return f"Last lines of {shown(log)}:\n{lines or '  (it has written nothing)'}"
+    return f"{full}{'. ' if full else ''}Last lines of {shown(log)}:\n{lines or '  (it has written nothing)'}"
 
 
 def _text(path: Path) -> str:

@@ -15,6 +15,7 @@ from mindspore import nn
 from tqdm import tqdm
 
 from actionbook.clips.pipeline import TrainingSource, training_dataset
+from actionbook.core import card_memory
 from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_file, sweep_temporary, write_json_atomic, write_text_atomic
 from actionbook.core.paths import shown
@@ -97,7 +98,8 @@ def train(
     returns is logged. Without `step` and `source` nothing is trained and the network is stored as it is (a recipe of 0
     epochs). Of several `ranks`, all must call this with the same arguments, `source` apart; the leading one validates
     and writes.
-    Raises BookError if the loss or the weights stop being finite numbers, or a checkpoint cannot be written.
+    Raises BookError if the loss or the weights stop being finite numbers, the card's memory is full, or a checkpoint
+    cannot be written.
     """
     if ranks.leads:
         sweep_temporary(folder)
@@ -155,7 +157,12 @@ def _one_epoch(this: _Training, progress: _Progress, batches: Iterator[tuple[ms.
         asked = time.perf_counter()
         batch = next(batches)
         progress.waited += time.perf_counter() - asked
-        loss = float(this.step(*batch).asnumpy())
+        try:
+            loss = float(this.step(*batch).asnumpy())
+        except RuntimeError as error:
+            if full := card_memory.explained(str(error), f"training.batch_size ({this.settings.batch_size})"):
+                raise BookError(full) from error
+            raise
         if not np.isfinite(loss):
             raise _not_finite(this, progress, f"the loss became {loss}")
         progress.losses.append(loss)

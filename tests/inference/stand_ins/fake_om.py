@@ -4,7 +4,8 @@ A model file holds {"batch": clips per inference, "clip": numbers per clip, "cha
 a clip are its sum and the sum of its first channel. A model of several inputs holds instead {"inputs": numbers per
 sample of each, "boxes": M}: the last input is of M boxes, and the logits of a box are the sum of all other inputs, each
 times its number from 1, and the sum of the box. Options:
-"fail": "device" or "load", as the documented tools do;
+"batches": the clips per inference that a model of open batch takes, of which the tool is told one ("batch");
+"fail": "device", "load" or "memory", as the documented tools do;
 "die_after": the process kills itself in the middle of that result, counted from 0;
 "exit": fail after the last result; "skip": numbers of inputs that get no result; "sleep": seconds after each result;
 "float16": write two bytes a number; "classes": how many of the two logits; "outputs": how many outputs there are;
@@ -16,15 +17,28 @@ from __future__ import annotations
 import array
 import json
 import os
+import re
 import signal
 import struct
 from pathlib import Path
 from typing import Any
 
 
-def load(path: str) -> dict[str, Any]:
+def load(path: str, batch: int = 0) -> dict[str, Any]:
+    """The model; of one of open batch, at the batch that the tool was told."""
+    if Path(path).is_symlink():
+        raise ValueError(f"{path}: a soft link, not supported")
     model = {"channels": 3, "outputs": 1, "classes": 2, "ms": 2.0, "skip": [], **json.loads(Path(path).read_text())}
+    if batch and batch not in model.get("batches", []):
+        raise ValueError(f"{path}: batch {batch} is none that the model takes")
+    if batch:
+        model["batch"] = batch
     return {"inputs": [model.get("clip")], **model}
+
+
+def refused(*paths: str) -> str | None:
+    """The first path that the tools would not take, as newer releases of ais_bench look at it; None: all are plain."""
+    return next((path for path in paths if re.search(r"[^A-Za-z0-9_./-]", str(Path(path).absolute()))), None)
 
 
 def sizes(model: dict[str, Any]) -> list[int]:

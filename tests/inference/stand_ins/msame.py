@@ -14,15 +14,22 @@ import fake_om
 
 
 def main() -> int:
-    pairs, _ = getopt.gnu_getopt(sys.argv[1:], "", ["model=", "input=", "output=", "outfmt=", "device="])
+    pairs, _ = getopt.gnu_getopt(sys.argv[1:], "", ["model=", "input=", "output=", "outfmt=", "device=", "dymBatch="])
     options = {name[2:]: value for name, value in pairs}
     if ".om" not in options["model"]:
         print("[ERROR] input model file type is not .om , please check your model type!")
         return 0  # as the tool does
-    model = fake_om.load(options["model"])
+    if path := fake_om.refused(options["model"], *options["input"].split(","), options["output"]):
+        print(f"[ERROR] {path}: illegal path")
+        return 0
+    model = fake_om.load(options["model"], int(options.get("dymBatch", 0)))
     if int(options.get("device", 0)) > 7 or model.get("fail") == "device":
         print("[ERROR] open device 0 failed\n[ERROR] Sample init resource failed")
         return 1
+    if model.get("fail") == "memory":
+        print("[INFO] load model net.om success\n[ERROR] malloc device buffer failed. size is 96337920")
+        print("[ERROR] model create input failed\n[ERROR] Execute sample failed")
+        return 0
     output = Path(options["output"])
     folder = output / time.strftime("%Y%m%d_%H_%M_%S_123456")
     folder.mkdir()  # the folder given must be there, as for the tool

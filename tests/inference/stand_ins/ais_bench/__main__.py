@@ -11,6 +11,7 @@ import re
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 import fake_om
@@ -37,12 +38,26 @@ def main() -> None:
     for name in ("model", "input", "output", "output_dirname", "outfmt"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--device", type=int, default=0)
-    args = parser.parse_args()
-    model = fake_om.load(args.model)
+    parser.add_argument("--dymBatch", type=int, default=0)
+    run(parser.parse_args())
+
+
+def opened(args: argparse.Namespace) -> dict[str, Any]:
+    """The model, if the card and the paths let it be loaded."""
+    if path := fake_om.refused(args.model, *args.input.split(","), args.output):
+        fail(f"path:{path} contains illegal char")
+    model = fake_om.load(args.model, args.dymBatch)
     if args.device > 7 or model.get("fail") == "device":
         fail("open device 0 failed, error code 507033")
+    if model.get("fail") == "memory":
+        fail(*(Path(__file__).parents[2] / "data" / "full_card.txt").read_text().splitlines())
     if model.get("fail") == "load":
         fail("load model from file failed, model file is net.om")
+    return model
+
+
+def run(args: argparse.Namespace) -> None:
+    model = opened(args)
     print("[INFO] load model net.om success\n[INFO] try get model batchsize:", model["batch"], flush=True)
     folders = args.input.split(",")
     if len(folders) != len(model["inputs"]):
