@@ -76,7 +76,7 @@ def test_missing_videos_are_misses() -> None:
     missing = sha256_json(["v0", "v3"])
     assert found == Score(metric="top1", value=0.25, evaluated=2, expected=4, correct=1, missing_sha256=missing)
     assert not found.complete
-    assert str(found) == "top-1 0.2500 = 1/4, only 2 of 4 evaluated"
+    assert str(found) == "top-1 0.2500 = 1/4, only 2 of 4 evaluated (0.5000 of those)"
     other = topk(SCORES.drop(index=["v0", "v2"]), TRUTH, 1)
     assert (other.evaluated, other.expected) == (found.evaluated, found.expected)
     assert other.missing_sha256 != found.missing_sha256
