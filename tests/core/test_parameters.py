@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +14,7 @@ import pytest
 from nbclient import NotebookClient
 
 from actionbook.core.errors import BookError
+from actionbook.core.manifest import load_dataset
 from actionbook.core.parameters import address, choice, folder, refuse_unknown, whole_number
 from actionbook.core.workspace import PARAMETERS, Stage
 from actionbook.notebooks import kernel_environment
@@ -114,6 +115,19 @@ def test_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for value in ("", "  ", 3, False, ["a"]):
         with pytest.raises(BookError, match=r"^f: expected the path of a folder, or None, found "):
             folder("f", value, Path("default"))
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda path: folder("work_root", path, Path("default")),
+        lambda path: load_dataset(f"{path}/own.yaml"),
+        lambda path: Stage.open("efficient3d", "01_data", recipe=f"{path}/own.yaml"),
+    ],
+)
+def test_a_home_that_nobody_has_is_refused(read: Callable[[str], object]) -> None:
+    with pytest.raises(BookError, match=r"^~no-such-user/x.*: the home that it begins with is not known"):
+        read("~no-such-user/x")
 
 
 def test_addresses() -> None:

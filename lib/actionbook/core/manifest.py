@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from actionbook.core.errors import BookError
-from actionbook.core.paths import MANIFESTS, shown
+from actionbook.core.paths import MANIFESTS, expanded, shown
 from actionbook.core.schema import Name, Strict, load, read_yaml, twice
 from actionbook.core.sources import Below, Count, Sha256, Source
 from actionbook.core.weight_files import WeightsManifest
@@ -128,7 +128,7 @@ def load_manifest(name: str) -> DatasetManifest | WeightsManifest:
 
 def _path(name: str) -> Path:
     if name.endswith(".yaml"):
-        return Path(name).expanduser().resolve()
+        return expanded(name).resolve()
     path = MANIFESTS / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in MANIFESTS.glob("*.yaml")))

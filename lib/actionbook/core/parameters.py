@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from actionbook.core.errors import BookError
+from actionbook.core.paths import expanded
 
 _INJECTED = "# Parameters"
 """How papermill begins the cell into which it puts what ``-p`` says."""
@@ -53,7 +54,7 @@ def folder(name: str, value: Any, default: Path) -> Path:
         return default.resolve()
     if not isinstance(value, str | os.PathLike) or not str(value).strip():
         raise BookError(f"{name}: expected the path of a folder, or None, found {value!r}")
-    return Path(value).expanduser().resolve()
+    return expanded(value).resolve()
 
 
 def address(name: str, value: Any) -> str | None:

@@ -9,6 +9,8 @@ import os
 import re
 from pathlib import Path
 
+from actionbook.core.errors import BookError
+
 ROOT = Path(__file__).resolve().parents[3]
 LIBRARY = ROOT / "lib" / "actionbook"
 MANIFESTS = ROOT / "data_manifests"
@@ -32,7 +34,15 @@ def build_root() -> Path:
 
 def _folder(variable: str, name: str) -> Path:
     # From the checkout: a notebook's kernel has another working directory than what has started it.
-    return (ROOT / Path(os.environ.get(variable) or name).expanduser()).resolve()
+    return (ROOT / expanded(os.environ.get(variable) or name)).resolve()
+
+
+def expanded(path: os.PathLike[str] | str) -> Path:
+    """A path as it was typed, with ``~`` and ``~user`` replaced. Raises BookError where there is no such home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise BookError(f"{path}: the home that it begins with is not known; write the whole path") from error
 
 
 def shown(path: Path | str) -> str:

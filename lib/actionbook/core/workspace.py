@@ -15,7 +15,7 @@ from actionbook.core.errors import BookError
 from actionbook.core.files import require_writable
 from actionbook.core.manifest import DatasetManifest, load_dataset
 from actionbook.core.parameters import address, choice, folder, refuse_unknown, whole_number
-from actionbook.core.paths import NOTEBOOKS, default_data_root, default_work_root, shown
+from actionbook.core.paths import NOTEBOOKS, default_data_root, default_work_root, expanded, shown
 from actionbook.core.recipe import Recipe, Run
 from actionbook.core.record import STAGES, Head, StageEntry, read_record, write_stage
 from actionbook.core.stage_results import StageResults
@@ -208,7 +208,7 @@ def _recipe_file(chapter: str, recipe: Any) -> Path:
     if not isinstance(recipe, str) or not recipe:
         raise BookError(f"recipe: expected a name or the path of a YAML file, found {recipe!r}")
     if recipe.endswith((".yaml", ".yml")):
-        return Path(recipe).expanduser().resolve()
+        return expanded(recipe).resolve()
     recipes = NOTEBOOKS / chapter / "recipes"
     path = recipes / f"{recipe}.yaml"
     if not path.is_file():

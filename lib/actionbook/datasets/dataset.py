@@ -8,6 +8,7 @@ from pathlib import Path
 
 from actionbook.core.files import sha256_json
 from actionbook.core.manifest import DatasetManifest, load_dataset
+from actionbook.core.paths import expanded
 from actionbook.core.sections import Data
 from actionbook.core.workspace import Stage
 from actionbook.datasets.index import Index, read_index
@@ -55,7 +56,7 @@ class Dataset:
         return self._place(self.data.annotation_json)
 
     def _place(self, path: str | None) -> Path | None:
-        return None if path is None else (self.root / Path(path).expanduser()).resolve()
+        return None if path is None else (self.root / expanded(path)).resolve()
 
     @property
     def colour_store(self) -> Path:

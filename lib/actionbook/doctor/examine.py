@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from actionbook.core.errors import BookError
 from actionbook.core.parameters import folder
-from actionbook.core.paths import NOTEBOOKS, default_work_root
+from actionbook.core.paths import NOTEBOOKS, default_work_root, expanded
 from actionbook.doctor.ascend import ascend_checks
 from actionbook.doctor.data import data_checks
 from actionbook.doctor.environment import environment_checks
@@ -68,7 +68,7 @@ def _open(
     from actionbook.core.workspace import Stage  # noqa: PLC0415
 
     if recipe.endswith((".yaml", ".yml")):
-        chapter, name = Recipe.load(Path(recipe).expanduser()).chapter, recipe
+        chapter, name = Recipe.load(expanded(recipe)).chapter, recipe
     else:
         chapter, slash, name = recipe.partition("/")
         if not slash:
