@@ -59,7 +59,7 @@ def test_miniature_stands_apart_from_the_published_figures(make_record: MakeReco
     assert "0.9000 = 36/40" in mini
     assert "must not be compared" in mini
     assert "| clip | 2 | 85.0% ± 7.1 | 40 / 40 | 85.0% ± 7.1 |" in mini
-    assert "| frame | 1 | 50.0% | 40 / 40 | – |" in mini  # noqa: RUF001
+    assert "| frame | 1 | 50.0% | 40 / 40 | – |" in mini
     assert "3783" not in mini
 
 
@@ -141,7 +141,7 @@ def test_a_damaged_record_ends_the_command_with_its_name(tmp_path: Path, make_re
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (None, "–"),  # noqa: RUF001
+        (None, "–"),
         (1234567, "1,234,567"),
         (0.5, "0.5"),
         (float("nan"), "not finite"),

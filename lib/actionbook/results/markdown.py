@@ -9,7 +9,7 @@ from typing import Any
 
 from actionbook.core.paths import ROOT
 
-ABSENT = "–"  # noqa: RUF001 (the dash that tables use)
+ABSENT = "–"
 
 
 def cell(value: Any) -> str:

@@ -1,0 +1,122 @@
+"""The one way to show a table on the book's pages: counts as counts, measures with the digits that they deserve."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+_NUMBERS = "text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums"
+_WORDS = "text-align: left"
+_CELLS = "padding: 0.25em 0.8em; vertical-align: top"
+_SIGNIFICANT = 3
+_TINY = 1e-3
+"""Columns whose greatest value is smaller are written with an exponent."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A table as a notebook shows it: in a browser, and as text."""
+
+    html: str
+    text: str
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def show(
+    table: pd.DataFrame | pd.Series[Any] | Iterable[Mapping[str, Any]], digits: Mapping[str, int] | None = None
+) -> Shown:
+    """A table for people, from a frame, a series (one column) or one mapping for each row.
+
+    Whole numbers have no decimals and thousands are parted by commas. Of other columns the greatest value gets three
+    significant digits and the rest as many decimals; `digits` names the decimals of single columns instead. Missing
+    values are empty, columns without any value left out, truth is "yes" and "no", shapes are written 3 × 16 × 112 × 112
+    and underscores in heads are spaces. Numbers are flush right under their heads, text flush left. Rows that are
+    merely counted (a RangeIndex without a name) have no number.
+    """
+    frame = table.to_frame() if isinstance(table, pd.Series) else table
+    if not isinstance(frame, pd.DataFrame):
+        frame = pd.DataFrame(list(frame))
+    frame = frame.dropna(axis="columns", how="all")
+    counted = isinstance(frame.index, pd.RangeIndex) and frame.index.name is None
+    digits = digits or {}
+    written = pd.DataFrame(
+        {place: _column(frame.iloc[:, place], digits.get(str(name))) for place, name in enumerate(frame.columns)},
+        index=None if counted else frame.index.map(_word),
+    )
+    numeric = [_is_numeric(frame.iloc[:, place]) for place in range(frame.shape[1])]
+    written.columns = frame.columns.map(_head)
+    text = written.to_string(index=not counted)
+    if not written.columns.is_unique or not written.index.is_unique:
+        raise ValueError(f"a table needs different heads and row names, found {written.columns}, {written.index}")
+    styler = written.style.format(escape="html").format_index(escape="html", axis=0).format_index(escape="html", axis=1)
+    styles: dict[Any, Any] = {
+        name: [{"selector": "", "props": _NUMBERS if number else _WORDS}]
+        for name, number in zip(written.columns, numeric, strict=True)
+    }
+    styler = styler.set_table_styles([{"selector": "th, td", "props": _CELLS}, {"selector": "th", "props": _WORDS}])
+    styler = styler.set_table_styles(styles, overwrite=False).set_table_attributes('class="dataframe"')
+    if counted:
+        styler = styler.hide(axis="index")
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]  # not random: the same table is the same output
+    return Shown(styler.set_uuid(digest).to_html(), text)
+
+
+def _is_numeric(column: pd.Series[Any]) -> bool:
+    present = column.dropna()
+    return not any(isinstance(value, bool | np.bool_) for value in present) and all(
+        isinstance(value, int | float | np.number) for value in present
+    )
+
+
+def _column(column: pd.Series[Any], decimals: int | None) -> list[str]:
+    """The text of every cell."""
+    if not _is_numeric(column):
+        return ["" if _is_missing(value) else _word(value) for value in column]
+    values = column.to_numpy(dtype=float, na_value=np.nan)
+    finite = values[np.isfinite(values)]
+    greatest = float(np.abs(finite).max(initial=0.0))
+    # Shares that happen to be all 0 or 1 stay shares.
+    whole = bool((finite == finite.round()).all()) and (greatest > 1 or column.dtype.kind in "iu")
+    return ["" if np.isnan(value) else _number(value, greatest, 0 if whole else decimals) for value in values]
+
+
+def _number(value: float, greatest: float, decimals: int | None) -> str:
+    if not np.isfinite(value):
+        return "not finite"
+    if decimals is None:
+        if 0 < greatest < _TINY:
+            return f"{value:.1e}"
+        decimals = max(0, _SIGNIFICANT - int(np.ceil(np.log10(greatest)))) if greatest else _SIGNIFICANT
+    return f"{value:,.{decimals}f}"
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value is pd.NaT or value is pd.NA or (isinstance(value, float) and np.isnan(value))
+
+
+def _word(value: Any) -> str:
+    """Anything but a number in a column of numbers."""
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, tuple | list):
+        whole = len(value) > 1 and all(isinstance(one, int | np.integer) for one in value)
+        return (" × " if whole else ", ").join(map(_word, value))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_word(one)}" for key, one in value.items())
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _head(name: Any) -> Any:
+    if isinstance(name, tuple):
+        return tuple(map(_head, name))
+    return name.replace("_", " ") if isinstance(name, str) else name
