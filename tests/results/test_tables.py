@@ -36,7 +36,7 @@ def test_counts_have_no_decimals_though_some_are_missing() -> None:
     ],
 )
 def test_measures_have_the_digits_of_the_greatest(values: list[float], written: list[str]) -> None:
-    assert [row[0] for row in cells({"x": values})[1:]] == written
+    assert [row[0] for row in cells(pd.DataFrame({"x": values}))[1:]] == written
 
 
 def test_digits_can_be_named() -> None:
@@ -66,6 +66,11 @@ def test_names_of_rows_are_shown_and_numbers_of_rows_are_not() -> None:
     assert cells(pd.Series({"one": 1, "two": 2}, name="count"))[-1] == ["two", "2"]
     assert cells([{"a": 1}, {"a": 2}]) == [["a"], ["1"], ["2"]]
     assert "index" not in show([{"a": 1}]).text
+
+
+def test_rows_of_one_name_are_all_shown() -> None:
+    table = pd.DataFrame({"x": [1, 2]}, index=pd.Index(["a", "a"], name="run"))
+    assert cells(table) == [["run", "x"], ["a", "1"], ["a", "2"]]
 
 
 def test_heads_of_two_levels() -> None:

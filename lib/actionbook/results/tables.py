@@ -47,6 +47,8 @@ def show(
     if not isinstance(frame, pd.DataFrame):
         frame = pd.DataFrame(list(frame))
     frame = frame.dropna(axis="columns", how="all")
+    if not frame.index.is_unique:
+        frame = frame.reset_index()
     counted = isinstance(frame.index, pd.RangeIndex) and frame.index.name is None
     digits = digits or {}
     written = pd.DataFrame(
@@ -56,8 +58,8 @@ def show(
     numeric = [_is_numeric(frame.iloc[:, place]) for place in range(frame.shape[1])]
     written.columns = frame.columns.map(_head)
     text = written.to_string(index=not counted)
-    if not written.columns.is_unique or not written.index.is_unique:
-        raise ValueError(f"a table needs different heads and row names, found {written.columns}, {written.index}")
+    if not written.columns.is_unique:
+        raise ValueError(f"a table needs different heads, found {list(written.columns)}")
     styler = written.style.format(escape="html").format_index(escape="html", axis=0).format_index(escape="html", axis=1)
     styles: dict[Any, Any] = {
         name: [{"selector": "", "props": _NUMBERS if number else _WORDS}]
