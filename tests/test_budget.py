@@ -13,7 +13,7 @@ from actionbook.core.workspace import Stage
 from actionbook.models.profile import layer_table
 from actionbook.training.runs import new_network
 
-GRAPHS = 6
+GRAPHS = 5
 """Distinct networks that are compiled for training: structure, classes, clip, optimisation. Each takes a process that
 starts, compiles twice (step and validation) and is converted: half a minute of a core."""
 TERA_MACS = 3.0
