@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 
 import cv2
@@ -101,7 +102,8 @@ def stored_flow(dataset: Dataset, store: str) -> str:
     if not _has_flow(dataset, store):
         return "no flow of this video was computed"
     with open_frames(store_path(dataset.flow_store, store)) as frames:
-        return f"{stored_names(frames)[:4]} …\n{len(frames)} frames; {made_from(frames)}"
+        made = textwrap.fill(f"{len(frames)} frames; {made_from(frames)}", 88)
+        return f"{', '.join(stored_names(frames)[:4])} …\n{made}"
 
 
 def flow_strips(dataset: Dataset, store: str, pair: FlowPair) -> list[Strip]:
@@ -125,14 +127,13 @@ def flow_strips(dataset: Dataset, store: str, pair: FlowPair) -> list[Strip]:
 
 
 def moving_flow(dataset: Dataset, store: str) -> list[Strip]:
-    """All frames of a video and the flow between them in colours, for `results.loops`; the first flow is none.
+    """Frames of a video and the flow that led to each of them in colours, for `results.loops`.
 
-    The frames alone where no flow was computed.
+    From the second frame on: there is no flow to the first. The frames alone where no flow was computed.
     """
-    found = []
     with open_frames(store_path(dataset.colour_store, store)) as frames:
-        numbers = range(len(frames))
-        found.append(Strip("frames", np.stack(frames.read(numbers)), counted(numbers)))
+        numbers = range(min(1, len(frames) - 1), len(frames))
+        found = [Strip("frames", np.stack(frames.read(numbers)), counted(numbers))]
     if _has_flow(dataset, store):
         planes = _planes(dataset, store, numbers)
         found.append(Strip("flow", in_colours(planes, dataset.data.flow.bound), counted(numbers)))

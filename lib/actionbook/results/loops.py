@@ -21,7 +21,8 @@ _QUALITY = 30
 # theme's own for captions is pale on the light ground that it lays under a notebook's output in the dark.
 _ROW = "display: flex; flex-wrap: wrap; gap: 0.8em 1em"
 _PICTURE = "display: block; width: 100%; height: auto; padding: 0; margin: 0"
-_CAPTION = "margin: 0.3em 0 0; font-size: 0.85em; line-height: 1.3; text-align: left; color: inherit"
+_FIGURE = "margin: 0; padding: 0; text-align: left"
+_CAPTION = "margin: 0.3em 0 0; padding: 0; font: inherit; font-size: 0.85em; color: inherit; text-align: inherit"
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def _figure(title: str, frames: np.ndarray, fps: float, height: int) -> str:
     still = _webp(small[len(small) // 2 :])
     said = html.escape(title)
     return (
-        f'<figure style="margin: 0; width: min({width}px, 46%)"><picture>'
+        f'<figure style="{_FIGURE}; width: min({width}px, 46%)"><picture>'
         f'<source media="(prefers-reduced-motion: reduce), print" srcset="{still}">'
         f'<img alt="{said}" width="{width}" height="{height}" style="{_PICTURE}" src="{moving}">'
         f'</picture><figcaption style="{_CAPTION}">{said}</figcaption></figure>'

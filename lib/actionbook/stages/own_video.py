@@ -74,7 +74,7 @@ class Answer:
     def strips(self) -> list[Strip]:
         """The frames of its first windows for `results.film`, with what the network says of each alone."""
         name = self.label or self.path.name
-        return [window._replace(title=f"{name}: {window.title}") for window in self.windows]
+        return [window._replace(title=f"{name}, said to be {window.title}") for window in self.windows]
 
     def best(self, count: int = 5) -> pd.DataFrame:
         """The most probable classes, one row each."""
@@ -122,7 +122,7 @@ def pick(answers: Sequence[Answer]) -> list[Answer]:
 
 
 def answer_table(answers: Sequence[Answer]) -> pd.DataFrame:
-    """One row a video: its name, class, the network's answer, that one's probability, whether it is right, windows."""
+    """One row a video: its name, its class, the network's answer, that one's probability, and whether it is right."""
     return pd.DataFrame(
         {
             "video": answer.path.name,
@@ -130,7 +130,6 @@ def answer_table(answers: Sequence[Answer]) -> pd.DataFrame:
             "answer": answer.said,
             "probability": answer.probability,
             "right": answer.right,
-            "windows": answer.number,
         }
         for answer in answers
     )
