@@ -19,7 +19,7 @@ _QUALITY = 30
 
 # Said in every element, since a notebook is also shown where the book's style sheet is not. Colours are inherited: the
 # theme's own for captions is pale on the light ground that it lays under a notebook's output in the dark.
-_ROW = "display: flex; flex-wrap: wrap; gap: 0.8em 1em"
+_ROW = "display: flex; flex-wrap: wrap; gap: 0.8em 1em; margin: 0.6em 0"
 _PICTURE = "display: block; width: 100%; height: auto; padding: 0; margin: 0"
 _FIGURE = "margin: 0; padding: 0; text-align: left"
 _CAPTION = "margin: 0.3em 0 0; padding: 0; font: inherit; font-size: 0.85em; color: inherit; text-align: inherit"
