@@ -14,7 +14,10 @@ from actionbook.clips.samples import Samples
 from actionbook.clips.transforms import tested_clip, to_pixels
 from actionbook.core.workspace import Stage
 from actionbook.datasets.dataset import store_path
+from actionbook.stages.accuracy import Scored, one_stream_wrong, right_and_wrong
 from actionbook.stages.data import class_strips, drawing_rule, drawn_strips, read, split_table, tested_strips
+from actionbook.tasks import Predictions
+from actionbook.tasks.classification import Classification
 from actionbook.video.decode import read_frames
 from actionbook.video.frame_folder import open_frames
 
@@ -74,3 +77,23 @@ def test_the_recipe_says_what_is_drawn(tiny_stage: Callable[..., Stage], transfo
 
 def test_splits_without_unused_videos_have_no_column_of_them(tiny_stage: Callable[..., Stage]) -> None:
     assert split_table(tiny_stage()).columns.tolist() == ["train", "test"]
+
+
+def test_what_was_right_and_wrong_is_shown_with_its_frames(tiny_stage: Callable[..., Stage], prepared: Any) -> None:
+    stage, test = tiny_stage(), prepared.index.of_subset("test")
+    items, classes = test.items["item"].tolist(), np.eye(2)
+    guess = test.truth.to_numpy().copy()
+    guess[3] = 1 - guess[3]
+    found, whole = (
+        Predictions(items, classes[said], test, stage.recipe.evaluation, Classification())
+        for said in (guess, test.truth.to_numpy())
+    )
+    strips = right_and_wrong(Scored(stage, prepared.index, {("rgb", "ONNX"): found}, {}), count=1)
+    assert [one.title for one in strips] == ["MoonWalk: right", "MoonWalk: taken for Walking"]
+    streams = {("rgb", "ONNX"): found, ("flow", "ONNX"): whole, ("joint", "ONNX"): whole}
+    (alone,) = one_stream_wrong(Scored(stage, prepared.index, streams, {}))
+    assert alone.title == "MoonWalk: rgb says Walking"
+    for strip, number in ((strips[0], 0), (strips[1], 3), (alone, 3)):
+        assert strip.numbers == [1, 3, 5, 7, 9, 11, 13, 15]
+        with open_frames(store_path(prepared.store, test.items.store[number])) as opened:
+            np.testing.assert_array_equal(strip.frames, opened.read(range(0, 16, 2)))
