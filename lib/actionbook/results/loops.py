@@ -36,7 +36,7 @@ class Loops:
         return self.html
 
     def __repr__(self) -> str:
-        return f"{len(self.titles)} moving pictures: {'; '.join(self.titles)}"
+        return f"moving pictures: {'; '.join(self.titles)}"
 
 
 def loops(rows: Sequence[Row], *, fps: float = 10, height: int = 112) -> Loops:
