@@ -43,6 +43,8 @@ def test_readers_who_want_less_motion_get_the_still() -> None:
 def test_a_strip_can_be_played_and_its_text_takes_the_pages_colour() -> None:
     html = loops([Strip("a", FRAMES, range(1, 9)), ("b", FRAMES)]).html
     assert html.count("<figure") == 2
+    assert html.count("width: min(149px, 46%)") == 2  # side by side on a phone
+    assert "width: min(149px, 100%)" in loops([("alone", FRAMES)]).html
     assert re.search(r"<figcaption style=\"[^\"]*color: inherit", html)
 
 

@@ -50,11 +50,12 @@ def loops(rows: Sequence[Row], *, fps: float = 10, height: int = 112) -> Loops:
     strips = checked(rows)
     if not strips:
         raise ValueError("a moving picture needs frames: there are no rows")
-    figures = "".join(_figure(one.title, one.frames, fps, height) for one in strips)
+    share = 46 if len(strips) > 1 else 100  # percent of the page: two and the gap between them
+    figures = "".join(_figure(one.title, one.frames, fps, height, share) for one in strips)
     return Loops(f'<div class="loops" style="{_ROW}">{figures}</div>', tuple(one.title for one in strips))
 
 
-def _figure(title: str, frames: np.ndarray, fps: float, height: int) -> str:
+def _figure(title: str, frames: np.ndarray, fps: float, height: int, share: int) -> str:
     width = max(1, round(height * frames.shape[2] / frames.shape[1]))
     method = cv2.INTER_AREA if height < frames.shape[1] else cv2.INTER_CUBIC
     small = [Image.fromarray(cv2.resize(frame, (width, height), interpolation=method)) for frame in frames]
@@ -64,7 +65,7 @@ def _figure(title: str, frames: np.ndarray, fps: float, height: int) -> str:
     still = _webp(small[len(small) // 2 :])
     said = html.escape(title)
     return (
-        f'<figure style="{_FIGURE}; width: min({width}px, 46%)"><picture>'
+        f'<figure style="{_FIGURE}; width: min({width}px, {share}%)"><picture>'
         f'<source media="(prefers-reduced-motion: reduce), print" srcset="{still}">'
         f'<img alt="{said}" width="{width}" height="{height}" style="{_PICTURE}" src="{moving}">'
         f'</picture><figcaption style="{_CAPTION}">{said}</figcaption></figure>'
