@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from matplotlib.patches import StepPatch
 
-from actionbook.results.flow_pictures import displacement_histogram, flow_colours, in_colours, wheel
+from actionbook.results.flow_pictures import (
+    contrast,
+    displacement_histogram,
+    flow_colours,
+    in_colours,
+    moving_part,
+    wheel,
+)
 from actionbook.video.flow import dequantise, quantise
 
 pytestmark = pytest.mark.usefixtures("_no_window")
@@ -104,3 +111,24 @@ def test_no_bar_is_taller_for_the_rounding_of_stored_flow() -> None:
 def test_a_histogram_of_nothing() -> None:
     (ax,) = displacement_histogram([], 20).axes
     assert [text.get_text() for text in ax.texts] == ["no flow to show"]
+
+
+def test_contrast_is_raised_by_a_whole_factor() -> None:
+    planes = np.full((20, 50), 128, np.uint8)
+    planes[0, :10], planes[1, :10] = 138, 98
+    times, clear = contrast(planes)
+    assert times == 4  # 30 steps from grey become 120
+    assert [int(clear[0, 0]), int(clear[1, 0]), int(clear[5, 5])] == [168, 8, 128]
+    planes[2, :10] = 255
+    assert contrast(planes)[0] == 1
+    assert contrast(np.full((4, 4), 128, np.uint8))[1].tolist() == [[128] * 4] * 4
+
+
+def test_the_moving_part_holds_all_that_moves() -> None:
+    flows = np.zeros((3, 60, 100, 2), np.float32)
+    assert moving_part(flows) == (slice(0, 60), slice(0, 100))
+    flows[0, 5:8, 80:90, 0], flows[2, 9:12, 85:95, 1] = 2, -2
+    rows, columns = moving_part(flows)
+    assert (rows, columns) == (slice(0, 30), slice(50, 100))  # half of each side at least, inside the frame
+    flows[1, :, 10:12, 0] = 3
+    assert moving_part(flows) == (slice(0, 60), slice(0, 100))

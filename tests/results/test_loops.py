@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from actionbook.results.loops import loops
+from actionbook.stages.strips import Strip
 
 FRAMES = np.zeros((8, 60, 80, 3), np.uint8)
 for number, frame in enumerate(FRAMES):
@@ -37,6 +38,14 @@ def test_readers_who_want_less_motion_get_the_still() -> None:
     assert re.search(r'<source media="\(prefers-reduced-motion: reduce\), print" srcset="data:image/webp', html)
     assert html.count("a &lt;b&gt;") == 2  # seen and read aloud
     assert len(html) < 15_000
+
+
+def test_a_strip_can_be_played_and_its_text_takes_the_pages_colour() -> None:
+    html = loops([Strip("a", FRAMES, range(1, 9)), ("b", FRAMES)]).html
+    assert html.count("<figure") == 2
+    assert html.count("width: min(149px, 46%)") == 2  # side by side on a phone
+    assert "width: min(149px, 100%)" in loops([("alone", FRAMES)]).html
+    assert re.search(r"<figcaption style=\"[^\"]*color: inherit", html)
 
 
 def test_the_same_frames_are_the_same_output() -> None:

@@ -39,7 +39,7 @@ def test_film_strip_shows_first_and_last_frame() -> None:
     assert (long[5, 5, 0], long[5, -5, 0]) == (0, 29 * 8)
     assert long.shape == short.shape
     assert (short[5, -5] == 255).all()  # three frames leave room at the right
-    assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["0", "6", "12", "17", "23", "29"]
+    assert figure.axes[0].get_xticklabels() == []  # nobody said which frames these are
 
 
 def test_film_strip_of_many_noisy_frames_stays_small() -> None:

@@ -64,11 +64,12 @@ def test_a_video_that_cannot_be_shown_gives_way_to_the_next_of_its_class(
     write_avi(root / firsts[0], np.zeros((1, 48, 64, 3), np.uint8), width=64, height=48)
     (root / firsts[1]).write_bytes(b"")
     found = class_strips(data, 2)
-    assert [(label, strip.shape) for label, strip in found] == [(label, strip.shape) for label, strip in whole]
-    assert all((mine != theirs).any() for (_, mine), (_, theirs) in zip(found, whole, strict=True))
-    for path in data.index.table.query("label == @found[0][0]").path:
+    assert [(one.title, one.frames.shape) for one in found] == [(one.title, one.frames.shape) for one in whole]
+    assert all((mine.frames != theirs.frames).any() for mine, theirs in zip(found, whole, strict=True))
+    table = data.index.table
+    for path in table.path[table.label == found[0].title]:
         (root / path).write_bytes(b"")
-    assert [label for label, _ in class_strips(data, 2)] == [found[1][0]]
+    assert [one.title for one in class_strips(data, 2)] == [found[1].title]
 
 
 def test_stage_05_shows_both_numbers(tiny_stage: Callable[..., Stage], short: tuple[Index, list[str]]) -> None:

@@ -20,11 +20,13 @@ def video_clips(
     """(window, its frames uint8 (T, H, W, 3), the clip float32 (3, T, H, W)) of every test window of a file.
 
     Windows and transform are those of the test set; frames are decoded once, in order, one window in memory.
-    Raises VideoError for a file that cannot be decoded, or with fewer than two frames.
+    Raises VideoError for a file that cannot be decoded, whose frames change their size, or with fewer than two of them.
     """
 
     def made(start: int, frames: list[np.ndarray]) -> tuple[range, np.ndarray, np.ndarray]:
         chosen = [frames[i] for i in window_clip(range(len(frames)), sampling.tested, sampling.stride)]
+        if len({frame.shape for frame in chosen}) > 1:
+            raise VideoError(f"{path}: the size of its frames changes; encode it again in one size")
         return range(start, start + len(frames)), np.stack(chosen), tested_clip(chosen, transforms)
 
     start, frames, any_window = 0, [], False

@@ -37,6 +37,8 @@ class Sample:
     """Of classification the class number, int32 (); of detection float32 (boxes, classes)."""
     mask: np.ndarray | None = None
     """Of detection: 1 for real boxes, 0 for what fills up, float32 (boxes,)."""
+    frames: np.ndarray | None = None
+    """Numbers of the clip's frames in their video, from 0, int (T,)."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Samples:
             crop = draw_crop(width, height, transforms, rng)
             wanted = frames.frames(indices.tolist(), min_size=decoded_side(crop, width, height, transforms), fast=True)
             clip = train_clip(wanted, crop, transforms, len(indices))
-        return self._sample(number, clip, lambda boxes: train_boxes(boxes, crop, height, width, transforms))
+        return self._sample(number, indices, clip, lambda boxes: train_boxes(boxes, crop, height, width, transforms))
 
     def test(self, number: int, indices: np.ndarray) -> Sample:
         """The sample of the given frames of item `number`, with the authors' test transform. Raises as `train`."""
@@ -94,7 +96,7 @@ class Samples:
             frames = opened.read(different.tolist())
         height, width = frames[0].shape[:2]
         clip = tested_clip([frames[i] for i in place], transforms)
-        return self._sample(number, clip, lambda boxes: tested_boxes(boxes, height, width, transforms))
+        return self._sample(number, indices, clip, lambda boxes: tested_boxes(boxes, height, width, transforms))
 
     @cached_property
     def tests(self) -> pd.DataFrame:
@@ -129,11 +131,11 @@ class Samples:
             )
         return frames
 
-    def _sample(self, number: int, clip: np.ndarray, place: Any) -> Sample:
+    def _sample(self, number: int, indices: np.ndarray, clip: np.ndarray, place: Any) -> Sample:
         row = self._rows[number]
         inputs = {name: clip[:, ::every] for name, every in self.recipe.sampling.pathways.items()}
         if not isinstance(self.recipe.task, Detection):
-            return Sample(row.item, inputs, self._class_numbers[number])
+            return Sample(row.item, inputs, self._class_numbers[number], frames=indices)
         room, found = self.recipe.task.boxes, self._boxes.get(row.item)
         count = len(found.places) if found else 0
         if count > room:
@@ -141,7 +143,8 @@ class Samples:
         boxes, target = np.zeros((room, 4), np.float32), np.zeros((room, self.classes), np.float32)
         if found:
             boxes[:count], target[:count] = place(found.places), found.targets
-        return Sample(row.item, {**inputs, BOXES: boxes}, target, (np.arange(room) < count).astype(np.float32))
+        mask = (np.arange(room) < count).astype(np.float32)
+        return Sample(row.item, {**inputs, BOXES: boxes}, target, mask, indices)
 
 
 def stacked(samples: Sequence[Sample]) -> tuple[np.ndarray, ...]:

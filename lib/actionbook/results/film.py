@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from actionbook.results.style import DPI, QUIET, WIDTH, nothing_to_show, style
+from actionbook.stages.strips import Row, checked
 
 COLOURS = 80
 """Colours of a strip. Photographs do not compress as PNG; with fewer colours they take half."""
@@ -18,37 +19,37 @@ COLOURS = 80
 _MARGIN, _TITLE, _NUMBERS = 0.1, 0.26, 0.2  # inches: around all, above and below each strip
 
 
-def film_strip(rows: Sequence[tuple[str, np.ndarray]], max_frames: int = 8) -> Figure:
-    """Frames in time order, one strip for each (title, frames ``(T, H, W, 3)`` uint8 RGB).
+def film_strip(rows: Sequence[Row], max_frames: int = 8) -> Figure:
+    """Frames in time order, one strip for each row: (title, frames ``(T, H, W, 3)`` uint8 RGB, their numbers).
 
-    Of longer clips `max_frames` are shown, evenly spaced from first to last; their numbers (from 0) stand underneath.
-    Each strip is drawn with its `COLOURS` main colours; without rows the figure says so. Raises ValueError for another
-    shape or type.
+    Of longer clips `max_frames` are shown, evenly spaced from first to last. Underneath stand the numbers that the
+    frames have in their video, counted from 1; nothing where a row does not say them (`stages.strips.Strip`). Each
+    strip is drawn with its `COLOURS` main colours; without rows the figure says so. Raises ValueError for another shape
+    or type, and for another number of numbers than of frames.
     """
-    for title, frames in rows:
-        if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not len(frames):
-            raise ValueError(f"{title!r}: expected uint8 (T, H, W, 3), found {frames.dtype} {frames.shape}")
+    every = checked(rows)
     if max_frames < 1:
         raise ValueError("a film strip needs at least one frame")
-    if not rows:
+    if not every:
         return nothing_to_show("no video to show")
-    columns = min(max_frames, max(len(frames) for _, frames in rows))
-    dpi = round(DPI * min(1.0, (30 / (len(rows) * columns)) ** 0.5))
+    columns = min(max_frames, max(len(one.frames) for one in every))
+    dpi = round(DPI * min(1.0, (30 / (len(every) * columns)) ** 0.5))
     width = round((WIDTH - 2 * _MARGIN) * dpi)
-    strips = [(title, *_strip(frames, columns, width)) for title, frames in rows]
+    strips = [(one, *_strip(one.frames, columns, width)) for one in every]
     height = 2 * _MARGIN + sum(len(strip) / dpi + _TITLE + _NUMBERS for _, strip, _, _ in strips)
     with style():
         fig = plt.figure(figsize=(WIDTH, height), dpi=dpi)
         top = height - _MARGIN
-        for title, strip, numbers, cell in strips:
+        for one, strip, shown, cell in strips:
             tall = len(strip) / dpi
             top -= _TITLE + tall
             # Placed to the pixel, so that the picture is not resampled and keeps its few colours.
             ax = fig.add_axes((_MARGIN / WIDTH, top / height, strip.shape[1] / dpi / WIDTH, tall / height))
             ax.imshow(strip, interpolation="nearest", aspect="auto")
-            ax.set_title(title, fontsize=10, pad=4)
-            places = [(cell + _gap(cell)) * place + cell / 2 for place in range(len(numbers))]
-            ax.set_xticks(places, [str(number) for number in numbers])
+            ax.set_title(one.title, fontsize=10, pad=4)
+            places = [(cell + _gap(cell)) * place + cell / 2 for place in range(len(shown))]
+            numbers = [] if one.numbers is None else [str(one.numbers[place]) for place in shown]
+            ax.set_xticks(places[: len(numbers)], [f"frame {text}" for text in numbers[:1]] + numbers[1:])
             ax.tick_params(length=0, labelsize=8, labelcolor=QUIET, pad=1)
             ax.set_yticks([])
             ax.grid(False)
@@ -62,14 +63,14 @@ def _gap(cell: int) -> int:
 
 
 def _strip(frames: np.ndarray, columns: int, width: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """A strip ``(h, w, 3)`` uint8 at most `width` pixels wide, the numbers of its frames and the width of one."""
-    numbers = np.unique(np.linspace(0, len(frames) - 1, min(columns, len(frames))).round().astype(int))
+    """A strip ``(h, w, 3)`` uint8 at most `width` pixels wide, which frames it holds, and the width of one."""
+    shown = np.unique(np.linspace(0, len(frames) - 1, min(columns, len(frames))).round().astype(int))
     cell = int(width / (columns * 41 / 40))
     size = (cell, max(1, round(cell * frames.shape[1] / frames.shape[2])))
     method = cv2.INTER_AREA if cell < frames.shape[2] else cv2.INTER_LINEAR
     strip = np.full((size[1], columns * (cell + _gap(cell)) - _gap(cell), 3), 255, np.uint8)
-    for place, number in enumerate(numbers):
+    for place, number in enumerate(shown):
         left = place * (cell + _gap(cell))
         strip[:, left : left + cell] = cv2.resize(frames[number], size, interpolation=method)
     few = Image.fromarray(strip).quantize(COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    return np.asarray(few.convert("RGB")), numbers, cell
+    return np.asarray(few.convert("RGB")), shown, cell

@@ -54,13 +54,46 @@ def flow_colours(flow: np.ndarray, limit: float) -> np.ndarray:
 def in_colours(pixels: np.ndarray, bound: float, limit: float | None = None) -> np.ndarray:
     """Stored frames, uint8 (T, H, W, C), as uint8 RGB (T, H, W, 3): colours as they are, flow (C = 2) in its colours.
 
-    They are full at `limit` pixels; if that is None, at a length that all but half a percent of the flow stay below.
+    They are full at `limit` pixels; if that is None, at a length that all but a fiftieth of the flow stay below, and at
+    one pixel at least: what hardly moves stays pale.
     """
     if pixels.shape[-1] == 3:
         return pixels
     flows = dequantise(pixels, bound)
-    full = limit or max(1.0, float(np.percentile(np.hypot(flows[..., 0], flows[..., 1]), 99.5)))
+    full = limit or max(1.0, float(np.percentile(np.hypot(flows[..., 0], flows[..., 1]), 98)))
     return np.stack([flow_colours(flow, full) for flow in flows])
+
+
+def contrast(planes: np.ndarray) -> tuple[int, np.ndarray]:
+    """A whole factor that makes small displacements seen, and stored planes (uint8, any shape) with it.
+
+    The distance of every value from 128, which is no motion, is multiplied; one value in five hundred may then be
+    beyond black or white. The factor is 1 for what already fills the range, and at most 16.
+    """
+    distance = planes.astype(np.int32) - 128
+    reach = max(1.0, float(np.percentile(np.abs(distance), 99.8)))
+    times = int(np.clip(127 // reach, 1, 16))
+    return times, (128 + times * distance).clip(0, 255).astype(np.uint8)
+
+
+def moving_part(flows: Iterable[np.ndarray]) -> tuple[slice, slice]:
+    """Rows and columns around all that moves by more than a quarter of the greatest of `flows`, each (H, W, 2).
+
+    With a margin of a tenth of the frame, and at least half of it in each direction; all of it where nothing moves.
+    """
+    most = np.max([np.hypot(flow[..., 0], flow[..., 1]) for flow in flows], axis=0)
+    moves = most > max(0.25 * float(np.percentile(most, 99.5)), 1e-6)
+    return (_around(moves.any(axis=1)), _around(moves.any(axis=0)))
+
+
+def _around(moves: np.ndarray) -> slice:
+    size, places = len(moves), np.flatnonzero(moves)
+    if not len(places):
+        return slice(0, size)
+    first, last = int(places[0]), int(places[-1]) + 1
+    side = min(size, max(last - first + size // 5, size // 2))
+    start = min(max(0, (first + last - side) // 2), size - side)
+    return slice(start, start + side)
 
 
 def wheel(size: int = 151) -> np.ndarray:

@@ -27,6 +27,7 @@ from actionbook.evaluation.predict import missing_rule, predict_test, prediction
 from actionbook.inference import NetworkEngine, read_batches
 from actionbook.stages.conversion import fuse_formats
 from actionbook.stages.data import partial_copy, warn_of_partial_copy
+from actionbook.stages.strips import Strip, counted
 from actionbook.tasks import Predictions
 from actionbook.tasks.classification import Classification, pooled, topk
 from actionbook.training.runs import finished_run, trained_network
@@ -188,8 +189,8 @@ def kept_checkpoints(stage: Stage) -> pd.DataFrame:
     return pd.concat(tables, names=["stream"]).reset_index(level=0)
 
 
-def right_and_wrong(scored: Scored, count: int = 3, frames: int = 16) -> list[tuple[str, np.ndarray]]:
-    """(what was said, frames uint8 (T, H, W, 3)) of a few videos that were right, then of a few that were wrong.
+def right_and_wrong(scored: Scored, count: int = 3, frames: int = 16) -> list[Strip]:
+    """First frames of a few videos that were right, then of a few that were wrong; the title is what was said.
 
     For `results.film.film_strip`. Of the first stream's frames. Raises TaskError where the task is not classification.
     """
@@ -204,14 +205,15 @@ def right_and_wrong(scored: Scored, count: int = 3, frames: int = 16) -> list[tu
     rows = []
     for item in right + wrong:
         said = "right" if item in right else f"taken for {classes[guess[item]]}"
-        rows.append((f"{test.label[item]}: {said}", first_frames(stage, test.store[item], frames)))
+        rows.append(first_frames(stage, f"{test.label[item]}: {said}", test.store[item], frames))
     return rows
 
 
-def first_frames(stage: Stage, store: str, frames: int = 16) -> np.ndarray:
+def first_frames(stage: Stage, title: str, store: str, frames: int = 16) -> Strip:
     """Every second one of a video's first frames in colour, uint8 (T, H, W, 3)."""
     with open_frames(store_path(dataset_of(stage).colour_store, store)) as opened:
-        return np.stack(opened.read(range(0, min(frames, len(opened)), 2)))
+        numbers = range(0, min(frames, len(opened)), 2)
+        return Strip(title, np.stack(opened.read(numbers)), counted(numbers))
 
 
 def protocol(recipe: Recipe, split: int | None = None) -> str:
@@ -236,8 +238,8 @@ def protocol(recipe: Recipe, split: int | None = None) -> str:
     return ", ".join(parts)
 
 
-def one_stream_wrong(scored: Scored, count: int = 6, frames: int = 16) -> list[tuple[str, np.ndarray]]:
-    """(what the stream said that is wrong, frames) of videos that all streams together get right, and just one alone.
+def one_stream_wrong(scored: Scored, count: int = 6, frames: int = 16) -> list[Strip]:
+    """First frames of videos that all streams together get right, and just one gets wrong; the title is what it said.
 
     One of each class and stream, for `results.film.film_strip`; none where there is a single stream. Raises TaskError
     where the task is not classification.
@@ -247,13 +249,13 @@ def one_stream_wrong(scored: Scored, count: int = 6, frames: int = 16) -> list[t
         return []
     guess = {name: pooled(scored.best(name)).idxmax(axis=1) for name in scored.streams}
     table, classes = scored.index.subset("test").table.set_index("item"), scored.stage.manifest.classes
-    seen: dict[tuple[str, str], tuple[str, np.ndarray]] = {}
+    seen: dict[tuple[str, str], Strip] = {}
     rows = zip(map(str, table.index), map(str, table.label), map(str, table.store), table.target, strict=True)
     for item, label, store, target in rows:
         wrong = [name for name in names if guess[name].get(item) != target]
         if guess[JOINT].get(item) == target and len(wrong) == 1 and len(seen) < count:
             said = f"{label}: {wrong[0]} says {classes[guess[wrong[0]][item]]}"
-            seen.setdefault((label, wrong[0]), (said, first_frames(scored.stage.first, store, frames)))
+            seen.setdefault((label, wrong[0]), first_frames(scored.stage.first, said, store, frames))
     return list(seen.values())
 
 

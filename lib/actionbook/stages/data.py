@@ -14,12 +14,14 @@ from actionbook.clips.pipeline import tested
 from actionbook.clips.samples import Sample, Samples
 from actionbook.clips.transforms import to_pixels
 from actionbook.core.errors import BookError
+from actionbook.core.recipe import Recipe
 from actionbook.core.stage_results import DataResults
 from actionbook.core.workspace import Stage
 from actionbook.datasets import obtain as obtaining
 from actionbook.datasets.dataset import Dataset, dataset_of
 from actionbook.datasets.index import Index
-from actionbook.datasets.preparation import Prepared, prepare, unprepared_frames
+from actionbook.datasets.preparation import Prepared, prepare, source_table, unprepared_frames
+from actionbook.stages.strips import Strip, counted
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +29,8 @@ PAIRS = "reversed_pairs"
 """Of a manifest's class groups: classes that are each other's reversal."""
 _TRIED = 5
 """Videos of a class that may be looked at for one that can be shown."""
+_SHOWN = 15
+"""Frames of a video that are shown. Odd, so that its first and its last are among every second one."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +80,11 @@ def read(stage: Stage) -> StageData:
 
 
 def split_table(stage: Stage) -> pd.DataFrame:
-    """The counts of the data set's splits, as its manifest has them: one row a split."""
+    """The counts of the data set's splits, as its manifest has them: one row a split, and no column of zeros."""
     splits = stage.manifest.splits.items()
     rows = {split: counts.model_dump(exclude_none=True) for split, counts in splits}
-    return pd.DataFrame(rows.values(), index=pd.Index(rows, name="split"))
+    table = pd.DataFrame(rows.values(), index=pd.Index(rows, name="split"))
+    return table.loc[:, (table != 0).any()]
 
 
 def prepared_table(prepared: Mapping[str, Prepared]) -> pd.DataFrame:
@@ -89,7 +94,7 @@ def prepared_table(prepared: Mapping[str, Prepared]) -> pd.DataFrame:
             "videos": done.row.videos_found,
             "frames": done.row.frames,
             "MB of frames": round(done.row.store_bytes / 1e6, 1),
-            "MB of flow": round(done.row.flow_bytes / 1e6, 1),
+            "MB of flow": None if done.flow is None else round(done.row.flow_bytes / 1e6, 1),
             "frames/s": round(done.rate),
         }
         for name, done in prepared.items()
@@ -97,46 +102,72 @@ def prepared_table(prepared: Mapping[str, Prepared]) -> pd.DataFrame:
     return pd.DataFrame(rows.values(), index=pd.Index(rows, name="data set"))
 
 
-def class_strips(data: StageData, most: int | None = None) -> list[tuple[str, np.ndarray]]:
-    """(label, every second of the first 16 frames) of a video of each class, as it was before preparation.
+def class_strips(data: StageData, most: int | None = None) -> list[Strip]:
+    """The first 15 frames of a video of each class, as they were before preparation; the title is the class.
 
-    A video that is shorter or cannot be read gives way to the next ones of its class. Of the first `most` classes;
-    None: of those that are each other's reversal, if the manifest names such, else of six. For `film_strip`.
+    Of classes that are each other's reversal (`PAIRS`) the second shows its *last* frames: played backwards they are
+    the first one's, moment by moment, where the two videos are as long. A video that is shorter or cannot be read gives
+    way to the next ones of its class. Of `most` classes, those first that the manifest groups; None: of the reversals
+    alone, if the manifest names such, else of six.
     """
     found = data.index.table.query("path != ''").groupby("label", sort=False).path.agg(list)
-    pairs = data.own.manifest.class_groups.get(PAIRS, ()) if most is None else ()
-    labels = [label for pair in pairs for label in pair if label in found] or list(found.index[: most or 6])
-    strips = ((label, _first_strip(data.own, found[label])) for label in labels)
-    return [(label, strip) for label, strip in strips if strip is not None]
+    groups = data.own.manifest.class_groups
+    pairs = groups.get(PAIRS, ())
+    grouped = [label for group in (pairs, *groups.values()) for classes in group for label in classes if label in found]
+    few = [label for pair in pairs for label in pair if label in found] if most is None else []
+    labels = few or list(dict.fromkeys([*grouped, *found.index]))[: most or 6]
+    backwards = {label for pair in pairs for label in pair[1:]}
+    strips = (_strip(data.own, label, found[label], last=label in backwards) for label in labels)
+    return [strip for strip in strips if strip is not None]
 
 
-def _first_strip(dataset: Dataset, paths: Sequence[str]) -> np.ndarray | None:
+def _strip(dataset: Dataset, label: str, paths: Sequence[str], *, last: bool) -> Strip | None:
     for path in paths[:_TRIED]:
         with suppress(BookError, IndexError):  # notebook 01 says of each what is wrong with it, when it is prepared
-            return unprepared_frames(dataset, path, range(0, 16, 2))
+            own = source_table(dataset, pd.DataFrame({"video": [path], "path": [path]}))
+            start = max(0, int(own.frames.iloc[0]) - _SHOWN) if last else 0
+            numbers = range(start, start + _SHOWN)
+            return Strip(label, unprepared_frames(dataset, path, numbers), counted(numbers))
     return None
 
 
-def tested_strips(samples: Samples, count: int = 4) -> list[tuple[str, np.ndarray]]:
-    """(label and frames, pixels) of the first tested clip of each of some classes, as the network gets it."""
+def tested_strips(samples: Samples, count: int = 4) -> list[Strip]:
+    """The first tested clip of each of some classes, as the network gets it; the title is the class."""
     labels = samples.tests.number.map(samples.index.table.label)
     some = samples.tests.assign(label=labels).drop_duplicates("label").head(count)
-    return [
-        (f"{label}, frames {start} to {stop}", _pixels(samples, sample))
-        for label, start, stop, sample in zip(some.label, some.start + 1, some.stop, tested(samples, some), strict=True)
-    ]
+    return [clip_strip(samples, label, one) for label, one in zip(some.label, tested(samples, some), strict=True)]
 
 
-def drawn_strips(samples: Samples, count: int = 4) -> list[tuple[str, np.ndarray]]:
-    """(number of the draw, pixels) of some training clips of the first item."""
+def drawn_strips(samples: Samples, count: int = 4) -> list[Strip]:
+    """Some training clips of the first item; the title is the number of the draw."""
     draws = [samples.train(0, np.random.default_rng([1, 0, number])) for number in range(count)]
-    return [(f"draw {number}", _pixels(samples, draw)) for number, draw in enumerate(draws, 1)]
+    return [clip_strip(samples, f"draw {number}", draw) for number, draw in enumerate(draws, 1)]
 
 
-def _pixels(samples: Samples, sample: Sample) -> np.ndarray:
-    """Of the input with the most frames, if there are several."""
+def clip_strip(samples: Samples, title: str, sample: Sample) -> Strip:
+    """The pixels of a sample: of colour uint8 (T, H, W, 3), of flow (T, H, W, 2); of the input with the most frames."""
     pathways = samples.recipe.sampling.pathways
-    return to_pixels(sample.inputs[min(pathways, key=pathways.__getitem__)], samples.recipe.transforms)
+    name = min(pathways, key=pathways.__getitem__)
+    numbers = None if sample.frames is None else counted(sample.frames[:: pathways[name]])
+    return Strip(title, to_pixels(sample.inputs[name], samples.recipe.transforms), numbers)
+
+
+def drawing_rule(recipe: Recipe) -> str:
+    """One line that says what is drawn for a training clip of a recipe, as `protocol` says how a score is measured."""
+    sampling, transforms = recipe.sampling, recipe.transforms
+    height, width = transforms.height, transforms.width
+    scales = " or ".join(f"{scale:.3g}" for scale in transforms.scales)
+    largest = "the frame's shorter side" if height == width else "the largest that fits"
+    where = {"random": "anywhere", "corner": "in a corner or the middle", "center": "in the middle"}[transforms.crop]
+    mirrored = {0.0: "never mirrored", 1.0: "always mirrored"}
+    return ", ".join(
+        [
+            f"{sampling.frames} frames (stride {sampling.stride}) from a random start",
+            f"a {'square' if height == width else 'rectangle'} of {scales} times {largest} {where}",
+            f"scaled to {width} × {height} pixels",
+            mirrored.get(transforms.flip, f"mirrored with probability {transforms.flip:g}"),
+        ]
+    )
 
 
 def prepare_data(data: StageData) -> dict[str, Prepared]:

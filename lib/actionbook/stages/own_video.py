@@ -1,0 +1,176 @@
+"""What the network of a finished chapter says of single video files: its answer for every window, and for the whole."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from actionbook.clips.own_video import video_clips
+from actionbook.clips.sampling import window_clip
+from actionbook.core.errors import BookError
+from actionbook.core.paths import expanded, shown
+from actionbook.core.sampling import Windows
+from actionbook.core.workspace import Stage
+from actionbook.datasets.dataset import dataset_of
+from actionbook.inference import Engine, open_engine
+from actionbook.stages.strips import Strip, counted
+from actionbook.tasks.pooling import pool_clips, softmax
+
+_WINDOWS = 3
+"""Of a video, whose frames are kept to be shown."""
+_HEIGHT = 240
+"""Pixels that these frames are high at most."""
+_LOOP = 24
+"""Frames of the moving picture of a video at most."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a network says of one video."""
+
+    path: Path
+    label: str | None
+    """What it is, where that is known."""
+    windows: tuple[Strip, ...]
+    """Frames of the first test windows; their titles are what the network says of them."""
+    number: int
+    """Windows that were tested."""
+    scores: pd.Series[Any]
+    """The probability of each class, by its name, over all windows."""
+
+    @property
+    def said(self) -> str:
+        """The class with the highest probability."""
+        return str(self.scores.idxmax())
+
+    @property
+    def probability(self) -> float:
+        """Of that class, 0..1."""
+        return float(self.scores.max())
+
+    @property
+    def right(self) -> bool | None:
+        """Whether it is the video's class, where that is known."""
+        return None if self.label is None else self.said == self.label
+
+    @property
+    def loop(self) -> Strip:
+        """The video's first tested frames with the answer as title, for `results.loops`."""
+        frames = np.concatenate([window.frames for window in self.windows])
+        numbers = [number for window in self.windows for number in window.numbers or ()]
+        _, first = np.unique(numbers, return_index=True)  # a window that is short repeats frames
+        said = {True: "right", False: f"taken for {self.said}", None: self.said}[self.right]
+        title = f"{self.label or self.path.name}: {said}, {self.probability:.0%}"
+        return Strip(title, frames[first[:_LOOP]], [numbers[place] for place in first[:_LOOP]])
+
+    @property
+    def strips(self) -> list[Strip]:
+        """The frames of its first windows for `results.film`, with what the network says of each alone."""
+        name = self.label or self.path.name
+        return [window._replace(title=f"{name}, said to be {window.title}") for window in self.windows]
+
+    def best(self, count: int = 5) -> pd.DataFrame:
+        """The most probable classes, one row each."""
+        best = self.scores.nlargest(count)
+        return pd.DataFrame({"class": best.index, "probability": best.to_numpy()})
+
+
+def first_tests(stage: Stage, most: int = 10) -> pd.DataFrame:
+    """The first test video of each of the first `most` classes, in the order of the lists: rows of the index.
+
+    Nothing but the lists decides which these are. Raises BookError where stage 01 has not run, and for a recipe that
+    reads folders of frames in the videos' stead.
+    """
+    dataset = dataset_of(stage)
+    if dataset.frames_folder:
+        raise BookError(
+            f"data.frames_folder: the recipe reads frames from {shown(dataset.frames_folder)}, this page shows videos; "
+            "name one, -p video FILE"
+        )
+    return dataset.index().subset("test").table.drop_duplicates("label").head(most)
+
+
+def ask(stage: Stage, video: str | os.PathLike[str] | None = None, most: int = 10) -> list[Answer]:
+    """What the chapter's exported network says of a video file; None: of those that `first_tests` names.
+
+    Windows, transform and pooling are those of the test. Raises BookError for a file that is missing, empty, no video
+    or too short, saying which file that was, and where the network has not been exported.
+    """
+    if video is None:
+        table = first_tests(stage, most)
+        asked = [(stage.data_root / path, label) for path, label in zip(table.path, table.label, strict=True)]
+    else:
+        asked = [(_file(video), None)]
+    network = stage.folder / "export" / "network.onnx"
+    if not network.is_file():
+        raise BookError(f"{shown(network)} does not exist: run notebooks/{stage.recipe.chapter}/04_conversion.ipynb")
+    engine = open_engine(network)
+    return [_ask(stage, engine, path, label) for path, label in asked]
+
+
+def pick(answers: Sequence[Answer]) -> list[Answer]:
+    """The first answer that is right and the first that is wrong; where the class is not known, the first."""
+    found = {answer.right: answer for answer in reversed(answers)}
+    return [found[right] for right in (True, False, None) if right in found]
+
+
+def answer_table(answers: Sequence[Answer]) -> pd.DataFrame:
+    """One row a video: its name, its class, the network's answer, that one's probability, and whether it is right."""
+    return pd.DataFrame(
+        {
+            "video": answer.path.name,
+            "class": answer.label,
+            "answer": answer.said,
+            "probability": answer.probability,
+            "right": answer.right,
+        }
+        for answer in answers
+    )
+
+
+def _file(video: Any) -> Path:
+    if not isinstance(video, str | os.PathLike) or not str(video).strip():
+        raise BookError(f"video: expected the path of a file, or None, found {video!r}")
+    path = expanded(video).absolute()
+    if path.is_dir():
+        raise BookError(f"video: {path} is a folder, expected a file; name one of those in it")
+    if not path.exists():
+        given = "" if path == Path(video) else f" (given as {str(video)!r}, which begins at the working directory)"
+        raise BookError(f"video: {path} does not exist{given}; write the whole path")
+    if path.is_file() and not path.stat().st_size:
+        raise BookError(f"video: {path} is empty (0 bytes), expected a video; copy or record it again")
+    return path
+
+
+def _ask(stage: Stage, engine: Engine, path: Path, label: str | None) -> Answer:
+    sampling, classes = stage.recipe.sampling, list(stage.manifest.classes)
+    if not isinstance(sampling, Windows):
+        raise BookError(f"sampling.name is {sampling.name!r}, a video is cut into windows by 'windows' alone")
+    logits: list[np.ndarray] = []
+    windows: list[Strip] = []
+    for window, frames, clip in video_clips(path, sampling, stage.recipe.transforms):
+        logits.append(engine.run(clip[None])[0])
+        if len(windows) < _WINDOWS:
+            chance = softmax(logits[-1])
+            said = f"{classes[chance.argmax()]}, {chance.max():.0%}"
+            numbers = counted(window_clip(window, sampling.tested, sampling.stride))
+            windows.append(Strip(said, _small(frames), numbers))
+    how = stage.recipe.evaluation.pool
+    pooled = pool_clips(["video"] * len(logits), np.stack(logits), how).iloc[0].to_numpy()
+    scores = pooled if how == "softmax_mean" else softmax(pooled)
+    return Answer(path, label, tuple(windows), len(logits), pd.Series(scores, index=classes))
+
+
+def _small(frames: np.ndarray) -> np.ndarray:
+    height, width = frames.shape[1:3]
+    if height <= _HEIGHT:
+        return frames
+    size = (max(1, round(width * _HEIGHT / height)), _HEIGHT)
+    return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames])
