@@ -235,6 +235,28 @@ def test_the_crop_is_the_part_of_the_picture_that_it_says() -> None:
     np.testing.assert_array_equal(clip[1, 0], np.broadcast_to(np.arange(16, 48)[:, None], (32, 32)))
 
 
+def interpolating(old: int, new: int) -> np.ndarray:
+    """Shares of `old` pixels in a row of `new` ones by linear interpolation between their centres, (new, old)."""
+    places = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
+    return np.clip(1 - np.abs(places[:, None] - np.arange(old)), 0, None)
+
+
+def averaging(old: int, new: int) -> np.ndarray:
+    """Shares of `old` pixels in a row of `new` ones by the part of each that a new one covers, (new, old)."""
+    edges, pixels = np.arange(new + 1)[:, None] * old / new, np.arange(old)
+    return np.clip(np.minimum(edges[1:], pixels + 1) - np.maximum(edges[:-1], pixels), 0, None) * new / old
+
+
+@pytest.mark.parametrize(
+    ("side", "shares"), [(20, interpolating), (47, interpolating), (63, interpolating), (80, averaging), (96, averaging)]
+)
+def test_crops_are_interpolated_and_averaged_where_two_pixels_and_more_become_one(side: int, shares: Any) -> None:
+    frame = noise(side, side)[0]
+    clip = train_clip([frame], Crop(0.0, 0.0, 1.0, False), PLAIN, 1)
+    expected = np.einsum("ij,jkc,lk->cil", shares(side, 32), frame.astype(float), shares(side, 32))
+    assert np.abs(clip[:, 0] - expected).max() <= 1
+
+
 RECTANGLES = st.sampled_from([(32, 48), (48, 32), (16, 64), (64, 16), (32, 32)])
 
 

@@ -80,6 +80,18 @@ def test_planes_and_rgb_agree(encode: Encode, height: int, monkeypatch: pytest.M
     assert np.abs(planes.mean(axis=(0, 1, 2)) - rgb.mean(axis=(0, 1, 2))).max() < 2
 
 
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "bgr0"])
+def test_smaller_frames_are_averaged_and_larger_ones_interpolated(encode: Encode, pixel_format: str) -> None:
+    stripes = np.zeros((1, 48, 64, 3), np.uint8)
+    stripes[:, :, ::4] = 255  # one column of four
+    found = decoded(encode(pixel_format, pictures=stripes), 12)
+    assert np.abs(found[..., 1:-1, :] - 255 / 4).max() < 6
+    edge = np.zeros((1, 48, 64, 3), np.uint8)
+    edge[:, :, 32:] = 255
+    found = decoded(encode(pixel_format, pictures=edge), 96)
+    assert np.abs(found[0, 40, 62:66].mean(axis=-1) - [0, 255 / 4, 255 * 3 / 4, 255]).max() < 6
+
+
 @pytest.mark.parametrize(
     ("pixel_format", "codec"),
     [
