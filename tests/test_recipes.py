@@ -63,7 +63,7 @@ FINE_TUNED: Table = {
     "weights.file": ("kinetics_mobilenetv2_1.0x_RGB_16_best.pth", "README.md:158 (there of a ShuffleNet)"),
     "weights.skip": (["classifier.1"], "model.py:161: another last layer"),
     "training.epochs": (40, OURS),
-    "training.lr_steps": ([39, 54, 64, 69, 199, 249], "opts.py:23, where epochs count from 1: utils.py:80, main.py:147"),
+    "training.lr_steps": ([39, 54, 64, 69, 199, 249], "opts.py:23; epochs count from 1: main.py:147, utils.py:80"),
     "training.lr_factor": (0.1, "utils.py:80"),
     "training.checkpoint_steps": (50, OURS),
     "evaluation.skip_last_video": (False, OURS),
