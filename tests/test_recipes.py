@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from actionbook.core.manifest import load_weights
 from actionbook.core.paths import NOTEBOOKS
 from actionbook.core.recipe import Recipe
 from actionbook.training.schedule import step_rates
@@ -195,6 +196,18 @@ def test_constants_are_those_of_the_published_set_up(chapter: str, name: str, st
     everything = dict(leaves(recipe.as_dict()))
     assert {key: everything.get(key) for key in table} == {key: value for key, (value, _) in table.items()}
     assert said(chapter, recipe).keys() <= table.keys(), "a constant without a source in the table"
+
+
+@pytest.mark.parametrize(("chapter", "name", "stream"), SETUPS, ids=map("-".join, SETUPS))
+def test_clips_are_what_the_weights_were_trained_on(chapter: str, name: str, stream: str) -> None:
+    """But for the order of colours, which the published fine-tuning on UCF101 changes, too."""
+    recipe = recipe_of(chapter, name).for_stream(stream)
+    assert recipe.weights is not None
+    assert recipe.weights.manifest is not None
+    assert recipe.weights.file is not None
+    needed = load_weights(recipe.weights.manifest).file(recipe.weights.file).transform
+    clips = recipe.transforms.model_dump() | {"frames": recipe.sampling.frames, "stride": recipe.sampling.stride}
+    assert clips == needed.model_dump(exclude={"channel_order"})
 
 
 def test_every_recipe_at_full_size_has_its_table() -> None:
