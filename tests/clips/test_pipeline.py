@@ -83,12 +83,16 @@ def test_targets_belong_to_their_clips(source: Any) -> None:
     np.testing.assert_array_equal(np.concatenate([targets for _, targets in made]), expected)
 
 
-def test_frames_are_decoded_no_smaller_than_their_crop_needs(source: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """JPEGs may be read at half their 32 pixels; the scaled crops of 16 then still have a pixel for each of theirs."""
+def test_crops_lie_all_over_the_frames_which_are_decoded_no_smaller_than_these_need(
+    source: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """JPEGs may be read at half their 43 x 32 pixels; crops of 16 then still have a pixel for each of theirs."""
+    crops: list[Crop] = []
     heights: list[int] = []
 
     def seen(frames: Any, crop: Crop, transforms: Transforms, length: int) -> np.ndarray:
         kept = [frame.copy() for frame in frames]
+        crops.append(crop)
         heights.extend(crop.place(*frame.shape[:2], transforms)[2] for frame in kept)
         return train_clip(kept, crop, transforms, length)
 
@@ -97,6 +101,11 @@ def test_frames_are_decoded_no_smaller_than_their_crop_needs(source: Any, monkey
         list(replace(source(), epoch=epoch))
     assert min(heights) == 16
     assert len(set(heights)) > 1
+    whole = [crop.place(32, 43, recipe_of().transforms) for crop in crops if crop.side == 1]
+    assert {(top, rows, columns) for top, _, rows, columns in whole} == {(0, 32, 32)}
+    lefts = {left for _, left, _, _ in whole}
+    assert min(lefts) <= 2
+    assert max(lefts) >= 9
 
 
 def test_workers_have_no_influence(source: Any) -> None:

@@ -131,6 +131,9 @@ def test_what_would_fit_is_what_load_reports(state: State) -> None:
         "classifier.1.weight: the network expects (3, 4), the file has (5, 4)"
     ]
     assert len(report.loaded) == 4
+    assert report.nearest is not None
+    del state["module.stranger"]  # what is only missing has no other name
+    assert fits(network, {name: array.shape for name, array in state.items()}, "okankop").nearest is None
 
 
 def test_other_number_of_classes(state: State) -> None:
