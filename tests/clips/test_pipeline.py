@@ -17,10 +17,11 @@ from actionbook.clips import samples as samples_module
 from actionbook.clips.pipeline import TrainingSource, ordered_map, tested, training_dataset
 from actionbook.clips.samples import Sample, Samples, batched
 from actionbook.clips.sampling import Sampler
-from actionbook.clips.transforms import tested_clip
+from actionbook.clips.transforms import Crop, tested_clip, train_clip
 from actionbook.core.errors import BookError
 from actionbook.core.paths import NOTEBOOKS
 from actionbook.core.recipe import Recipe
+from actionbook.core.transforms import Transforms
 from actionbook.datasets.dataset import store_path
 from actionbook.datasets.index import Index, make_index
 from actionbook.video.store import FrameStore
@@ -80,6 +81,31 @@ def test_targets_belong_to_their_clips(source: Any) -> None:
     made = source()
     expected = made.samples.index.truth.to_numpy()[made.order(0)]
     np.testing.assert_array_equal(np.concatenate([targets for _, targets in made]), expected)
+
+
+def test_crops_lie_all_over_the_frames_which_are_decoded_no_smaller_than_these_need(
+    source: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """JPEGs may be read at half their 43 x 32 pixels; crops of 16 then still have a pixel for each of theirs."""
+    crops: list[Crop] = []
+    heights: list[int] = []
+
+    def seen(frames: Any, crop: Crop, transforms: Transforms, length: int) -> np.ndarray:
+        kept = [frame.copy() for frame in frames]
+        crops.append(crop)
+        heights.extend(crop.place(*frame.shape[:2], transforms)[2] for frame in kept)
+        return train_clip(kept, crop, transforms, length)
+
+    monkeypatch.setattr(samples_module, "train_clip", seen)
+    for epoch in range(3):
+        list(replace(source(), epoch=epoch))
+    assert min(heights) == 16
+    assert len(set(heights)) > 1
+    whole = [crop.place(32, 43, recipe_of().transforms) for crop in crops if crop.side == 1]
+    assert {(top, rows, columns) for top, _, rows, columns in whole} == {(0, 32, 32)}
+    lefts = {left for _, left, _, _ in whole}
+    assert min(lefts) <= 2
+    assert max(lefts) >= 9
 
 
 def test_workers_have_no_influence(source: Any) -> None:

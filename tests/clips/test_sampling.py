@@ -199,11 +199,13 @@ def test_the_centre_is_tested_once(frames: int, stride: int, tested: int | None)
     np.testing.assert_array_equal(clip, keyframe_clip(7, 60, tested or 6, stride))
 
 
-def test_a_keyframe_is_trained_on_where_it_is_tested() -> None:
+@pytest.mark.parametrize("frame", [0, 7, 59])
+def test_a_keyframe_is_trained_on_where_it_is_tested(frame: int) -> None:
     sampler = Sampler(Centre(name="centre", frames=6, test_frames=8))
     for seed in range(3):
-        drawn = sampler.train(video(60, 7), np.random.default_rng(seed))
-        np.testing.assert_array_equal(drawn, keyframe_clip(7, 60, 6, 1))
+        drawn = sampler.train(video(60, frame), np.random.default_rng(seed))
+        np.testing.assert_array_equal(drawn, keyframe_clip(frame, 60, 6, 1))
+    np.testing.assert_array_equal(sampler.test(video(60, frame)), [keyframe_clip(frame, 60, 8, 1)])
 
 
 @pytest.mark.parametrize("settings", [Windows(stride=2), Centre(name="centre", stride=2)])

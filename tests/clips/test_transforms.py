@@ -93,6 +93,11 @@ def test_to_pixels_undoes_the_normalisation(transforms: Transforms) -> None:
     np.testing.assert_array_equal(to_pixels(tested_clip(frames, transforms), transforms), np.stack(frames))
 
 
+def test_to_pixels_cuts_off_what_no_pixel_can_show() -> None:
+    clip = np.array([-30.0, -0.6, -0.4, 254.6, 255.6, 300.0], np.float32).reshape(1, 1, 1, -1).repeat(3, axis=0)
+    assert to_pixels(clip, PLAIN)[0, 0, :, 0].tolist() == [0, 0, 0, 255, 255, 255]
+
+
 def test_one_crop_for_all_frames_of_a_clip() -> None:
     frame = noise(60, 44)[0]
     rng = np.random.default_rng(1)
@@ -233,6 +238,36 @@ def test_the_crop_is_the_part_of_the_picture_that_it_says() -> None:
     clip = train_clip([frame], Crop(top=16 / 64, left=48 / 96, side=0.5, flip=False), PLAIN, 1)
     np.testing.assert_array_equal(clip[0, 0], np.broadcast_to(np.arange(48, 80), (32, 32)))
     np.testing.assert_array_equal(clip[1, 0], np.broadcast_to(np.arange(16, 48)[:, None], (32, 32)))
+
+
+@pytest.mark.parametrize("side", [33, 47, 60, 97, 113])
+def test_a_crop_lies_at_the_very_pixel_that_was_drawn(side: int) -> None:
+    for first in range(side - 32 + 1):
+        crop = Crop(first / side, first / side, 32 / side, False)
+        assert crop.place(side, side, PLAIN) == (first, first, 32, 32)
+
+
+def interpolating(old: int, new: int) -> np.ndarray:
+    """Shares of `old` pixels in a row of `new` ones by linear interpolation between their centres, (new, old)."""
+    places = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
+    return np.clip(1 - np.abs(places[:, None] - np.arange(old)), 0, None)
+
+
+def averaging(old: int, new: int) -> np.ndarray:
+    """Shares of `old` pixels in a row of `new` ones by the part of each that a new one covers, (new, old)."""
+    edges, pixels = np.arange(new + 1)[:, None] * old / new, np.arange(old)
+    return np.clip(np.minimum(edges[1:], pixels + 1) - np.maximum(edges[:-1], pixels), 0, None) * new / old
+
+
+@pytest.mark.parametrize(
+    ("side", "shares"),
+    [(20, interpolating), (47, interpolating), (63, interpolating), (80, averaging), (96, averaging)],
+)
+def test_crops_are_interpolated_and_averaged_where_two_pixels_and_more_become_one(side: int, shares: Any) -> None:
+    frame = noise(side, side)[0]
+    clip = train_clip([frame], Crop(0.0, 0.0, 1.0, False), PLAIN, 1)
+    expected = np.einsum("ij,jkc,lk->cil", shares(side, 32), frame.astype(float), shares(side, 32))
+    assert np.abs(clip[:, 0] - expected).max() <= 1
 
 
 RECTANGLES = st.sampled_from([(32, 48), (48, 32), (16, 64), (64, 16), (32, 32)])

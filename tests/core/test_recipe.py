@@ -318,6 +318,7 @@ def with_runs(*overrides: dict[str, Any], **fields: Any) -> dict[str, Any]:
 
 # Values out of range, and of another type, are those of test_every_key.py.
 REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "no pathway": ({"sampling": {"pathways": {}}}, ["'sampling.pathways'", "{}"]),
     "a pathway that leaves a rest": (
         {"sampling": {"pathways": {"slow": 5}}},
         ["'sampling'", "pathway 'slow'", "16 frames", "multiple of 5"],

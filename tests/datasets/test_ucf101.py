@@ -116,6 +116,7 @@ def test_miniature(tiny: Any) -> None:
             {"classInd": ["1 HandstandPushups", "2 Archery"]},
             r"first differences: \['1 HandstandPushups', '2 Archery'\]",
         ),
+        ({"classInd": ["1 Archery", "2 Handstands"]}, r"first differences: \['2 Handstands'\]"),
     ],
 )
 def test_lists_that_contradict_the_manifest(root: Path, lists: dict[str, list[str]], message: str) -> None:

@@ -158,6 +158,14 @@ def test_exactly_a_point_may_be_lost(wrong: int, passed: bool) -> None:
         assert ("percentage points" in row.reason) != passed
 
 
+@pytest.mark.parametrize("size", [1.0, 1e-6])
+def test_the_lowest_cosine_of_all_samples(size: float) -> None:
+    network = size * np.eye(4, dtype=np.float32)
+    turned = size * np.array([[1, 0, 0, 0], [0, 2, 0, 0], [0, 0.6, 0.8, 0], [0, 0, 0, 0]], np.float32)
+    found = {"network": of(VIDEOS[:4], network), "ONNX-int8": of(VIDEOS[:4], turned)}
+    assert [row.cosine for row in compare_formats(found)] == pytest.approx([1, 0.8], abs=1e-6)
+
+
 def test_a_format_that_gains_passes() -> None:
     right = np.eye(4, dtype=np.float32)[list(TRUTH.values())]
     rows = compare_formats({"network": of(VIDEOS, right[::-1].copy()), "OM": of(VIDEOS, right)})

@@ -20,6 +20,7 @@ from actionbook.core.errors import BookError
 from actionbook.core.spec import Spec
 from actionbook.models import create_model, list_models
 from actionbook.models import specified as table
+from actionbook.models.layers import Dropout
 from actionbook.models.profile import count_parameters
 from actionbook.models.specified import Specified, of_chapter, specified
 from actionbook.weights import WeightsError, export_state, load
@@ -65,6 +66,23 @@ def test_narrow_networks_give_what_they_gave(model: str) -> None:
     if model in COMPILED:
         compiled = network(*map(Tensor, golden.batch.values())).asnumpy()[0]
         assert np.abs(compiled - golden.logits).max() < row["tolerance"] * golden.logits.std()
+
+
+DROPOUT = {"mobilenet_3d": 0.2, "mobilenetv2_3d": 0.2, "shufflenet_3d": 0.2, "shufflenetv2_3d": 0.2}
+DROPOUT |= {"squeezenet_3d": 0.5, "i3d": 0.5}
+"""okankop/Efficient-3DCNNs, models/*.py; kinetics-i3d and its ports: i3d.py. The ResNets have none."""
+NORMS = {"i3d": (1e-3, 0.99)}
+"""eps, and the share of the running statistics that a step keeps: pytorch-i3d; of all others PyTorch's defaults."""
+
+
+@pytest.mark.parametrize("model", list_models())
+def test_what_only_training_shows(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actionbook.models.layers._initialise", lambda *_: None)
+    network = create_model(model, num_classes=3, **NARROW["networks"][model]["options"])
+    cells = [cell for _, cell in network.cells_and_names()]
+    assert [cell.rate for cell in cells if isinstance(cell, Dropout)] == ([DROPOUT[model]] if model in DROPOUT else [])
+    norms = {(cell.eps, float(cell.momentum)) for cell in cells if isinstance(cell, nn.BatchNorm2d)}
+    assert {(eps, round(1 - momentum, 9)) for eps, momentum in norms} == {NORMS.get(model, (1e-5, 0.9))}
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,19 @@ def test_the_samples_of_an_item_are_averaged_after_the_sigmoid() -> None:
     assert score.parts["A"] == 1
 
 
+def test_the_mean_share_of_two_samples_is_compared_with_the_share_of_one() -> None:
+    index = index_of([("v@0", 1, WHOLE), ("w@0", 0, WHOLE)])
+    # Shares of A: 0.982 and 0.269 of v, in the mean 0.626; 0.646 of w.
+    (score,) = predictions(["v@0", "v@0", "w@0"], [[[4, 0, 0]], [[-1, 0, 0]], [[0.6, 0, 0]]], index).scores
+    assert score.parts["A"] == 1
+
+
+def test_where_no_class_occurs_nothing_is_found() -> None:
+    index = Index(INDEX.items, INDEX.labels.iloc[:0])
+    (score,) = predictions(list(PERFECT), list(PERFECT.values()), index).scores
+    assert (score.value, score.parts) == (0.0, {})
+
+
 def test_items_without_a_box_count_and_change_nothing() -> None:
     empty = INDEX.items.iloc[:1].assign(item="x@0")
     index = Index(pd.concat([INDEX.items, empty], ignore_index=True), INDEX.labels)

@@ -17,6 +17,7 @@ LOGITS = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.0, 9.0]], np.float32)
 def test_softmax_by_hand() -> None:
     np.testing.assert_allclose(softmax(np.log([[1.0, 2.0, 5.0]])), [[0.125, 0.25, 0.625]])
     np.testing.assert_allclose(softmax(np.zeros((2, 4), np.float32)), np.full((2, 4), 0.25))
+    np.testing.assert_allclose(softmax(np.log([[[1.0, 3.0], [1.0, 1.0]]])), [[[0.25, 0.75], [0.5, 0.5]]])
 
 
 @given(arrays(np.float32, (3, 5), elements=st.floats(-1e4, 1e4, width=32)))

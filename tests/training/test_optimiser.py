@@ -110,6 +110,7 @@ GROUPS = (
         ((), (0.05, 0.05, 0.05, 0.05), (1, 1, 1, 1)),
         (GROUPS, (0.05, 0, 0, 0), (1, 1, 1, 2)),
         (GROUPS[:1], (0.05, 0, 0, 0.05), (1, 1, 1, 1)),
+        (GROUPS[1:], (0.05, 0.05, 0.05, 0), (1, 1, 1, 2)),
         # The first group that names a parameter has it; one without a decay of its own has that of the training.
         (
             ({"kind": "named", "prefixes": ("bn.b", "head"), "lr_factor": 0.5}, *GROUPS[:1]),

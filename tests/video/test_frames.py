@@ -80,6 +80,18 @@ def test_planes_and_rgb_agree(encode: Encode, height: int, monkeypatch: pytest.M
     assert np.abs(planes.mean(axis=(0, 1, 2)) - rgb.mean(axis=(0, 1, 2))).max() < 2
 
 
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "bgr0"])
+def test_smaller_frames_are_averaged_and_larger_ones_interpolated(encode: Encode, pixel_format: str) -> None:
+    stripes = np.zeros((1, 48, 64, 3), np.uint8)
+    stripes[:, :, ::4] = 255  # one column of four
+    found = decoded(encode(pixel_format, pictures=stripes), 12)
+    assert np.abs(found[..., 1:-1, :] - 255 / 4).max() < 6
+    edge = np.zeros((1, 48, 64, 3), np.uint8)
+    edge[:, :, 32:] = 255
+    found = decoded(encode(pixel_format, pictures=edge), 96)
+    assert np.abs(found[0, 40, 62:66].mean(axis=-1) - [0, 255 / 4, 255 * 3 / 4, 255]).max() < 6
+
+
 @pytest.mark.parametrize(
     ("pixel_format", "codec"),
     [
@@ -107,6 +119,21 @@ def test_black_and_white_fill_the_whole_range(encode: Encode, pixel_format: str,
     black, white = decoded(encode(pixel_format, codec=codec, pictures=pictures), 48)
     assert black.max() <= 2
     assert white.min() >= 253
+
+
+@pytest.mark.parametrize("levels", [(16, 128, 128), (235, 128, 128), (126, 128, 60), (126, 168, 128), (150, 90, 160)])
+def test_video_levels_become_the_colours_of_bt601(tmp_path: Path, levels: tuple[int, int, int]) -> None:
+    path, (y, u, v) = tmp_path / "levels.mkv", levels
+    planes = np.repeat(np.array([y, u, v], np.uint8), [48 * 64, 24 * 32, 24 * 32]).reshape(72, 64)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p")))
+        container.mux(stream.encode(None))
+    luma, blue, red = (y - 16) * 255 / 219, (u - 128) * 255 / 224, (v - 128) * 255 / 224
+    expected = [luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue]
+    assert np.abs(decoded(path, 48)[0].mean(axis=(0, 1)) - expected).max() < 1.5
 
 
 def test_only_420_in_bt601_takes_the_short_way(encode: Encode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,6 +96,20 @@ def test_the_flow_of_the_stored_frames_is_stored(stores: list[Path], tmp_path: P
     assert {simplejpeg.decode_jpeg_header(jpeg)[2] for jpeg in planes.values()} == {"Gray"}
 
 
+def test_x_is_to_the_right_and_y_down(stores: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The names of the original scripts (convert_rgb_to_flow.py, save_flow), and the channels of published weights."""
+    motion = np.array([6, -3], np.float32)  # to the right, and up
+    monkeypatch.setitem(flow.ALGORITHMS, "tvl1", lambda _, frame: np.broadcast_to(motion, (*frame.shape, 2)))
+    job = jobs_of(stores, tmp_path)[0]
+    assert prepare_video_flow(job, SETTINGS).frames == 3
+    right, down = quantise(motion, SETTINGS.bound)
+    planes = {name: simplejpeg.decode_jpeg(jpeg, "GRAY") for name, jpeg in unpacked(job.store).items()}
+    assert (planes["image_00003x.jpg"] == right).all()
+    assert (planes["image_00003y.jpg"] == down).all()
+    with FrameStore(job.store) as store:
+        assert (store.read([2])[0] == [right, down]).all()
+
+
 def test_a_second_run_computes_nothing(
     stores: list[Path], tmp_path: Path, scheduler: str, computed: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:

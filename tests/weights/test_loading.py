@@ -11,6 +11,7 @@ import pytest
 from mindspore import Tensor, nn
 
 from actionbook.weights import LAYOUTS, WeightsError, export_state, load, read_torch
+from actionbook.weights.loading import fits
 
 
 class Network(nn.Cell):
@@ -117,6 +118,22 @@ def test_all_problems_are_listed_and_nothing_is_touched(state: State) -> None:
     ]
     assert "skip" in str(caught.value).splitlines()[-1]
     assert_same(values(network), before)
+
+
+def test_what_would_fit_is_what_load_reports(state: State) -> None:
+    network = Network(num_classes=3)
+    del state["module.features.0.1.running_mean"]
+    state["module.stranger"] = np.ones(2, np.float32)
+    report = fits(network, {name: array.shape for name, array in state.items()}, "okankop", skip=["classifier.1.bias"])
+    assert (report.missing, report.unexpected) == (("features.0.1.running_mean",), ("stranger",))
+    assert report.kept == ("classifier.1.bias",)
+    assert [str(one) for one in report.wrong_shape] == [
+        "classifier.1.weight: the network expects (3, 4), the file has (5, 4)"
+    ]
+    assert len(report.loaded) == 4
+    assert report.nearest is not None
+    del state["module.stranger"]  # what is only missing has no other name
+    assert fits(network, {name: array.shape for name, array in state.items()}, "okankop").nearest is None
 
 
 def test_other_number_of_classes(state: State) -> None:
