@@ -19,7 +19,7 @@ from actionbook.core.files import sha256_file
 from actionbook.core.interrupts import STOPPED
 from actionbook.core.workspace import Stage
 
-EPOCHS = 60  # of 3 steps
+EPOCHS = 20  # of 3 steps
 CELL = """
 from pathlib import Path
 from actionbook.core.workspace import Stage
@@ -127,6 +127,7 @@ def test_an_interrupted_cell_leaves_the_kernel_and_goes_on(
         (signal.SIGINT, "stopped; the training is kept up to its last checkpoint, run again to go on"),
         (signal.SIGTERM, STOPPED),
     ],
+    ids=["ctrl-c", "terminated"],
 )
 def test_an_interrupted_program_says_so_and_goes_on(
     ready: Callable[..., Stage], tmp_path: Path, sent: signal.Signals, words: str
@@ -137,9 +138,12 @@ def test_an_interrupted_program_says_so_and_goes_on(
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, env=os.environ | {"TQDM_DISABLE": "1"}
     ) as process:
-        wait_for_steps(stage)
-        process.send_signal(sent)
-        _, written = process.communicate(timeout=60)
+        try:
+            wait_for_steps(stage)
+            process.send_signal(sent)
+            _, written = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == -sent
     assert written.splitlines()[-1:] == [words]
     assert "Traceback" not in written
