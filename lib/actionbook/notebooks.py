@@ -29,6 +29,7 @@ from nbformat import NotebookNode
 from actionbook.core.console import print_any_text
 from actionbook.core.errors import BookError
 from actionbook.core.files import require_writable, write_bytes_atomic, write_text_atomic
+from actionbook.core.interrupts import program, stopped_in_one_line
 from actionbook.core.paths import LIBRARY, NOTEBOOKS, ROOT, build_root, default_work_root
 from actionbook.core.record import FOLDER as RECORD
 
@@ -338,7 +339,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         sources = find_sources(options.paths)
         if options.command == "execute":
-            _execute_all(sources, options)
+            with program(), stopped_in_one_line("stopped; what the notebook had done is kept, run it again to go on"):
+                _execute_all(sources, options)
         elif options.command in ("accept", "pair"):
             work = accept if options.command == "accept" else pair
             for source in sources:

@@ -1,7 +1,8 @@
 """Train a recipe from the command line: alone, side by side, on several devices of this machine, or on several hosts.
 
 ``python -m actionbook.train --help``. It does what the notebooks' stage 03_training does before it draws its pictures;
-that notebook then finds the trainings finished. ``msrun`` starts it once for each device.
+that notebook then finds the trainings finished. ``msrun`` starts it once for each device. Ctrl-C and SIGTERM end it
+with one line; the same command goes on from the last checkpoint.
 """
 
 from __future__ import annotations
@@ -12,6 +13,11 @@ import sys
 from typing import Any
 
 import actionbook  # noqa: F401 (before MindSpore: it sets what that reads as it starts)
+from actionbook.core import interrupts
+
+if __name__ == "__main__":
+    interrupts.wait_for_interrupts()  # before packages start threads as they are imported
+
 from actionbook.core import runtime
 from actionbook.core.console import print_any_text
 from actionbook.core.errors import BookError
@@ -30,7 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = vars(_parser().parse_args(arguments))
     try:
         announce()
-        _train(options)
+        with interrupts.program():
+            _train(options)
     except BookError as error:
         sys.stderr.write(f"BookError: {error}\n")
         return 1

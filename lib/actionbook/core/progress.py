@@ -1,12 +1,16 @@
-"""The one progress bar of the house: rate and time left, on standard error; ``TQDM_DISABLE=1`` turns it off.
+"""The one progress bar of the house: how far, rate and time left; ``TQDM_DISABLE=1`` turns it off.
 
-A process that works for another one leaves the state of its bar in a file instead, which the other one shows.
+In a terminal it is a line that changes, in a notebook one output that changes: the notebook that is saved, by
+papermill for example, keeps its last state. Elsewhere, in the log of a batch job, it is a line now and then. A process
+that works for another one leaves the state of its bar in a file, which the other one shows.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -22,6 +26,39 @@ MIRROR = "ACTIONBOOK_PROGRESS"
 """Environment variable: the file that the state of the bar is written to; ``none``: it is not shown at all."""
 
 _STYLE: dict[str, Any] = {"dynamic_ncols": True, "mininterval": 0.5}
+
+
+_FIRST_SECONDS = 10.0
+_LATER = 1.25
+"""In a log each line comes so many times later after the start than the one before: 50 in a week."""
+
+
+class _Lines(tqdm):
+    """A bar in a log: a line at the start, some later, and one at the end."""
+
+    _due = 0.0
+
+    def display(self, *_: Any, **__: Any) -> None:
+        elapsed = self.format_dict["elapsed"]
+        if self.disable or elapsed >= self._due:  # closing disables it first
+            self._due = max(_FIRST_SECONDS, elapsed * _LATER)
+            sys.stderr.write(f"{self}\n")
+            sys.stderr.flush()
+
+
+class _Output(tqdm):
+    """A bar in a notebook: one output, written anew as the work goes on."""
+
+    _shown: Any = None
+
+    def display(self, *_: Any, **__: Any) -> None:
+        from IPython.display import display  # noqa: PLC0415 (it is there: this is its kernel)
+
+        state = {"text/plain": str(self)}
+        if self._shown is None:
+            self._shown = display(state, raw=True, display_id=True)
+        else:
+            self._shown.update(state, raw=True)
 
 
 class _Reported(tqdm):
@@ -55,10 +92,18 @@ def tracked(items: Iterable[Item], what: str, unit: str, *, progress: bool = Tru
 
 
 def _kind() -> tuple[type[tqdm], dict[str, Any]]:
-    mirror = os.environ.get(MIRROR)
-    if not mirror:
-        return tqdm, _STYLE
-    return _Reported, {**_STYLE, "disable": mirror == "none"}
+    silent = {**_STYLE, "file": io.StringIO()}  # for what tqdm writes besides
+    if mirror := os.environ.get(MIRROR):
+        return _Reported, {**silent, "disable": mirror == "none"}
+    if _in_notebook():
+        return _Output, silent | {"ascii": False}
+    return (tqdm, _STYLE) if sys.stderr.isatty() else (_Lines, silent)
+
+
+def _in_notebook() -> bool:
+    """Whether this process is a kernel, whose outputs a notebook shows."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return getattr(shell, "kernel", None) is not None
 
 
 class Mirror:

@@ -18,6 +18,7 @@ import numpy as np
 from actionbook.core.cores import usable
 from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_json, sha256_tree
+from actionbook.core.interrupts import keep_interrupts
 from actionbook.core.npu_smi import NpuSmiError, driver_version, npu_smi
 from actionbook.core.paths import LIBRARY, shown
 
@@ -28,13 +29,15 @@ PACKAGES = ("mindspore", "numpy", "opencv-contrib-python-headless", "numba", "av
 def set_device(device: str = "auto") -> str:
     """Choose the device for MindSpore and GRAPH mode; returns the device in use.
 
-    ``auto`` takes Ascend where this machine has one, else the CPU. Raises BookError for an unknown name or a device
+    ``auto`` takes Ascend where this machine has one, else the CPU. Graphs can then be interrupted, see
+    `interrupts.keep_interrupts`. Raises BookError for an unknown name or a device
     that this machine or this MindSpore cannot use.
     """
     import mindspore as ms  # noqa: PLC0415 (slow to import, and not needed to prepare data)
 
     if device not in DEVICES:
         raise BookError(f"device {device!r}: expected one of {', '.join(DEVICES)}")
+    keep_interrupts()
     ms.set_context(mode=ms.GRAPH_MODE)
     wanted = ("Ascend" if has_npu() else "CPU") if device == "auto" else device
     try:

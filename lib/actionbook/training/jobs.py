@@ -19,6 +19,7 @@ from distributed import Client
 from actionbook.core import card_memory, cores
 from actionbook.core.errors import BookError
 from actionbook.core.files import write_text_atomic
+from actionbook.core.interrupts import stopped_in_one_line
 from actionbook.core.paths import shown
 from actionbook.core.process import run_logged
 from actionbook.core.progress import MIRROR, progress_bar
@@ -99,6 +100,7 @@ def _cores(stage: Stage) -> int | None:
     return stage.recipe.training.cores if stage.device == "CPU" else None
 
 
+@stopped_in_one_line("stopped; the trainings are kept up to their last checkpoints, run again to go on")
 def train_side_by_side(stage: Stage) -> None:
     """Do all unfinished trainings of the chosen streams, and test each network, in processes beside this one.
 

@@ -16,6 +16,7 @@ from actionbook.clips.pipeline import share_of
 from actionbook.core import card_memory
 from actionbook.core.errors import BookError
 from actionbook.core.files import write_json_atomic
+from actionbook.core.interrupts import stopped_in_one_line
 from actionbook.core.paths import shown
 from actionbook.core.process import run_logged
 from actionbook.core.progress import MIRROR, Mirror
@@ -29,6 +30,7 @@ LOST_SECONDS = 10.0
 LAUNCHER, _FOLDER = "ACTIONBOOK_LAUNCHER", "ACTIONBOOK_DEVICES"  # environment: a process number, a folder
 
 
+@stopped_in_one_line("stopped; the training is kept up to its last checkpoint, run again to go on")
 def train_on_devices(stage: Stage) -> None:
     """Train all unfinished runs of the stage's recipe on ``stage.devices`` devices of this machine.
 

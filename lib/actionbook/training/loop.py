@@ -18,6 +18,7 @@ from actionbook.clips.pipeline import TrainingSource, training_dataset
 from actionbook.core import card_memory
 from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_file, sweep_temporary, write_json_atomic, write_text_atomic
+from actionbook.core.interrupts import stopped_in_one_line
 from actionbook.core.paths import shown
 from actionbook.core.progress import progress_bar
 from actionbook.core.training import Training
@@ -79,6 +80,7 @@ class _Training:
         return self.folder / "state.ckpt"
 
 
+@stopped_in_one_line("stopped; the training is kept up to its last checkpoint, run again to go on")
 def train(
     network: nn.Cell,
     step: nn.Cell | None,
@@ -97,7 +99,7 @@ def train(
     loaded, not trained again. `validate` is called after every epoch with the network in evaluation mode; what it
     returns is logged. Without `step` and `source` nothing is trained and the network is stored as it is (a recipe of 0
     epochs). Of several `ranks`, all must call this with the same arguments, `source` apart; the leading one validates
-    and writes.
+    and writes. An interrupt comes out as a KeyboardInterrupt that says what is kept.
     Raises BookError if the loss or the weights stop being finite numbers, the card's memory is full, or a checkpoint
     cannot be written.
     """

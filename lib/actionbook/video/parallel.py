@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -18,6 +18,7 @@ from distributed.scheduler import KilledWorker
 
 from actionbook.core.errors import BookError
 from actionbook.core.files import sweep_temporary
+from actionbook.core.interrupts import stopped_in_one_line
 from actionbook.core.progress import progress_bar
 from actionbook.core.schema import twice
 from actionbook.video.cluster import (
@@ -71,20 +72,7 @@ class Prepared:
     """What was odd about a video that could be prepared all the same."""
 
 
-@contextmanager
-def _stopped_in_one_line() -> Iterator[None]:
-    """Say of Ctrl-C what it means for the work."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        # Not a class of our own: for this one alone Python ends as the shell expects it, by the signal.
-        error = KeyboardInterrupt("stopped; what is prepared is kept, run again to go on")
-        # What IPython shows in place of a traceback.
-        setattr(error, "_render_traceback_", lambda: [str(error)])  # noqa: B010 (not a name that the class has)
-        raise error from None
-
-
-@_stopped_in_one_line()
+@stopped_in_one_line("stopped; what is prepared is kept, run again to go on")
 def prepare_all(
     jobs: Sequence[Job],
     work: Callable[..., Prepared],

@@ -1,0 +1,152 @@
+"""Trainings that are interrupted, by a notebook's front end, Ctrl-C or SIGTERM, and go on to the same bits."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.manager import KernelManager, start_new_kernel
+
+from actionbook.core.files import sha256_file
+from actionbook.core.interrupts import STOPPED
+from actionbook.core.workspace import Stage
+
+EPOCHS = 20  # of 3 steps
+CELL = """
+from pathlib import Path
+from actionbook.core.workspace import Stage
+from actionbook.training.jobs import side_by_side, train_side_by_side
+from actionbook.training.runs import train_runs
+stage = Stage.open("tiny", "03_training", recipe={recipe!r}, data_root={data!r}, work_root={work!r},
+                   device="CPU", workers=2)
+stage.set_device()
+if side_by_side(stage):
+    train_side_by_side(stage)
+for _ in train_runs(stage.first):
+    pass
+"""
+
+
+@pytest.fixture
+def ready(tiny_stage: Callable[..., Stage], after_data: Callable[[Stage], Stage]) -> Callable[..., Stage]:
+    """A function that opens a stage whose data is prepared, in a workspace of its own."""
+
+    def make(work: str, **training: Any) -> Stage:
+        return after_data(tiny_stage(work, training={"epochs": EPOCHS, "checkpoint_steps": 1, **training}))
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[KernelManager, BlockingKernelClient]]:
+    manager, client = start_new_kernel(kernel_name="python3", cwd=str(tmp_path_factory.mktemp("kernel")))
+    yield manager, client
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+
+
+def cell(stage: Stage, tmp_path: Path) -> str:
+    recipe, data, work = (str(path) for path in (tmp_path / "recipe.yaml", stage.data_root, stage.work_root))
+    return CELL.format(recipe=recipe, data=data, work=work)
+
+
+def wait_for_steps(stage: Stage) -> Path:
+    """The checkpoint of a training, once it has been written and written again."""
+    end, first = time.monotonic() + 120, 0
+    while time.monotonic() < end:
+        for state in stage.folder.glob("training/*/state.ckpt"):
+            now = state.stat().st_mtime_ns
+            if first and now != first:
+                return state
+            first = first or now
+        time.sleep(0.01)
+    raise TimeoutError("no step was done")
+
+
+def weights(stage: Stage) -> str:
+    (path,) = stage.folder.glob("training/*/network.ckpt")
+    return sha256_file(path)
+
+
+def processes(stage: Stage) -> list[int]:
+    """Numbers of other processes that work in the stage's workspace."""
+    own, found = os.getpid(), []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if str(stage.work_root).encode() in file.read_bytes().split(b"\0") and int(file.parent.name) != own:
+                found.append(int(file.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.parametrize("cores", [None, 1], ids=["in-the-kernel", "side-by-side"])
+def test_an_interrupted_cell_leaves_the_kernel_and_goes_on(
+    ready: Callable[..., Stage], kernel: tuple[KernelManager, BlockingKernelClient], tmp_path: Path, cores: int | None
+) -> None:
+    manager, client = kernel
+    stage = ready("stopped", cores=cores)
+    code = cell(stage, tmp_path)
+    shown: list[str] = []
+    answer = client.execute(code)
+    state = wait_for_steps(stage)
+    manager.interrupt_kernel()
+    while True:
+        message = client.get_iopub_msg(timeout=60)
+        if message["parent_header"].get("msg_id") != answer:
+            continue
+        if message["msg_type"] == "error":
+            shown = message["content"]["traceback"]
+        if message["content"].get("execution_state") == "idle":
+            break
+    (line,) = shown
+    assert line.startswith("stopped; the training") and line.endswith("run again to go on")  # noqa: PT018
+    assert manager.is_alive()
+    assert processes(stage) == []
+    assert state.exists()
+    assert not list(stage.folder.glob("training/*/done.json"))
+
+    reply = client.execute(code, reply=True, timeout=120)
+    assert reply["content"]["status"] == "ok", reply["content"]
+    whole = ready("whole", cores=cores)
+    assert client.execute(cell(whole, tmp_path), reply=True, timeout=120)["content"]["status"] == "ok"
+    assert weights(stage) == weights(whole)
+
+
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        (signal.SIGINT, "stopped; the training is kept up to its last checkpoint, run again to go on"),
+        (signal.SIGTERM, STOPPED),
+    ],
+    ids=["ctrl-c", "terminated"],
+)
+def test_an_interrupted_program_says_so_and_goes_on(
+    ready: Callable[..., Stage], tmp_path: Path, sent: signal.Signals, words: str
+) -> None:
+    stage = ready("stopped")
+    command = [sys.executable, "-m", "actionbook.train", "tiny", str(tmp_path / "recipe.yaml"), "--device", "CPU"]
+    command += ["--data-root", str(stage.data_root), "--work-root", str(stage.work_root)]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=os.environ | {"TQDM_DISABLE": "1"}
+    ) as process:
+        try:
+            wait_for_steps(stage)
+            process.send_signal(sent)
+            _, written = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == -sent
+    assert written.splitlines()[-1:] == [words]
+    assert "Traceback" not in written
+    again = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert "Traceback" not in again.stderr
+    assert list(stage.folder.glob("training/*/done.json"))
