@@ -13,9 +13,10 @@ import pandas as pd
 _NUMBERS = "text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums"
 _WORDS = "text-align: left"
 _CELLS = "padding: 0.25em 0.8em; vertical-align: top"
+_SPANNING = "text-align: center"
 _SIGNIFICANT = 3
 _TINY = 1e-3
-"""Columns whose greatest value is smaller are written with an exponent."""
+"""Smaller values of which nothing would be left are written with an exponent."""
 
 
 @dataclass(frozen=True)
@@ -38,21 +39,29 @@ def show(
     """A table for people, from a frame, a series (one column) or one mapping for each row.
 
     Whole numbers have no decimals and thousands are parted by commas. Of other columns the greatest value gets three
-    significant digits and the rest as many decimals; `digits` names the decimals of single columns instead. Missing
-    values are empty, columns without any value left out, truth is "yes" and "no", shapes are written 3 × 16 × 112 × 112
-    and underscores in heads are spaces. Numbers are flush right under their heads, text flush left. Rows that are
-    merely counted (a RangeIndex without a name) have no number.
+    significant digits and the rest as many decimals, or an exponent where nothing would be left of them; `digits` names
+    the decimals of single columns instead. Missing values are empty, columns without any value left out, truth is "yes"
+    and "no", shapes are written 3 × 16 × 112 × 112 and underscores in heads are spaces. Numbers are flush right under
+    their heads, text flush left. An index with a name stands in the first columns, under that name; rows that are
+    merely counted (a RangeIndex without a name) have no number. Raises ValueError for two columns with the same head.
     """
     frame = table.to_frame() if isinstance(table, pd.Series) else table
     if not isinstance(frame, pd.DataFrame):
         frame = pd.DataFrame(list(frame))
-    frame = frame.dropna(axis="columns", how="all")
-    if not frame.index.is_unique:
+    frame = frame.dropna(axis="columns", how="all").copy()
+    if not frame.index.is_unique or any(name is not None for name in frame.index.names):
         frame = frame.reset_index()
+    if frame.columns.nlevels > 1:  # the head of a single column stands right above it
+        frame.columns = pd.MultiIndex.from_tuples(
+            [("", *name[:-1]) if name[-1] == "" else name for name in frame.columns]
+        )
+    frame.columns.names = [None] * frame.columns.nlevels
     counted = isinstance(frame.index, pd.RangeIndex) and frame.index.name is None
     digits = digits or {}
+    names: list[Any] = list(frame.columns)
+    keys = [name[-1] if isinstance(name, tuple) else name for name in names]
     written = pd.DataFrame(
-        {place: _column(frame.iloc[:, place], digits.get(str(name))) for place, name in enumerate(frame.columns)},
+        {place: _column(frame.iloc[:, place], digits.get(key)) for place, key in enumerate(keys)},
         index=None if counted else frame.index.map(_word),
     )
     numeric = [_is_numeric(frame.iloc[:, place]) for place in range(frame.shape[1])]
@@ -66,7 +75,9 @@ def show(
         for name, number in zip(written.columns, numeric, strict=True)
     }
     styler = styler.set_table_styles([{"selector": "th, td", "props": _CELLS}, {"selector": "th", "props": _WORDS}])
-    styler = styler.set_table_styles(styles, overwrite=False).set_table_attributes('class="dataframe"')
+    spanning: Any = {"selector": "th[colspan]", "props": _SPANNING}
+    styler = styler.set_table_styles(styles, overwrite=False).set_table_styles([spanning], overwrite=False)
+    styler = styler.set_table_attributes('class="dataframe"')
     if counted:
         styler = styler.hide(axis="index")
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]  # not random: the same table is the same output
@@ -95,11 +106,13 @@ def _column(column: pd.Series[Any], decimals: int | None) -> list[str]:
 def _number(value: float, greatest: float, decimals: int | None) -> str:
     if not np.isfinite(value):
         return "not finite"
-    if decimals is None:
-        if 0 < greatest < _TINY:
-            return f"{value:.1e}"
+    if decimals is not None:
+        return f"{value:,.{decimals}f}"
+    if not 0 < greatest < _TINY:
         decimals = max(0, _SIGNIFICANT - int(np.ceil(np.log10(greatest)))) if greatest else _SIGNIFICANT
-    return f"{value:,.{decimals}f}"
+        if not value or round(value, decimals):
+            return f"{value:,.{decimals}f}"
+    return "0" if not value else f"{value:.1e}" if abs(value) < _TINY else f"{value:.1g}"
 
 
 def _is_missing(value: Any) -> bool:
