@@ -51,14 +51,13 @@ def show(
     frame = frame.dropna(axis="columns", how="all").copy()
     if not frame.index.is_unique or any(name is not None for name in frame.index.names):
         frame = frame.reset_index()
+    names: list[Any] = list(frame.columns)
     if frame.columns.nlevels > 1:  # the head of a single column stands right above it
-        frame.columns = pd.MultiIndex.from_tuples(
-            [("", *name[:-1]) if name[-1] == "" else name for name in frame.columns]
-        )
+        names = [("", *name[:-1]) if name[-1] == "" else name for name in names]
+        frame.columns = pd.MultiIndex.from_tuples(names)
     frame.columns.names = [None] * frame.columns.nlevels
     counted = isinstance(frame.index, pd.RangeIndex) and frame.index.name is None
     digits = digits or {}
-    names: list[Any] = list(frame.columns)
     keys = [name[-1] if isinstance(name, tuple) else name for name in names]
     written = pd.DataFrame(
         {place: _column(frame.iloc[:, place], digits.get(key)) for place, key in enumerate(keys)},

@@ -141,14 +141,14 @@ class Conversions:
                 "needed": table.required,
                 "passed": table.passed,
             }
-        ).set_index(names)
+        ).set_index(names.rename("format"))
 
     def failed(self, *, required: bool = False) -> list[str]:
         """What did not pass, of all formats or of those that are required, and why: one line a stream and format."""
         table = self.table
         wrong = table[~table.passed & (table.required | (not required))]
         return [
-            f"{stream}, {name}: {why}"
+            f"{stream}, {name}: {why}" if len(self.streams) > 1 else f"{name}: {why}"
             for stream, name, why in zip(wrong.stream, wrong.format, wrong.reason, strict=True)
         ]
 
