@@ -11,9 +11,9 @@ import pytest
 from actionbook.results.tables import show
 
 
-def cells(table: object) -> list[list[str]]:
+def cells(table: object, digits: dict[str, int] | None = None) -> list[list[str]]:
     """The text of every cell of every row of the HTML, heads first."""
-    rows = re.findall(r"<tr>(.*?)</tr>", show(table).html, re.DOTALL)  # type: ignore[arg-type]
+    rows = re.findall(r"<tr>(.*?)</tr>", show(table, digits).html, re.DOTALL)  # type: ignore[arg-type]
     return [[re.sub(r"&nbsp;", "", one) for one in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)] for row in rows]
 
 
@@ -44,6 +44,9 @@ def test_measures_have_the_digits_of_the_greatest(values: list[float], written: 
 
 def test_digits_can_be_named() -> None:
     assert show(pd.DataFrame({"s": [0.123456]}), {"s": 1}).text.split() == ["s", "0.1"]
+    assert show(pd.DataFrame({"s": [100.0]}), {"s": 1}).text.split() == ["s", "100.0"]
+    two = pd.DataFrame([[0.5, 0.5]], columns=pd.MultiIndex.from_tuples([("a", "x"), ("a", "y")]))
+    assert cells(two, {"y": 1})[-1] == ["0.500", "0.5"]
 
 
 def test_words() -> None:
@@ -69,6 +72,10 @@ def test_names_of_rows_are_shown_and_numbers_of_rows_are_not() -> None:
     assert cells(pd.Series({"one": 1, "two": 2}, name="count"))[-1] == ["two", "2"]
     assert cells([{"a": 1}, {"a": 2}]) == [["a"], ["1"], ["2"]]
     assert "index" not in show([{"a": 1}]).text
+    ordered = pd.DataFrame({"a": [2, 1]}).sort_values("a")
+    assert cells(pd.concat([ordered, ordered]))[1:] == [["1"], ["2"]] * 2
+    assert cells(ordered) == [["a"], ["1"], ["2"]]
+    assert cells(ordered.rename_axis("batch")) == [["batch", "a"], ["1", "1"], ["0", "2"]]
 
 
 def test_rows_of_one_name_are_all_shown() -> None:

@@ -13,6 +13,7 @@ import pandas as pd
 _NUMBERS = "text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums"
 _WORDS = "text-align: left"
 _CELLS = "padding: 0.25em 0.8em; vertical-align: top"
+_HEADS = "white-space: normal; vertical-align: bottom"
 _SPANNING = "text-align: center"
 _SIGNIFICANT = 3
 _TINY = 1e-3
@@ -43,20 +44,20 @@ def show(
     the decimals of single columns instead. Missing values are empty, columns without any value left out, truth is "yes"
     and "no", shapes are written 3 × 16 × 112 × 112 and underscores in heads are spaces. Numbers are flush right under
     their heads, text flush left. An index with a name stands in the first columns, under that name; rows that are
-    merely counted (a RangeIndex without a name) have no number. Raises ValueError for two columns with the same head.
+    merely counted (whole numbers without a name) have none. Raises ValueError for two columns with the same head.
     """
     frame = table.to_frame() if isinstance(table, pd.Series) else table
     if not isinstance(frame, pd.DataFrame):
         frame = pd.DataFrame(list(frame))
     frame = frame.dropna(axis="columns", how="all").copy()
-    if not frame.index.is_unique or any(name is not None for name in frame.index.names):
-        frame = frame.reset_index()
+    counted = frame.index.name is None and pd.api.types.is_integer_dtype(frame.index.dtype)
+    if counted or not frame.index.is_unique or any(name is not None for name in frame.index.names):
+        frame, counted = frame.reset_index(drop=counted), True
     names: list[Any] = list(frame.columns)
     if frame.columns.nlevels > 1:  # the head of a single column stands right above it
         names = [("", *name[:-1]) if name[-1] == "" else name for name in names]
         frame.columns = pd.MultiIndex.from_tuples(names)
     frame.columns.names = [None] * frame.columns.nlevels
-    counted = isinstance(frame.index, pd.RangeIndex) and frame.index.name is None
     digits = digits or {}
     keys = [name[-1] if isinstance(name, tuple) else name for name in names]
     written = pd.DataFrame(
@@ -74,8 +75,11 @@ def show(
         for name, number in zip(written.columns, numeric, strict=True)
     }
     styler = styler.set_table_styles([{"selector": "th, td", "props": _CELLS}, {"selector": "th", "props": _WORDS}])
-    spanning: Any = {"selector": "th[colspan]", "props": _SPANNING}
-    styler = styler.set_table_styles(styles, overwrite=False).set_table_styles([spanning], overwrite=False)
+    heads: Any = [
+        {"selector": "th.col_heading", "props": _HEADS},
+        {"selector": "th.col_heading[colspan]", "props": _SPANNING},
+    ]
+    styler = styler.set_table_styles(styles, overwrite=False).set_table_styles(heads, overwrite=False)
     styler = styler.set_table_attributes('class="dataframe"')
     if counted:
         styler = styler.hide(axis="index")
@@ -99,7 +103,8 @@ def _column(column: pd.Series[Any], decimals: int | None) -> list[str]:
     greatest = float(np.abs(finite).max(initial=0.0))
     # Shares that happen to be all 0 or 1 stay shares.
     whole = bool((finite == finite.round()).all()) and (greatest > 1 or column.dtype.kind in "iu")
-    return ["" if np.isnan(value) else _number(value, greatest, 0 if whole else decimals) for value in values]
+    decimals = 0 if whole and decimals is None else decimals
+    return ["" if np.isnan(value) else _number(value, greatest, decimals) for value in values]
 
 
 def _number(value: float, greatest: float, decimals: int | None) -> str:
