@@ -60,6 +60,8 @@ def test_numbers_are_flush_right_under_their_heads() -> None:
     assert style is not None
     found = re.findall(r"\.col(\d) \{\s*text-align: (\w+)", style[0])
     assert found == [("0", "left"), ("1", "right")]
+    html = show([{"count": "5,641.9", "what": "3 of 4"}, {"count": "", "what": "1"}]).html
+    assert re.findall(r"\.col(\d) \{\s*text-align: (\w+)", html) == [("0", "right"), ("1", "left")]
     assert 'class="dataframe"' in html
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ _WORDS = "text-align: left"
 _CELLS = "padding: 0.25em 0.8em; vertical-align: top"
 _HEADS = "white-space: normal; vertical-align: bottom"
 _SPANNING = "text-align: center"
+_WRITTEN = re.compile(r"([-+]?\d[\d,]*(\.\d+)?)?")
 _SIGNIFICANT = 3
 _TINY = 1e-3
 """Smaller values of which nothing would be left are written with an exponent."""
@@ -42,16 +44,17 @@ def show(
     Whole numbers have no decimals and thousands are parted by commas. Of other columns the greatest value gets three
     significant digits and the rest as many decimals, or an exponent where nothing would be left of them; `digits` names
     the decimals of single columns instead. Missing values are empty, columns without any value left out, truth is "yes"
-    and "no", shapes are written 3 × 16 × 112 × 112 and underscores in heads are spaces. Numbers are flush right under
-    their heads, text flush left. An index with a name stands in the first columns, under that name; rows that are
-    merely counted (whole numbers without a name) have none. Raises ValueError for two columns with the same head.
+    and "no", shapes are written 3 × 16 × 112 × 112 and underscores in heads are spaces. Numbers, also those that are given as text, are flush right under their heads,
+    other text flush left. An index with a name stands in the first columns, under that name; one that merely counts
+    (whole numbers without a name) is not shown. Raises ValueError for two columns with the same head.
     """
     frame = table.to_frame() if isinstance(table, pd.Series) else table
     if not isinstance(frame, pd.DataFrame):
         frame = pd.DataFrame(list(frame))
     frame = frame.dropna(axis="columns", how="all").copy()
-    counted = frame.index.name is None and pd.api.types.is_integer_dtype(frame.index.dtype)
-    if counted or not frame.index.is_unique or any(name is not None for name in frame.index.names):
+    named = any(name is not None for name in frame.index.names)
+    counted = not named and pd.api.types.is_integer_dtype(frame.index.dtype)
+    if named or counted or not frame.index.is_unique:
         frame, counted = frame.reset_index(drop=counted), True
     names: list[Any] = list(frame.columns)
     if frame.columns.nlevels > 1:  # the head of a single column stands right above it
@@ -64,7 +67,10 @@ def show(
         {place: _column(frame.iloc[:, place], digits.get(key)) for place, key in enumerate(keys)},
         index=None if counted else frame.index.map(_word),
     )
-    numeric = [_is_numeric(frame.iloc[:, place]) for place in range(frame.shape[1])]
+    numeric = [
+        _is_numeric(frame.iloc[:, place]) or all(map(_WRITTEN.fullmatch, written.iloc[:, place]))
+        for place in range(frame.shape[1])
+    ]
     written.columns = frame.columns.map(_head)
     text = written.to_string(index=not counted)
     if not written.columns.is_unique:
