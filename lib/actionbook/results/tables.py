@@ -44,9 +44,10 @@ def show(
     Whole numbers have no decimals and thousands are parted by commas. Of other columns the greatest value gets three
     significant digits and the rest as many decimals, or an exponent where nothing would be left of them; `digits` names
     the decimals of single columns instead. Missing values are empty, columns without any value left out, truth is "yes"
-    and "no", shapes are written 3 × 16 × 112 × 112 and underscores in heads are spaces. Numbers, also those that are given as text, are flush right under their heads,
-    other text flush left. An index with a name stands in the first columns, under that name; one that merely counts
-    (whole numbers without a name) is not shown. Raises ValueError for two columns with the same head.
+    and "no", shapes are written 3 × 16 × 112 × 112 and underscores in heads are spaces. Numbers, also those that are
+    given as text, are flush right under their heads, other text flush left. An index with a name stands in the first
+    columns, under that name; one that merely counts (whole numbers without a name) is not shown. Raises ValueError for
+    two columns with the same head.
     """
     frame = table.to_frame() if isinstance(table, pd.Series) else table
     if not isinstance(frame, pd.DataFrame):
