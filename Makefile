@@ -82,11 +82,11 @@ test: $(INSTALLED) ## run the tests, then compare every executed notebook with t
 	@$(MAKE) --no-print-directory --jobs=$(JOBS) notebooks
 	$(PY) -m pytest -p no:xdist -p no:cacheprovider --nbval --executed $(EXECUTED) --nbval-sanitize-with tests/nbval_sanitize.cfg $(PAGES_RUN:%=%.ipynb)
 
-check: $(INSTALLED) ## lint, types, pairs of notebooks, citation file
+check: $(INSTALLED) ## lint, types, pairs of notebooks, width of code, citation file
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy lib/actionbook
-	$(PY) -m actionbook.notebooks check notebooks
+	$(PY) -m actionbook.notebooks check notebooks book
 	$(PY) -m pytest -q tests/test_book.py -k citation
 
 format: $(INSTALLED) ## mend layout and what the linter can mend

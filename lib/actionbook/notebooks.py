@@ -32,6 +32,7 @@ from actionbook.core.files import require_writable, write_bytes_atomic, write_te
 from actionbook.core.interrupts import program, stopped_in_one_line
 from actionbook.core.paths import LIBRARY, NOTEBOOKS, ROOT, build_root, default_work_root
 from actionbook.core.record import FOLDER as RECORD
+from actionbook.notebook_rules import find_pages, unnamed_figures, wide_lines
 
 _FORMAT = {"extension": ".md", "format_name": "myst"}
 _KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -213,8 +214,9 @@ def accept(source: Path) -> Path:
 def check(source: Path, target: Path | None = None) -> list[str]:
     """Compare a source with an executed notebook, its committed pair where none is named; returns one line per fault.
 
-    The notebook must have the source's cells (type, text, tags), one cell tagged ``parameters``, code cells run once
-    from top to bottom, and no error among the outputs. A notebook that was not run would pass nbval unnoticed.
+    The notebook must have the source's cells (type, text, tags, what is said of figures), one cell tagged
+    ``parameters``, code cells run once from top to bottom, no error among the outputs, and a caption, a name and a text
+    for every picture. A notebook that was not run would pass nbval unnoticed.
     """
     target = target or source.with_suffix(".ipynb")
     remedy = f"run: python -m actionbook.notebooks execute {source}, and accept it"
@@ -229,6 +231,7 @@ def check(source: Path, target: Path | None = None) -> list[str]:
             ("type", ours.cell_type, theirs.cell_type),
             ("text", ours.source, theirs.source),
             ("tags", sorted(ours.metadata.get("tags", [])), sorted(theirs.metadata.get("tags", []))),
+            ("mystnb", dict(ours.metadata.get("mystnb", {})), dict(theirs.metadata.get("mystnb", {}))),
         ):
             if mine != other:
                 difference = f"{name} differs from the source ({mine!r} != {other!r})"
@@ -239,6 +242,7 @@ def check(source: Path, target: Path | None = None) -> list[str]:
         faults.append(f"{target}: not run once from top to bottom (execution counts {counts}); {remedy}")
     if any(out.output_type == "error" for cell in code for out in cell.outputs):
         faults.append(f"{target}: holds the output of a failed cell; {remedy}")
+    faults += unnamed_figures(target, found)
     tagged = sum("parameters" in cell.metadata.get("tags", []) for cell in wanted)
     if tagged != 1:
         faults.append(f"{source}: {tagged} cells are tagged `parameters`; tag exactly one")
@@ -308,7 +312,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("-o", "--output", type=Path, help="where to write (one notebook only)")
     commands.add_parser("accept", help="make the executed notebooks, and their records, the committed ones")
     commands.add_parser("pair", help="bring the .ipynb up to date with its source, without running it")
-    commands.add_parser("check", help="fail where an .ipynb is stale, was not run, or holds an error")
+    commands.add_parser("check", help="fail where an .ipynb is stale, was not run or holds an error, or code is wide")
     for command in commands.choices.values():
         command.add_argument("paths", type=Path, nargs="+", help="MyST notebooks, or folders of them")
     return parser
@@ -346,10 +350,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for source in sources:
                 sys.stdout.write(f"{work(source)}\n")
         else:
-            faults = [fault for source in sources for fault in check(source)]
+            pages = find_pages(options.paths)
+            faults = [fault for page in pages for fault in wide_lines(page)]
+            faults += [fault for source in sources for fault in check(source)]
             if faults:
                 raise NotebookError("\n".join(faults))
-            sys.stdout.write(f"{len(sources)} notebooks agree with their sources\n")
+            sys.stdout.write(f"{len(sources)} notebooks agree with their sources; {len(pages)} pages fit\n")
     except BookError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from actionbook.core.process import ProgramError, run_logged, typed, was_killed
+from actionbook.core.process import PAGE_WIDTH, ProgramError, run_logged, typed, was_killed
 
 
 def python(code: str) -> list[str]:
@@ -126,3 +126,13 @@ def test_a_command_for_people_is_quoted_for_the_shell(tmp_path: Path, name: str,
     assert os.popen(line).read() == str(folder)
     assert shlex.split(line, comments=True)[:2] == ["cd", str(folder)]
     assert ("# newer CANN" in line) != plain
+
+
+def test_a_wide_command_is_broken_between_words_and_means_the_same(tmp_path: Path) -> None:
+    words = ["printf", "%s\\n", *(f"--option_{number}=a 'b' \\ {number}" for number in range(9)), "x" * 200]
+    line = typed(words, tmp_path)
+    assert os.popen(line).read().splitlines() == words[2:]
+    *most, last = line.split("\n")
+    assert last.strip() == "x" * 200  # a word is never broken
+    assert all(len(one) <= PAGE_WIDTH and one.endswith(" \\") for one in most)
+    assert "\n" not in typed(["true"], tmp_path)

@@ -247,7 +247,9 @@ def test_every_format_says_when_it_is_good() -> None:
     for criterion in CRITERIA.values():
         assert (criterion.tolerance is None) != (criterion.points is None)
         assert str(criterion.tolerance or criterion.points)[:1] in str(criterion)
-    assert str(Criterion(points=1.0)) == "loses <= 1 points"
+        assert (criterion.points is None) == (criterion.agreement is None)
+    assert str(Criterion(points=1.0)) == "loses <= 1 point"
+    assert str(Criterion(points=2, agreement=0.985)) == "loses <= 2 points, same winner >= 98.5 %"
     assert str(Criterion(tolerance=1e-4)) == "relative difference <= 0.0001"
     assert [name for name, one in CRITERIA.items() if not one.required] == ["ONNX-fp16", "ONNX-int8"]
 

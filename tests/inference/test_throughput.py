@@ -22,13 +22,39 @@ SHAPE = (3, 2, 4, 5)
 
 def test_figures_are_consistent(sum_engine):
     engine = sum_engine()
-    result = measure(engine, 2, SHAPE, warmup=2, repeats=7, progress=False)
+    result = measure(engine, 2, SHAPE, warmup=2, warm_seconds=0, repeats=7, progress=False)
     assert (result.runs, engine.runs) == (7, 9)
     assert 0 < result.lower_quartile <= result.clips_per_second <= result.upper_quartile
     assert result.clips_per_second == pytest.approx(2 * 1e3 / result.ms_per_batch, rel=1e-6)
     assert result.peak_rss_mib > 50
     assert 0 <= result.growth_rss_mib < result.peak_rss_mib
-    assert measure(sum_engine(), 2, SHAPE, repeats=9, seconds=0, progress=False).runs == 3
+    assert measure(sum_engine(), 2, SHAPE, warm_seconds=0, repeats=9, seconds=0, progress=False).runs == 3
+
+
+class Waking:
+    """Slow in its first runs, as a process is whose memory is not there yet; knows the time that it has taken."""
+
+    name, batch_size, sha256 = "waking", None, "0" * 64
+
+    def __init__(self, monkeypatch):
+        self.now, self.runs = 0.0, 0
+        monkeypatch.setattr(throughput.time, "perf_counter", lambda: self.now)
+
+    def run(self, batch):
+        self.runs += 1
+        self.now += 0.001 if self.now > 0.4 else 0.1
+        return np.zeros((len(batch["image"]), 2), np.float32)
+
+
+def test_nothing_is_timed_before_an_engine_is_warm(monkeypatch):
+    one = measure(Waking(monkeypatch), 2, SHAPE, warmup=1, warm_seconds=0, seconds=0.5, progress=False)
+    assert (one.runs, one.first_ms) == (pytest.approx(103, abs=1), pytest.approx(100))
+    assert one.lower_quartile == pytest.approx(2000)
+    cold = measure(Waking(monkeypatch), 2, SHAPE, warmup=1, warm_seconds=0, repeats=4, progress=False)
+    warm = measure(Waking(monkeypatch), 2, SHAPE, warmup=1, warm_seconds=0.5, repeats=4, progress=False)
+    assert cold.clips_per_second == pytest.approx(20)
+    assert warm.clips_per_second == pytest.approx(2000)
+    assert warm.runs == cold.runs == 4
 
 
 def test_what_does_not_fit_is_refused(sum_engine):
@@ -70,14 +96,14 @@ def hoarder(monkeypatch):
 
 
 def test_growth_counts_what_an_engine_keeps(hoarder):
-    small, large = measure_sizes(hoarder(), [8, 2], SHAPE, warmup=1, repeats=3, progress=False)
+    small, large = measure_sizes(hoarder(), [8, 2], SHAPE, warmup=1, warm_seconds=0, repeats=3, progress=False)
     assert (small.batch, large.batch) == (2, 8)
     assert small.growth_rss_mib == 16
     assert large.growth_rss_mib == 64  # from before the smaller one, though only six are new
 
 
 def test_growth_sees_a_new_peak_that_is_given_back(hoarder):
-    one = measure(hoarder(spent=64), 2, SHAPE, warmup=1, repeats=1, progress=False)
+    one = measure(hoarder(spent=64), 2, SHAPE, warmup=1, warm_seconds=0, repeats=1, progress=False)
     assert one.growth_rss_mib == 16 + 64
     assert one.peak_rss_mib == 90 + 16 + 64
 
@@ -85,7 +111,7 @@ def test_growth_sees_a_new_peak_that_is_given_back(hoarder):
 def test_an_old_peak_says_nothing_about_growth(hoarder):
     engine = hoarder(spent=64)
     engine.peak = 1000
-    assert measure(engine, 2, SHAPE, warmup=1, repeats=1, progress=False).growth_rss_mib == 16
+    assert measure(engine, 2, SHAPE, warmup=1, warm_seconds=0, repeats=1, progress=False).growth_rss_mib == 16
 
 
 def test_memory_of_this_process_is_read():
@@ -98,7 +124,9 @@ def test_memory_of_this_process_is_read():
 
 def test_sizes_above_the_engines_are_left_out_and_named(sum_engine, caplog):
     with caplog.at_level(logging.WARNING):
-        measured = measure_sizes(sum_engine(batch_size=4), [1, 4, 8, 16], SHAPE, repeats=3, progress=False)
+        measured = measure_sizes(
+            sum_engine(batch_size=4), [1, 4, 8, 16], SHAPE, warm_seconds=0, repeats=3, progress=False
+        )
     assert [one.batch for one in measured] == [1, 4]
     assert "sums takes at most 4 clips at once; not measured: 8, 16" in caplog.text
 
@@ -106,7 +134,7 @@ def test_sizes_above_the_engines_are_left_out_and_named(sum_engine, caplog):
 def test_the_table_goes_into_the_plot(sum_engine):
     from actionbook.results.pictures import throughput_plot
 
-    measured = measure_sizes(sum_engine(), [1, 2], SHAPE, repeats=3, progress=False)
+    measured = measure_sizes(sum_engine(), [1, 2], SHAPE, warm_seconds=0, repeats=3, progress=False)
     table = throughput_table(measured)
     assert list(table.batch) == [1, 2]
     assert list(table.columns[:7]) == ["engine", "batch", "inputs", "runs", "clips_per_second", "low", "high"]

@@ -142,7 +142,7 @@ def test_differences_plot_handles_exact_and_not_finite() -> None:
     assert "exact" in found
     assert "2.0e-06" in found
     assert "not finite, failed" in found
-    assert "7.0e-01, judged by accuracy" in found
+    assert "7.0e-01, judged by its answers" in found
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["raw", "int8", "ONNX", "MINDIR"]
     # Three tolerances are marked: at 1e-4, for the formats that have one.
     marks = [line for line in figure.axes[0].lines if set(line.get_xdata()) == {1e-4}]

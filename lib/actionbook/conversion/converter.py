@@ -104,7 +104,8 @@ ATC = Converter(
 It comes with CANN's toolkit and needs no Ascend card. There:
     source /usr/local/Ascend/ascend-toolkit/set_env.sh    # CANN before 8.5
     source /usr/local/Ascend/cann/set_env.sh              # CANN 8.5 and later
-    export LD_LIBRARY_PATH=/usr/local/Ascend/driver/lib64/driver:$LD_LIBRARY_PATH    # old CANN, with a card""",
+    # only with old CANN and a card:
+    export LD_LIBRARY_PATH=/usr/local/Ascend/driver/lib64/driver:$LD_LIBRARY_PATH""",
     model_option="--model",
     output_option="--output",
     suffix=".om",
@@ -116,9 +117,11 @@ LITE = Converter(
     name="converter_lite",
     origin="""\
 It comes with the MindSpore Lite package for Linux. There:
-    export PATH=$LITE/tools/converter/converter:$PATH    # LITE is the unpacked MindSpore Lite package
+    # LITE is the unpacked MindSpore Lite package
+    export PATH=$LITE/tools/converter/converter:$PATH
     export LD_LIBRARY_PATH=$LITE/tools/converter/lib:$LITE/runtime/lib:$LD_LIBRARY_PATH
-    source /usr/local/Ascend/ascend-toolkit/set_env.sh    # or cann/set_env.sh; for --optimize=ascend_oriented only""",
+    # only for --optimize=ascend_oriented; or cann/set_env.sh:
+    source /usr/local/Ascend/ascend-toolkit/set_env.sh""",
     model_option="--modelFile",
     output_option="--outputFile",
     suffix=".mindir",

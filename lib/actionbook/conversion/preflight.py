@@ -53,6 +53,10 @@ class Preflight:
         """Verdict -> number of rows."""
         return {verdict: sum(row.verdict == verdict for row in self.rows) for verdict in VERDICTS}
 
+    def __str__(self) -> str:
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in self.counts.items())
+        return f"CANN {self.cann}, {self.soc}: {counts}"
+
     def summary(self) -> pd.DataFrame:
         """One row for each distinct operator, verdict and reason, the worst first, then as in the graph.
 

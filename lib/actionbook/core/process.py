@@ -17,6 +17,8 @@ from actionbook.core.errors import BookError
 from actionbook.core.paths import is_plain, shown
 
 POLL_SECONDS = 0.2
+PAGE_WIDTH = 88
+"""Columns of a command for people, which pages then show without scrolling sideways."""
 
 
 class ProgramError(BookError):
@@ -31,12 +33,22 @@ def was_killed(status: int | None) -> bool:
 def typed(command: Sequence[str], folder: Path) -> str:
     """A tool's command line as a person types it into a shell, to be run in `folder`, where its names are plain.
 
-    A remark behind it says where the folder's own path has signs that Ascend's newer tools refuse all the same.
+    Broken with backslashes where it is wider than `PAGE_WIDTH`; no word is. A remark before it says where the folder's
+    own path has signs that Ascend's newer tools refuse all the same.
     """
-    line = f"cd {shlex.quote(shown(folder))} && {shlex.join(command)}"
+    words = [f"cd {shlex.quote(shown(folder))} &&", *map(shlex.quote, command)]
+    lines = [words[0]]
+    for number, word in enumerate(words[1:], start=1):
+        room = PAGE_WIDTH - (0 if number == len(words) - 1 else len(" \\"))
+        if len(f"{lines[-1]} {word}") <= room:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(f"  {word}")
+    line = " \\\n".join(lines)
     if is_plain(folder.resolve()):
         return line
-    return f"{line}  # newer CANN takes letters, digits and _ - . / only in a path: copy the folder to such a one first"
+    remark = "# newer CANN takes letters, digits and _ - . / only in a path:\n# copy the folder to such a one first"
+    return f"{remark}\n{line}"
 
 
 def run_logged(

@@ -70,7 +70,8 @@ def _row(name: str, found: Predictions, reference: Predictions, half: bool) -> F
         criterion = criterion.in_half()
     greatest, relative = difference(found.outputs, reference.outputs)
     score = found.score
-    reason = _reason(criterion, relative, 100 * (reference.score.value - score.value))
+    same = found.task.winners(found.outputs) == reference.task.winners(reference.outputs)
+    reason = _reason(criterion, relative, 100 * (reference.score.value - score.value), same)
     finite = bool(np.isfinite(relative))
     return FormatRow(
         format=name,
@@ -78,7 +79,7 @@ def _row(name: str, found: Predictions, reference: Predictions, half: bool) -> F
         max_abs_difference=greatest if finite else None,
         relative_difference=relative if finite else None,
         cosine=_lowest_cosine(found.outputs, reference.outputs),
-        agreement=float((found.task.winners(found.outputs) == reference.task.winners(reference.outputs)).mean()),
+        agreement=float(same.mean()),
         score=score,
         criterion=str(criterion),
         tolerance=criterion.tolerance,
@@ -88,12 +89,19 @@ def _row(name: str, found: Predictions, reference: Predictions, half: bool) -> F
     )
 
 
-def _reason(criterion: Criterion, relative: float, lost: float) -> str:
+def _reason(criterion: Criterion, relative: float, lost: float, same: np.ndarray) -> str:
+    """Why a format fails; empty where it passes. `same` says of each winner whether it is the network's."""
     if criterion.tolerance is not None and not relative <= criterion.tolerance:
         return f"relative difference {relative:.1e} is above {criterion.tolerance:g}"
+    reasons = []
     if criterion.points is not None and round(lost, 9) > criterion.points:  # 0.81 - 0.8 is more than 0.01
-        return f"loses {lost:.2f} percentage points of the main score, more than {criterion.points:g}"
-    return ""
+        reasons.append(f"loses {lost:.2f} percentage points of the main score, more than {criterion.points:g}")
+    if criterion.agreement is not None and same.mean() < criterion.agreement:
+        least = f"{100 * criterion.agreement:g} %"
+        reasons.append(
+            f"only {same.sum():,} of {same.size:,} winners ({same.mean():.1%}) are the network's, below {least}"
+        )
+    return "; ".join(reasons)
 
 
 def _lowest_cosine(outputs: np.ndarray, reference: np.ndarray) -> float:

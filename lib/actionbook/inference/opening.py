@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from textwrap import indent
 
 from actionbook.core.process import typed
 from actionbook.core.spec import Shape, Spec
@@ -44,7 +45,7 @@ def open_engine(
         raise InferenceError(
             f"{path}: an OM file runs on a machine with an Ascend card, CANN, and ais_bench or msame; here is neither "
             "tool (a Python package ais_bench without a part `infer` is another program of that name). There:\n"
-            f"    {command}\nThen read RESULTS/logits with read_results"
+            f"{indent(command, '    ')}\nThen read RESULTS/logits with read_results"
         )
     if batch_size is None or spec is None:
         raise InferenceError(

@@ -9,6 +9,8 @@ import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,8 @@ from actionbook.inference.errors import InferenceError
 from actionbook.inference.interface import IN_NAME, Engine, FolderEngine
 
 INSIDE = "copying the batch in, the network, copying the logits out; no decoding, no reading from disk"
+_LEAST_RUNS = 3
+_TOOL_REPEATS = 20
 logger = logging.getLogger(__name__)
 
 
@@ -51,18 +55,21 @@ def measure(
     spec: Spec | Shape | None = None,
     *,
     warmup: int = 3,
-    repeats: int = 20,
+    warm_seconds: float = 0.5,
+    repeats: int | None = None,
     seconds: float = 10.0,
     progress: bool = True,
 ) -> Throughput:
     """Time `engine` on one batch of random inputs (standard normal) of its spec, or of `spec`.
 
-    After `warmup` runs (at least one), up to `repeats` timed ones, stopped after `seconds`, but not before 3. An engine
-    for a fixed batch that is given fewer clips works on a full batch, and only the real clips count. An OM engine's
-    tool is called once for `repeats` batches and times them itself (`Throughput.inside` says what it counts); then
-    `warmup` and `seconds` have no meaning. Raises InferenceError where the engine does not take this batch.
+    Nothing is timed before the engine has run `warmup` times, at least once, and for `warm_seconds`: until then memory
+    is allocated, threads start and the processor takes up its speed, which makes a quick network look several times
+    slower than it is. Then it is timed for `seconds`, at least 3 runs and at most `repeats`. An engine for a fixed
+    batch that is given fewer clips works on a full batch, and only the real clips count. An OM engine's tool is called
+    once for `repeats` batches, 20 where it is None, and times them itself (`Throughput.inside` says what it counts);
+    then the other limits have no meaning. Raises InferenceError where the engine does not take this batch.
     """
-    if batch < 1 or repeats < 1:
+    if batch < 1 or (repeats is not None and repeats < 1):
         raise InferenceError(f"batch {batch}, repeats {repeats}: expected 1 or more")
     if engine.batch_size is not None and batch > engine.batch_size:
         raise InferenceError(f"{engine.name} takes at most {engine.batch_size} clips at once, not {batch}")
@@ -70,20 +77,24 @@ def measure(
     clips = wanted.random(batch)
     if isinstance(engine, FolderEngine):
         with tempfile.TemporaryDirectory(prefix="actionbook-measure-") as name:
-            write_inputs(Path(name), wanted.padded(clips, engine.name, engine.batch_size), repeats)
+            write_inputs(Path(name), wanted.padded(clips, engine.name, engine.batch_size), repeats or _TOOL_REPEATS)
             engine.run_folder(Path(name), progress=False)
         return engine.throughput(batch)
     before, peak_before = resident_mib(), peak_rss_mib()
-    first = _run(engine, clips)
-    for _ in range(warmup - 1):
+    warm = time.perf_counter() + warm_seconds
+    first, runs = _run(engine, clips), 1
+    while runs < warmup or time.perf_counter() < warm:
         _run(engine, clips)
+        runs += 1
     times: list[float] = []
     resident: list[float] = []
     end = time.perf_counter() + seconds
-    for _ in tracked(range(repeats), f"{engine.name}, batch {batch}", "runs", progress=progress):
+    for _ in tracked(
+        count() if repeats is None else range(repeats), f"{engine.name}, batch {batch}", "runs", progress=progress
+    ):
         times.append(_run(engine, clips))
         resident.append(resident_mib())
-        if len(times) >= 3 and time.perf_counter() > end:
+        if len(times) >= _LEAST_RUNS and time.perf_counter() > end:
             break
     rates = batch / np.asarray(times)
     lower, median, upper = np.quantile(rates, [0.25, 0.5, 0.75])
@@ -111,7 +122,8 @@ def measure_sizes(
     spec: Spec | Shape | None = None,
     *,
     warmup: int = 3,
-    repeats: int = 20,
+    warm_seconds: float = 0.5,
+    repeats: int | None = None,
     seconds: float = 10.0,
     progress: bool = True,
 ) -> list[Throughput]:
@@ -127,10 +139,11 @@ def measure_sizes(
         logger.warning(
             "%s takes at most %s clips at once; not measured: %s", engine.name, limit, ", ".join(map(str, skipped))
         )
+    timed = partial(measure, warmup=warmup, warm_seconds=warm_seconds, repeats=repeats, seconds=seconds, progress=False)
     before, measured = resident_mib(), []
     for size in tracked(fitting_sizes, f"{engine.name}, batch sizes", "sizes", progress=progress):
         kept = max(0.0, resident_mib() - before)
-        one = measure(engine, size, spec, warmup=warmup, repeats=repeats, seconds=seconds, progress=False)
+        one = timed(engine, size, spec)
         growth = None if one.growth_rss_mib is None else one.growth_rss_mib + kept
         measured.append(replace(one, growth_rss_mib=growth))
     return measured

@@ -296,7 +296,7 @@ def differences_plot(rows: Iterable[Mapping[str, object]] | pd.DataFrame) -> Fig
             if np.isfinite(limit):
                 ax.plot([limit, limit], [place - 0.3, place + 0.3], color=STATE_COLOURS["failed"], linewidth=2)
             else:
-                text += ", judged by accuracy"
+                text += ", judged by its answers"
             ax.annotate(
                 text if passed else f"{text}, failed",
                 (at, place),
@@ -304,6 +304,7 @@ def differences_plot(rows: Iterable[Mapping[str, object]] | pd.DataFrame) -> Fig
                 textcoords="offset points",
                 va="center",
                 fontsize=9,
+                bbox={"boxstyle": "square,pad=0.1", "fc": PAPER, "ec": "none"},  # the mark may stand just there
             )
         several = "stream" in table and table["stream"].nunique() > 1
         ax.set_yticks(range(len(table)), table["stream"] + ", " + table["format"] if several else table["format"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +14,12 @@ import pandas as pd
 _NUMBERS = "text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums"
 _WORDS = "text-align: left"
 _CELLS = "padding: 0.25em 0.8em; vertical-align: top"
+_HEADS = "white-space: normal; vertical-align: bottom"
+_SPANNING = "text-align: center"
+_WRITTEN = re.compile(r"([-+]?\d[\d,]*(\.\d+)?)?")
 _SIGNIFICANT = 3
 _TINY = 1e-3
-"""Columns whose greatest value is smaller are written with an exponent."""
+"""Smaller values of which nothing would be left are written with an exponent."""
 
 
 @dataclass(frozen=True)
@@ -38,24 +42,36 @@ def show(
     """A table for people, from a frame, a series (one column) or one mapping for each row.
 
     Whole numbers have no decimals and thousands are parted by commas. Of other columns the greatest value gets three
-    significant digits and the rest as many decimals; `digits` names the decimals of single columns instead. Missing
-    values are empty, columns without any value left out, truth is "yes" and "no", shapes are written 3 × 16 × 112 × 112
-    and underscores in heads are spaces. Numbers are flush right under their heads, text flush left. Rows that are
-    merely counted (a RangeIndex without a name) have no number.
+    significant digits and the rest as many decimals, or an exponent where nothing would be left of them; `digits` names
+    the decimals of single columns instead. Missing values are empty, columns without any value left out, truth is "yes"
+    and "no", shapes are written 3 × 16 × 112 × 112 and underscores in heads are spaces. Numbers, also those that are
+    given as text, are flush right under their heads, other text flush left. An index with a name stands in the first
+    columns, under that name; one that merely counts (whole numbers without a name) is not shown. Raises ValueError for
+    two columns with the same head.
     """
     frame = table.to_frame() if isinstance(table, pd.Series) else table
     if not isinstance(frame, pd.DataFrame):
         frame = pd.DataFrame(list(frame))
-    frame = frame.dropna(axis="columns", how="all")
-    if not frame.index.is_unique:
-        frame = frame.reset_index()
-    counted = isinstance(frame.index, pd.RangeIndex) and frame.index.name is None
+    frame = frame.dropna(axis="columns", how="all").copy()
+    named = any(name is not None for name in frame.index.names)
+    counted = not named and pd.api.types.is_integer_dtype(frame.index.dtype)
+    if named or counted or not frame.index.is_unique:
+        frame, counted = frame.reset_index(drop=counted), True
+    names: list[Any] = list(frame.columns)
+    if frame.columns.nlevels > 1:  # the head of a single column stands right above it
+        names = [("", *name[:-1]) if name[-1] == "" else name for name in names]
+        frame.columns = pd.MultiIndex.from_tuples(names)
+    frame.columns.names = [None] * frame.columns.nlevels
     digits = digits or {}
+    keys = [name[-1] if isinstance(name, tuple) else name for name in names]
     written = pd.DataFrame(
-        {place: _column(frame.iloc[:, place], digits.get(str(name))) for place, name in enumerate(frame.columns)},
+        {place: _column(frame.iloc[:, place], digits.get(key)) for place, key in enumerate(keys)},
         index=None if counted else frame.index.map(_word),
     )
-    numeric = [_is_numeric(frame.iloc[:, place]) for place in range(frame.shape[1])]
+    numeric = [
+        _is_numeric(frame.iloc[:, place]) or all(map(_WRITTEN.fullmatch, written.iloc[:, place]))
+        for place in range(frame.shape[1])
+    ]
     written.columns = frame.columns.map(_head)
     text = written.to_string(index=not counted)
     if not written.columns.is_unique:
@@ -66,7 +82,12 @@ def show(
         for name, number in zip(written.columns, numeric, strict=True)
     }
     styler = styler.set_table_styles([{"selector": "th, td", "props": _CELLS}, {"selector": "th", "props": _WORDS}])
-    styler = styler.set_table_styles(styles, overwrite=False).set_table_attributes('class="dataframe"')
+    heads: Any = [
+        {"selector": "th.col_heading", "props": _HEADS},
+        {"selector": "th.col_heading[colspan]", "props": _SPANNING},
+    ]
+    styler = styler.set_table_styles(styles, overwrite=False).set_table_styles(heads, overwrite=False)
+    styler = styler.set_table_attributes('class="dataframe"')
     if counted:
         styler = styler.hide(axis="index")
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]  # not random: the same table is the same output
@@ -89,17 +110,20 @@ def _column(column: pd.Series[Any], decimals: int | None) -> list[str]:
     greatest = float(np.abs(finite).max(initial=0.0))
     # Shares that happen to be all 0 or 1 stay shares.
     whole = bool((finite == finite.round()).all()) and (greatest > 1 or column.dtype.kind in "iu")
-    return ["" if np.isnan(value) else _number(value, greatest, 0 if whole else decimals) for value in values]
+    decimals = 0 if whole and decimals is None else decimals
+    return ["" if np.isnan(value) else _number(value, greatest, decimals) for value in values]
 
 
 def _number(value: float, greatest: float, decimals: int | None) -> str:
     if not np.isfinite(value):
         return "not finite"
-    if decimals is None:
-        if 0 < greatest < _TINY:
-            return f"{value:.1e}"
+    if decimals is not None:
+        return f"{value:,.{decimals}f}"
+    if not 0 < greatest < _TINY:
         decimals = max(0, _SIGNIFICANT - int(np.ceil(np.log10(greatest)))) if greatest else _SIGNIFICANT
-    return f"{value:,.{decimals}f}"
+        if not value or round(value, decimals):
+            return f"{value:,.{decimals}f}"
+    return "0" if not value else f"{value:.1e}" if abs(value) < _TINY else f"{value:.1g}"
 
 
 def _is_missing(value: Any) -> bool:

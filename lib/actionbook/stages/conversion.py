@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
@@ -19,9 +20,9 @@ from actionbook.core import cores
 from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_file
 from actionbook.core.paths import shown
-from actionbook.core.process import typed
-from actionbook.core.progress import tracked
+from actionbook.core.process import PAGE_WIDTH, typed
 from actionbook.core.recipe import JOINT
+from actionbook.core.score import metric_title
 from actionbook.core.sections import Export
 from actionbook.core.spec import Arrays, Spec
 from actionbook.core.stage_results import (
@@ -41,17 +42,12 @@ from actionbook.evaluation.fusion import How, fuse
 from actionbook.evaluation.predict import missing_rule, predictions, samples_of, tested_samples
 from actionbook.inference import (
     BatchSet,
-    Engine,
-    NetworkEngine,
-    Throughput,
     ais_bench_command,
-    measure,
-    measure_sizes,
     write_batches,
 )
 from actionbook.models.profile import layer_table
 from actionbook.tasks import Predictions
-from actionbook.training.runs import finished_run, runs_of_same_clips, trained_network
+from actionbook.training.runs import finished_run, trained_network
 
 
 @dataclass
@@ -83,6 +79,11 @@ class Converted:
         """The recipe's section."""
         return self.stage.recipe.export
 
+    @cached_property
+    def layers(self) -> pd.DataFrame:
+        """The network's layers with their multiply-accumulates of one sample, see `models.profile.layer_table`."""
+        return layer_table(self.network, self.spec)
+
     @property
     def ais_bench(self) -> str:
         """The command that runs the OM over the batches on a machine with the card."""
@@ -105,49 +106,68 @@ class Conversions:
     streams: dict[str, Converted]
     fused: tuple[FormatRow, ...] = ()
     """The streams together, in every format that all of them have; none for a single stream."""
-    family: tuple[FamilyRow, ...] = ()
+    family: dict[str, Converted] = field(default_factory=dict)
+    """Networks that were trained on the same clips, the main one first, see `stages.family`."""
 
     @property
     def table(self) -> pd.DataFrame:
-        """One row a stream and format: the fields of `FormatRow`, "joint" for the streams together."""
+        """One row a stream and format: the fields of `FormatRow`, of the score value and correct; "joint" for all."""
         rows = [(name, row) for name, one in self.streams.items() for row in one.formats]
         rows += [(JOINT, row) for row in self.fused]
-        return pd.DataFrame({"stream": name, **row.model_dump(), "score": row.score.figures(3)} for name, row in rows)
+        scores = [{"value": row.score.value, "correct": row.score.correct} for _, row in rows]
+        return pd.DataFrame(
+            {"stream": name, **row.model_dump(exclude={"score"}), **score}
+            for (name, row), score in zip(rows, scores, strict=True)
+        )
 
     @property
     def summary(self) -> pd.DataFrame:
-        """The same for people, by format, or by stream and format where there are several streams."""
+        """The same for people, by format, or by stream and format where there are several streams.
+
+        Differences in standard deviations of the network's outputs; of all samples the lowest cosine; of winners the
+        share that are the network's, right or wrong.
+        """
         table = self.table
-        small = {"max abs": table.max_abs_difference, "relative": table.relative_difference}
         names = table.format if len(self.streams) == 1 else table.stream + ", " + table.format
+        (metric,) = {row.score.metric for one in self.streams.values() for row in one.formats} or {""}
         return pd.DataFrame(
             {
-                **{title: column.astype(float).map("{:.1e}".format) for title, column in small.items()},
-                "cosine": table.cosine.astype(float).map("{:.6f}".format),
-                "same winner": table.agreement.map("{:.1%}".format),
-                "score": table.score,
+                "greatest difference": table.relative_difference.astype(float),
+                "lowest cosine": table.cosine.astype(float),
+                "same winner, %": 100 * table.agreement,
+                f"{metric_title(metric)}, %": 100 * table.value,
+                "right": table.correct,
                 "good if": table.criterion,
-                "passed": table.passed.map({True: "yes", False: "NO"}),
+                "needed": table.required,
+                "passed": table.passed,
             }
-        ).set_index(names)
+        ).set_index(names.rename("format"))
 
     def failed(self, *, required: bool = False) -> list[str]:
         """What did not pass, of all formats or of those that are required, and why: one line a stream and format."""
         table = self.table
         wrong = table[~table.passed & (table.required | (not required))]
         return [
-            f"{stream}, {name}: {why}"
+            f"{stream}, {name}: {why}" if len(self.streams) > 1 else f"{name}: {why}"
             for stream, name, why in zip(wrong.stream, wrong.format, wrong.reason, strict=True)
         ]
 
     def not_made(self) -> list[str]:
-        """What could not be made or run here: stream and format, the reason, the remedy, and the command of a tool."""
-        return [
-            f"{f'{name}, ' if len(self.streams) > 1 else ''}{step.format}: "
-            + "\n".join([*filter(None, (step.reason, step.remedy, step.command)), ""])
-            for name, one in self.streams.items()
-            for step in one.made.not_made
-        ]
+        """What could not be made or run here: stream and format, the reason, the remedy, and the command of a tool.
+
+        What several streams lack for the same reason is said once, with all commands.
+        """
+        found: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
+        for name, one in self.streams.items():
+            for step in one.made.not_made:
+                found.setdefault((step.format, step.reason, step.remedy), []).append((name, step.command))
+        said = []
+        for (kind, reason, remedy), each in found.items():
+            streams = "".join(f"{name}, " for name, _ in each) if len(self.streams) > 1 else ""
+            commands = [command for _, command in each]
+            head = textwrap.fill(f"{streams}{kind}: {reason}", PAGE_WIDTH, break_long_words=False)
+            said.append("\n".join([*filter(None, (head, remedy, *commands)), ""]))
+        return said
 
     def finish(self) -> ConversionResults:
         """Write the record, after `compare` where that has not run.
@@ -160,7 +180,7 @@ class Conversions:
         results = ConversionResults(
             streams={name: _conversion(one) for name, one in self.streams.items()},
             fused=self.fused,
-            family=self.family,
+            family=tuple(_member(name, one) for name, one in self.family.items()),
         )
         rests_on = {"index": dataset_of(self.stage).index().sha256}
         for name, one in self.streams.items():
@@ -177,6 +197,10 @@ class Conversions:
                 "once it is mended, run the notebook again"
             )
         return results
+
+
+def _member(name: str, one: Converted) -> FamilyRow:
+    return FamilyRow(network=name, macs=int(one.layers.macs.sum()), **dict(_conversion(one)))
 
 
 def _conversion(one: Converted) -> StreamConversion:
@@ -264,90 +288,3 @@ def fuse_formats(
     first, *others = streams.values()
     common = [kind for kind in first if all(kind in other for other in others)]
     return {kind: fuse({name: its[kind] for name, its in streams.items()}, how, missing=missing) for kind in common}
-
-
-def time_formats(
-    conversions: Conversions, formats: Sequence[str] = ("ONNX",), *, network: bool = False
-) -> pd.DataFrame:
-    """Samples per second of some formats at the recipe's batch sizes, and with `network` of MindSpore itself.
-
-    One row a stream, engine and batch size, for `results.pictures.throughput_plot`; kept for the record, too.
-    """
-    with conversions.stage.timed("throughput"), cores.alone():
-        for one in conversions.streams.values():
-            engines: dict[str, Engine] = {"MindSpore": NetworkEngine(one.network, None, one.spec)} if network else {}
-            engines |= {_TITLES.get(name, name): one.made.engines[name] for name in formats if name in one.made.engines}
-            one.throughput = [
-                _speed(name, figure)
-                for name, engine in engines.items()
-                for figure in measure_sizes(engine, one.export.batch_sizes, repeats=10, seconds=0.5)
-            ]
-    several = len(conversions.streams) > 1
-    return pd.DataFrame(
-        {**row.model_dump(), "stream": name, "engine": f"{name}, {row.engine}" if several else row.engine}
-        for name, one in conversions.streams.items()
-        for row in one.throughput
-    )
-
-
-_TITLES = {"ONNX": "ONNX Runtime", "ONNX-int8": "8 bits"}
-
-
-def _speed(engine: str, figure: Throughput) -> ThroughputRow:
-    fields = asdict(figure) | {"engine": engine, "low": figure.lower_quartile, "high": figure.upper_quartile}
-    return ThroughputRow(**{name: fields[name] for name in ThroughputRow.model_fields})
-
-
-def convert_family(conversions: Conversions) -> pd.DataFrame:
-    """Every network that was trained on the same clips as the main one, in every format: one row each.
-
-    For networks that differ in nothing but themselves one set of batches serves all. For recipes of one stream.
-    """
-    ((_, main),) = conversions.streams.items()
-    mine = main.stage.recipe.main_run.name
-    rows = [_member(main, main.stage.recipe.model.name)]
-    engines = [main.made.engines["ONNX"]]
-    with conversions.stage.timed("family"), cores.busy():
-        for name in tracked(
-            [one for one in runs_of_same_clips(main.stage.recipe) if one != mine], "family", "networks"
-        ):
-            network, folder = trained_network(main.stage, name), main.stage.folder / "family" / name
-            made = make_formats(network, main.spec, folder, main.export, main.calibration, only=IN_PROCESS)
-            of = partial(predictions, main.stage, main.index)
-            found, failed = run_formats(made.engines, main.batches, folder / "results", of, progress=False)
-            made = made.without(failed)
-            formats = compare_formats(found, half=made.half)
-            rows.append(_member(replace(main, network=network, made=made, formats=formats), name))
-            engines.append(made.engines["ONNX"])
-    with conversions.stage.timed("family throughput"), cores.alone():
-        speeds = [measure(one, 8, repeats=10, seconds=0.5, progress=False).clips_per_second for one in engines]
-    conversions.family = tuple(rows)
-    return pd.DataFrame(
-        {
-            "network": row.network,
-            "million MACs": round(row.macs / 1e6, 1),
-            "nodes": f"{export.raw_nodes} → {export.nodes}",
-            "preflight": row.preflight.verdict if row.preflight else "",
-            **{f"{one.format} differs": _power(one.relative_difference) for one in row.formats[1:]},
-            **{f"{one.format} right": one.score.correct for one in row.formats},
-            **{f"{one.format} KiB": round(one.bytes / 1024) for one in row.exports},
-            "clips/s": round(speed),
-            "failed": ", ".join(one.format for one in row.formats if not one.passed) or "none",
-        }
-        for row, speed in zip(rows, speeds, strict=True)
-        for export in row.exports
-        if export.format == "ONNX"
-    )
-
-
-IN_PROCESS = ("network", "MINDIR", "ONNX", "ONNX-fp16", "ONNX-int8")
-"""Formats that need no tool of a card."""
-
-
-def _member(one: Converted, name: str) -> FamilyRow:
-    macs = int(layer_table(one.network, one.spec).macs.sum())
-    return FamilyRow(network=name, macs=macs, **dict(_conversion(replace(one, throughput=[]))))
-
-
-def _power(difference: float | None) -> str:
-    return "not finite" if difference is None else f"{difference:.0e}"
