@@ -68,6 +68,26 @@ class Trainings:
         return table
 
     @property
+    def by_run(self) -> pd.DataFrame:
+        """One row a run, for people: how many seeds, means over them, and mean ± standard deviation of each score.
+
+        Loss is that of the last epoch, in nats; seconds are of one training; data wait is the share of the time in
+        which the network waited for clips.
+        """
+        scores = {self.rows[0].score.metric: "value"} | {s.metric: s.metric for s in self.rows[0].further}
+        table, keys = self.table, ["stream", "run"]
+        groups = table.groupby(keys, sort=False)
+        rows = pd.DataFrame(
+            {"seeds": groups.size(), "data": groups["data"].first(), "epochs": groups["epochs"].first()}
+        )
+        rows["loss"] = groups["loss"].mean()
+        for metric, column in scores.items():
+            rows[metric_title(metric)] = groups[column].agg(_spread)
+        rows["seconds"], rows["data_wait"] = groups["seconds"].mean(), groups["data_wait"].mean()
+        rows = rows.reset_index()
+        return rows.drop(columns=[name for name in ("stream", "data") if rows[name].nunique() == 1])
+
+    @property
     def seeds(self) -> dict[str, Any]:
         """What `seeds_plot` takes: accuracy within the reversed pairs where there are such, else the main score.
 
