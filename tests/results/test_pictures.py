@@ -76,6 +76,15 @@ def test_training_curves_of_several_seeds_share_a_colour() -> None:
     assert len(pictures.training_curves({"width 0.45": log[["epoch", "loss"]]}).axes) == 1
 
 
+def test_no_schedule_hides_another() -> None:
+    rates = {"rgb": [0.1, 0.1, 0.01], "flow": [0.1, 0.1, 0.01, 0.05]}
+    axes = pictures.schedule_plot(rates).axes
+    assert [ax.lines[0].get_ydata().tolist() for ax in axes] == list(rates.values())
+    assert [ax.get_title(loc="left") for ax in axes] == ["rgb, 3 epochs", "flow, 4 epochs"]
+    assert axes[0].get_xlim() == axes[1].get_xlim()
+    assert axes[0].get_yscale() == axes[1].get_yscale() == "log"
+
+
 def test_seeds_plot_writes_mean_and_spread() -> None:
     values = pd.DataFrame({"run": ["a", "a", "b", "c"], "seed": [1, 2, 1, 1], "value": [0.8, 0.9, 0.5, None]})
     found = texts(pictures.seeds_plot(values, chance=0.125))

@@ -10,13 +10,15 @@ from actionbook.results.style import QUIET, colour
 
 # All in pixels.
 _HIGH, _WIDE, _DEEP = 118.0, 2.1, 30.0  # of the most rows; of one channel; of the most frames
+_BOXES = 360.0  # of all boxes of a row side by side: where they are more, all are narrower
 _LEAST = 3.0
 _SLANT = (0.8, 0.6)  # how far to the right and up a pixel of depth leads
 _LETTER, _LINE, _SIZE = 6.4, 17.0, 12  # width of a letter, from one line to the next, height of letters
-_BETWEEN, _MARGIN = 3.0, 70.0  # between boxes of one stage, for the heads of the lines
+_BETWEEN, _MARGIN = 3.0, 66.0  # between boxes of one stage, for the heads of the lines
 _PAPER = "var(--pst-color-background, var(--jp-layout-color0, #fff))"  # of the book's pages, and of Jupyter's
 _HEADS = ("C × T", "H × W", "MACs", "parameters")
 _LABEL = _LINE * (len(_HEADS) + 1) + 12
+_SMALLEST = 0.85  # of its size, before a picture scrolls instead of shrinking
 _ARC = 26.0  # of a shortcut, above the boxes
 
 
@@ -74,7 +76,7 @@ def drawing(boxes: Sequence[Box], arrows: Sequence[tuple[int, int, str]], kinds:
     """HTML of the picture with its legend.
 
     `arrows` are (from, to, look), numbers of boxes and "", "lateral" or "shortcut"; `said` is the text for those who
-    cannot see it. Wide pictures scroll in their own frame.
+    cannot see it. Pictures wider than the page shrink a little, and then scroll in their own frame.
     """
     placed, wide, high = _layout(boxes, any(look == "shortcut" for *_, look in arrows))
     body = [_arrow(placed[start], placed[end], look) for start, end, look in arrows]
@@ -89,7 +91,8 @@ def drawing(boxes: Sequence[Box], arrows: Sequence[tuple[int, int, str]], kinds:
     return (
         f'<div class="network">{f"<div>{legend}</div>" if legend else ""}<div style="overflow-x: auto" tabindex="0">'
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{html.escape(said)}" '
-        f'width="{wide:.0f}" height="{high:.0f}" viewBox="0 0 {wide:.0f} {high:.0f}" style="max-width: none" '
+        f'viewBox="0 0 {wide:.0f} {high:.0f}" style="width: 100%; min-width: {_SMALLEST * wide:.0f}px; '
+        f'max-width: {wide:.0f}px; height: auto" '
         f'font-size="{_SIZE}" fill="currentColor">{"".join(body)}</svg></div></div>'
     )
 
@@ -100,7 +103,9 @@ def _layout(boxes: Sequence[Box], arched: bool) -> tuple[list[_Placed], float, f
     high = _HIGH / (1 + 0.3 * (len(names) - 1))  # several rows are lower, and need room for the ways between them
     gap = 12.0 if len(names) == 1 else 34.0
     rows, frames = (max(size[place] for box in boxes for size in box.sizes) for place in (2, 1))
-    solids = [[_solid(size, rows, frames, high) for size in box.sizes] for box in boxes]
+    roots = {name: sum(c**0.5 for box in boxes if box.row in (name, "") for c, _, _ in box.sizes) for name in names}
+    wide = min(_WIDE, _BOXES / max(roots.values()))
+    solids = [[_solid(size, (wide, high / rows**0.5, _DEEP / frames)) for size in box.sizes] for box in boxes]
     columns = _columns(boxes)
     widths = [0.0] * (max(columns) + 1)
     for column, box, mine in zip(columns, boxes, solids, strict=True):
@@ -135,11 +140,10 @@ def _columns(boxes: Sequence[Box]) -> list[int]:
     return columns
 
 
-def _solid(size: tuple[int, int, int], most_rows: int, most_frames: int, most: float) -> tuple[float, float, float]:
-    """Width, height and depth of a box of (channels, frames, rows); the highest is `most` high."""
+def _solid(size: tuple[int, int, int], scale: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Width, height and depth of a box of (channels, frames, rows), from what one channel, row and frame would have."""
     channels, frames, rows = size
-    high = most * (rows / most_rows) ** 0.5
-    return max(_WIDE * channels**0.5, _LEAST), max(high, _LEAST), _DEEP * frames / most_frames
+    return max(scale[0] * channels**0.5, _LEAST), max(scale[1] * rows**0.5, _LEAST), scale[2] * frames
 
 
 def _extent(solids: Sequence[tuple[float, float, float]]) -> float:

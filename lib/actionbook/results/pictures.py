@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from actionbook.core.score import metric_title
 from actionbook.results.film import film_strip  # noqa: F401 (a picture as the others, for those who import it here)
 from actionbook.results.style import (
     GRID,
@@ -53,7 +54,7 @@ def training_curves(log: Mapping[str, pd.DataFrame]) -> Figure:
             axes[0, 0].plot(table["epoch"], table["loss"], color=colour(number), alpha=0.85, label=label)
             for which, score in enumerate(s for s in scores if s in table):
                 dashes = ("-", "--", ":", "-.")[which % 4]
-                what = (f"{group}, {score}" if len(scores) > 1 else group) if fresh else None
+                what = (f"{group}, {_score_title(score)}" if len(scores) > 1 else group) if fresh else None
                 points = table[["epoch", score]].dropna()  # not every epoch is validated
                 options = {"color": colour(number), "alpha": 0.85, "marker": ".", "label": what}
                 axes[0, 1].plot(points["epoch"], points[score], dashes, **options)
@@ -61,7 +62,7 @@ def training_curves(log: Mapping[str, pd.DataFrame]) -> Figure:
         axes[0, 0].set_ylim(bottom=0)
         if scores:
             axes[0, 1].set(title="Validation", xlabel="epoch", ylim=(0, 1.02))
-            axes[0, 1].set_ylabel(scores[0] if len(scores) == 1 else "score")
+            axes[0, 1].set_ylabel(_score_title(scores[0]) if len(scores) == 1 else "score")
             axes[0, 1].yaxis.set_major_formatter(PercentFormatter(1))
         for ax in axes[0]:
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -70,8 +71,31 @@ def training_curves(log: Mapping[str, pd.DataFrame]) -> Figure:
     return fig
 
 
+def _score_title(name: str) -> str:
+    """ "top-1 of middle clips" for the column ``centre_clip_top1`` of a log."""
+    metric = name.removeprefix("centre_clip_")
+    return metric_title(metric) + " of middle clips" * (metric != name)
+
+
 def _without_seed(name: str) -> str:
     return re.sub(r"\W*\bseed\W*\d+\W*$", "", name) or name
+
+
+def schedule_plot(rates: Mapping[str, Sequence[float]]) -> Figure:
+    """The learning rate of every epoch on a logarithmic axis, one panel below the other for each name.
+
+    Panels share their axes, so that schedules can be compared and none hides another.
+    """
+    with style():
+        fig, axes = figure(1.25 * len(rates) + 0.5, len(rates), 1, squeeze=False, sharex=True, sharey=True)
+        for number, (ax, (name, values)) in enumerate(zip(axes[:, 0], rates.items(), strict=True)):
+            ax.step(range(1, len(values) + 1), values, where="mid", color=colour(number))
+            ax.set_title(f"{name}, {len(values)} epochs")
+        axes[0, 0].set_yscale("log")
+        axes[-1, 0].set_xlabel("epoch")
+        axes[-1, 0].xaxis.set_major_locator(MaxNLocator(integer=True))
+        fig.supylabel("learning rate", fontsize=10)
+    return fig
 
 
 def seeds_plot(values: pd.DataFrame, chance: float | None = None, ylabel: str = "top-1 accuracy") -> Figure:

@@ -64,25 +64,25 @@ class Trainings:
         groups = self.repeated.groupby(["stream", "run"] if len(self.stage.streams) > 1 else "run", sort=False)
         table = pd.DataFrame({"seeds": groups.size()})
         for metric, column in scores.items():
-            table[metric] = groups[column].agg(_spread)
+            table[metric_title(metric)] = groups[column].agg(_spread)
         return table
 
     @property
     def by_run(self) -> pd.DataFrame:
-        """One row a run, for people: how many seeds, means over them, and mean ± standard deviation of each score.
+        """One row a run, for people: how many seeds, means over them, and mean ± standard deviation of the main score.
 
-        Loss is that of the last epoch, in nats; seconds are of one training; data wait is the share of the time in
-        which the network waited for clips.
+        So also of the score within reversed pairs, where there are such. Loss is that of the last epoch, in nats;
+        seconds are of one training; data wait is the share of the time in which the network waited for clips.
         """
-        scores = {self.rows[0].score.metric: "value"} | {s.metric: s.metric for s in self.rows[0].further}
         table, keys = self.table, ["stream", "run"]
         groups = table.groupby(keys, sort=False)
         rows = pd.DataFrame(
             {"seeds": groups.size(), "data": groups["data"].first(), "epochs": groups["epochs"].first()}
         )
         rows["loss"] = groups["loss"].mean()
-        for metric, column in scores.items():
-            rows[metric_title(metric)] = groups[column].agg(_spread)
+        rows[metric_title(self.rows[0].score.metric)] = groups["value"].agg(_spread)
+        if WITHIN_GROUPS in table:
+            rows[WITHIN_GROUPS] = groups[WITHIN_GROUPS].agg(_spread)
         rows["seconds"], rows["data_wait"] = groups["seconds"].mean(), groups["data_wait"].mean()
         rows = rows.reset_index()
         return rows.drop(columns=[name for name in ("stream", "data") if rows[name].nunique() == 1])
@@ -155,7 +155,8 @@ def _spread(values: pd.Series) -> str:
     values = values.dropna()
     if not len(values):
         return ""
-    return f"{values.mean():.3f} ± {values.std():.3f}" if len(values) > 1 else f"{values.mean():.3f}"
+    # Spaces at which no line is broken.
+    return f"{values.mean():.3f}\u00a0±\u00a0{values.std():.3f}" if len(values) > 1 else f"{values.mean():.3f}"
 
 
 def motion_claims(trainings: Trainings, clips: str = "clip", frames: str = "one_frame") -> tuple[Claim, ...]:

@@ -10,17 +10,25 @@ import pandas as pd
 from actionbook.core.workspace import Stage
 from actionbook.training.schedule import batch_rate
 
+_HOUSEKEEPING = {
+    "runs", "result", "any_library", "checkpoint_epochs", "checkpoint_steps", "keep_epochs", "hang_minutes",
+    "validate_epochs",
+}  # fmt: skip
+_SGD = {"momentum", "dampening"}
+
 
 def settings_table(stage: Stage) -> pd.DataFrame:
     """What the recipe says of the training, for people: one row a setting as recipes name it, one column a stream.
 
-    Settings that are switched off are left out. Below them, how the batch is shared among the devices, and the
+    Settings that are switched off, that the optimiser does not have, or that decide when something is stored and not
+    what is learned, are left out. Below them, how the batch is shared among the devices, and the
     learning rate of such a batch after the warm-up.
     """
     columns: dict[str, dict[str, str]] = {}
     for name, own in stage.streams.items():
         training = own.recipe.training
-        settings = training.model_dump(exclude={"runs", "result", "any_library"})
+        unused = _SGD if training.optimizer == "adam" else set()
+        settings = training.model_dump(exclude=_HOUSEKEEPING | unused)
         columns[name] = {key: _words(value) for key, value in settings.items() if value not in (None, ())}
         columns[name] |= {
             "devices": str(stage.devices),
