@@ -73,3 +73,5 @@ def test_one_row_a_run_however_many_seeds(tmp_path: Path) -> None:
     assert table["top-1"].to_dict() == {"clip": "0.700\u00a0±\u00a00.100", "frame": "0.500"}
     assert table.seconds["clip"] == pytest.approx(4.0)
     assert not {"stream", "data"} & set(table.columns)  # the same for all
+    untrained = tuple(row.model_copy(update={"loss": None, "data_wait": None}) for row in rows)
+    assert Trainings(stage("efficient3d", tmp_path), untrained, {}, {}).by_run.loss.isna().all()

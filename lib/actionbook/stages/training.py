@@ -71,18 +71,17 @@ class Trainings:
     def by_run(self) -> pd.DataFrame:
         """One row a run, for people: how many seeds, means over them, and mean ± standard deviation of the main score.
 
-        So also of the score within reversed pairs, where there are such. Loss is that of the last epoch, in nats;
-        seconds are of one training; data wait is the share of the time in which the network waited for clips.
+        Loss is that of the last epoch, in nats; seconds are of one training; data_wait is the share of the time in
+        which the network waited for clips. Stream and data are left out where all rows have the same.
         """
-        table, keys = self.table, ["stream", "run"]
+        keys = ["stream", "run"]
+        table = self.table.astype({"loss": float, "data_wait": float})  # None where nothing was trained
         groups = table.groupby(keys, sort=False)
         rows = pd.DataFrame(
             {"seeds": groups.size(), "data": groups["data"].first(), "epochs": groups["epochs"].first()}
         )
         rows["loss"] = groups["loss"].mean()
         rows[metric_title(self.rows[0].score.metric)] = groups["value"].agg(_spread)
-        if WITHIN_GROUPS in table:
-            rows[WITHIN_GROUPS] = groups[WITHIN_GROUPS].agg(_spread)
         rows["seconds"], rows["data_wait"] = groups["seconds"].mean(), groups["data_wait"].mean()
         rows = rows.reset_index()
         return rows.drop(columns=[name for name in ("stream", "data") if rows[name].nunique() == 1])
