@@ -76,33 +76,58 @@ def test_training_curves_of_several_seeds_share_a_colour() -> None:
     assert len(pictures.training_curves({"width 0.45": log[["epoch", "loss"]]}).axes) == 1
 
 
+def test_no_schedule_hides_another() -> None:
+    rates = {"rgb": [0.1, 0.1, 0.01], "flow": [0.1, 0.1, 0.01, 0.05]}
+    axes = pictures.schedule_plot(rates).axes
+    assert [ax.lines[0].get_ydata().tolist() for ax in axes] == list(rates.values())
+    assert [ax.get_title(loc="left") for ax in axes] == ["rgb, 3 epochs", "flow, 4 epochs"]
+    assert axes[0].get_xlim() == axes[1].get_xlim()
+    assert axes[0].get_yscale() == axes[1].get_yscale() == "log"
+
+
 def test_seeds_plot_writes_mean_and_spread() -> None:
     values = pd.DataFrame({"run": ["a", "a", "b", "c"], "seed": [1, 2, 1, 1], "value": [0.8, 0.9, 0.5, None]})
     found = texts(pictures.seeds_plot(values, chance=0.125))
     assert "c" not in found.split()
     assert "85.0% ± 7.1\n2 seeds" in found
     assert "50.0%\n1 seed" in found
-    assert "chance 12.5%" in found
+    assert "chance\n12.5%" in found
+
+
+def test_no_line_runs_through_the_words_of_seeds_plot() -> None:
+    values = pd.DataFrame({"run": ["a", "a"], "seed": [1, 2], "value": [0.5, 0.52]})
+    figure = pictures.seeds_plot(values, chance=0.5)
+    ax = figure.axes[0]
+    figure.canvas.draw()
+    note, chance = (next(text for text in ax.texts if word in text.get_text()) for word in ("seeds", "chance"))
+    patch = note.get_bbox_patch()
+    assert patch is not None
+    assert patch.get_facecolor() == (1.0, 1.0, 1.0, 1.0)
+    assert chance.get_window_extent().x0 >= ax.get_window_extent().x1  # where no run is
 
 
 def test_accuracy_against_cost_takes_one_value_or_a_list() -> None:
     data = pd.DataFrame({"label": ["1.0x", "0.45x"], "macs": [518.4e6, 158e6], "accuracy": [0.8, [0.6, 0.7]]})
-    figure = pictures.accuracy_against_cost(data)
-    points = {ax.get_label() for ax in figure.axes[0].containers}
-    assert len(points) == 2
+    figure = pictures.accuracy_against_cost(data, "operations")
+    assert len(figure.axes[0].containers) == 2
     assert figure.axes[0].get_xscale() == "log"
-    assert "200 M" in texts(figure)
+    assert figure.axes[0].get_xlabel() == "million operations"
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["200", "500"]
 
 
-def test_one_network_at_several_widths_is_one_line_with_one_name() -> None:
-    data = pd.DataFrame({"label": ["a", "b", "a"], "macs": [1e8, 2.1e8, 2e8], "accuracy": [0.5, 0.601, 0.6]})
-    figure = pictures.accuracy_against_cost(data)
-    joined = [container[0].get_xdata().tolist() for container in figure.axes[0].containers]
-    assert joined == [[1e8, 2e8], [2.1e8]]
-    names = {text.get_text(): text for text in figure.axes[0].texts}
-    assert set(names) == {"a", "b"}
-    assert names["a"].xyann[1] == 0
-    assert names["b"].xyann[1] > 5  # its own height would cover the other's name
+def test_one_network_at_several_widths_is_one_line_and_labels_are_in_order() -> None:
+    rows = [("a", 1e8, 0.5), ("b", 2.1e8, 0.601), ("a", 2e9, 0.6), *((f"c{i}", 3e8, 0.1 + i / 100) for i in range(6))]
+    figure = pictures.accuracy_against_cost(pd.DataFrame(rows, columns=["label", "macs", "accuracy"]))
+    ax = figure.axes[0]
+    lines = {container.get_label(): container[0] for container in ax.containers}
+    assert lines["a"].get_xdata().tolist() == [100, 2000]
+    legend = ax.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["b", "a", "c5", "c4", "c3", "c2", "c1", "c0"]
+    looks = {(line.get_color(), line.get_marker(), line.get_markerfacecolor()) for line in lines.values()}
+    assert len(looks) == 8  # the eighth has the colour of the first, and is hollow
+    figure.canvas.draw()
+    assert legend.get_window_extent().x0 >= ax.get_window_extent().x1
 
 
 def test_confusion_picture_shades_shares_of_the_row() -> None:

@@ -14,12 +14,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from actionbook.core.score import metric_title
 from actionbook.results.film import film_strip  # noqa: F401 (a picture as the others, for those who import it here)
 from actionbook.results.style import (
     GRID,
     INK,
     PAPER,
     QUIET,
+    SERIES,
     STATE_COLOURS,
     colour,
     figure,
@@ -52,7 +54,7 @@ def training_curves(log: Mapping[str, pd.DataFrame]) -> Figure:
             axes[0, 0].plot(table["epoch"], table["loss"], color=colour(number), alpha=0.85, label=label)
             for which, score in enumerate(s for s in scores if s in table):
                 dashes = ("-", "--", ":", "-.")[which % 4]
-                what = (f"{group}, {score}" if len(scores) > 1 else group) if fresh else None
+                what = (f"{group}, {_score_title(score)}" if len(scores) > 1 else group) if fresh else None
                 points = table[["epoch", score]].dropna()  # not every epoch is validated
                 options = {"color": colour(number), "alpha": 0.85, "marker": ".", "label": what}
                 axes[0, 1].plot(points["epoch"], points[score], dashes, **options)
@@ -60,7 +62,7 @@ def training_curves(log: Mapping[str, pd.DataFrame]) -> Figure:
         axes[0, 0].set_ylim(bottom=0)
         if scores:
             axes[0, 1].set(title="Validation", xlabel="epoch", ylim=(0, 1.02))
-            axes[0, 1].set_ylabel(scores[0] if len(scores) == 1 else "score")
+            axes[0, 1].set_ylabel(_score_title(scores[0]) if len(scores) == 1 else "score")
             axes[0, 1].yaxis.set_major_formatter(PercentFormatter(1))
         for ax in axes[0]:
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -69,8 +71,31 @@ def training_curves(log: Mapping[str, pd.DataFrame]) -> Figure:
     return fig
 
 
+def _score_title(name: str) -> str:
+    """ "top-1 of middle clips" for the column ``centre_clip_top1`` of a log."""
+    metric = name.removeprefix("centre_clip_")
+    return metric_title(metric) + " of middle clips" * (metric != name)
+
+
 def _without_seed(name: str) -> str:
     return re.sub(r"\W*\bseed\W*\d+\W*$", "", name) or name
+
+
+def schedule_plot(rates: Mapping[str, Sequence[float]]) -> Figure:
+    """The learning rate of every epoch on a logarithmic axis, one panel below the other for each name.
+
+    Panels share their axes, so that schedules can be compared and none hides another.
+    """
+    with style():
+        fig, axes = figure(1.25 * len(rates) + 0.5, len(rates), 1, squeeze=False, sharex=True, sharey=True)
+        for number, (ax, (name, values)) in enumerate(zip(axes[:, 0], rates.items(), strict=True)):
+            ax.step(range(1, len(values) + 1), values, where="mid", color=colour(number))
+            ax.set_title(f"{name}, {len(values)} epochs")
+        axes[0, 0].set_yscale("log")
+        axes[-1, 0].set_xlabel("epoch")
+        axes[-1, 0].xaxis.set_major_locator(MaxNLocator(integer=True))
+        fig.supylabel("learning rate", fontsize=10)
+    return fig
 
 
 def seeds_plot(values: pd.DataFrame, chance: float | None = None, ylabel: str = "top-1 accuracy") -> Figure:
@@ -94,12 +119,12 @@ def seeds_plot(values: pd.DataFrame, chance: float | None = None, ylabel: str = 
                 text += f" ± {100 * found.std(ddof=1):.1f}"
                 ax.errorbar(place + 0.28, found.mean(), found.std(ddof=1), color=QUIET, capsize=3, linewidth=1.2)
             note = f"{text}\n{len(found)} seed{'s' * (len(found) > 1)}"
-            ax.annotate(note, (place + 0.32, found.mean()), va="center", fontsize=9, color=INK)
-        if chance is not None:
-            ax.axhline(chance, color=QUIET, linestyle="--", linewidth=1.2)
-            ax.annotate(
-                f"chance {chance:.1%}", (len(runs) - 0.26, chance + 0.015), ha="right", fontsize=8.5, color=QUIET
-            )
+            around = {"facecolor": PAPER, "edgecolor": "none", "pad": 1.5}  # no line runs through the words
+            ax.annotate(note, (place + 0.34, found.mean()), va="center", fontsize=9, color=INK, bbox=around)
+        if chance is not None:  # named beside the plot, where no run is
+            ax.axhline(chance, color=QUIET, linestyle="--", linewidth=1.2, zorder=0)
+            beside = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 8.5, "color": "#52606d"}
+            ax.annotate(f"chance\n{chance:.1%}", (1.01, chance), **beside)
         ax.set_xticks(range(len(runs)), ["\n".join(textwrap.wrap(str(run), 22)) for run in runs], fontsize=10)
         ax.set(xlim=(-0.4, len(runs) - 0.25), ylim=(0, 1.04), ylabel=ylabel)
         ax.yaxis.set_major_formatter(PercentFormatter(1))
@@ -107,58 +132,40 @@ def seeds_plot(values: pd.DataFrame, chance: float | None = None, ylabel: str = 
     return fig
 
 
-def accuracy_against_cost(table: pd.DataFrame, xlabel: str = "multiply-accumulates of one clip") -> Figure:
-    """Accuracy against the operations of one clip, on a logarithmic axis.
+def accuracy_against_cost(table: pd.DataFrame, what: str = "multiply-accumulates of one clip") -> Figure:
+    """Accuracy against the operations of one clip, in millions on a logarithmic axis.
 
-    `table` has the columns ``label``, ``macs`` and ``accuracy`` (0..1: one number, or a list with one for each seed).
-    The dot is the mean, the bar reaches from the lowest to the highest seed. Rows with the same label (one network at
-    several widths) are joined by a line and named once.
+    `table` has the columns ``label``, ``macs`` (operations, not millions) and ``accuracy`` (0..1: one number, or a list
+    with one for each seed); `what` says which operations. The dot is the mean, the bar reaches from the lowest to the
+    highest seed. Rows with the same label (one network at several widths) are joined by a line. Labels stand beside the
+    plot, in the order of the accuracy at the highest cost.
     """
     with style():
         fig, ax = figure(3.9)
-        ends = []
+        ends = {}
         for number, (label, rows) in enumerate(table.sort_values("macs").groupby("label", sort=False)):
             found = [np.atleast_1d(np.asarray(value, dtype=float)) for value in rows["accuracy"]]
             mean = np.array([values.mean() for values in found])
             reach = np.array([mean - [v.min() for v in found], [v.max() for v in found] - mean])
             look = {"color": colour(number), "marker": marker(number), "capsize": 4, "markersize": 7}
-            ax.errorbar(rows["macs"], mean, reach, linewidth=1.2, **look)
-            ends.append((float(rows["macs"].iloc[-1]), float(mean[-1]), str(label), colour(number)))
+            if number >= len(SERIES):  # colours and markers begin again
+                look["markerfacecolor"] = PAPER
+            drawn = ax.errorbar(rows["macs"] / 1e6, mean, reach, linewidth=1.2, label=str(label), **look)
+            ends[drawn] = float(mean[-1])
         ax.set_xscale("log")
-        low, high = float(table["macs"].min()), float(table["macs"].max())
-        ax.set_xlim(low / 1.6, high * 3.2)  # room for the labels at the right
-        ticks = [base * 10**power for power in range(4, 13) for base in (1, 2, 5)]
-        inside = [tick for tick in ticks if low / 1.6 <= tick <= high * 3.2]
-        ax.set_xticks(inside, [_operations(tick) for tick in inside])
+        low, high = (float(end) / 1e6 for end in (table["macs"].min() / 1.4, table["macs"].max() * 1.4))
+        ax.set_xlim(low, high)
+        ticks = [tick for power in range(-3, 7) for tick in (10**power, 2 * 10**power, 5 * 10**power)]
+        inside = [tick for tick in ticks if low <= tick <= high]
+        ax.set_xticks(inside, [f"{tick:,.10g}" for tick in inside])
         ax.minorticks_off()
-        ax.set(xlabel=xlabel, ylabel="top-1 accuracy")
+        ax.set(xlabel=f"million {what}", ylabel="top-1 accuracy")
         ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         ax.yaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], min_n_ticks=3))
         ax.margins(y=0.12)
-        bottom, top = ax.get_ylim()
-        for height, (macs, last, label, shade) in zip(_apart(ends, (top - bottom) / 18), ends, strict=True):
-            offset = (9, 72 * 3.2 * (height - last) / (top - bottom))  # points; the axes are about 3.2 inches high
-            ax.annotate(label, (macs, last), offset, textcoords="offset points", va="center", fontsize=9, color=shade)
+        best = sorted(ends, key=lambda drawn: -ends[drawn])
+        ax.legend(best, [drawn.get_label() for drawn in best], loc="center left", bbox_to_anchor=(1.0, 0.5))
     return fig
-
-
-def _apart(ends: Sequence[tuple[float, float, str, str]], gap: float) -> list[float]:
-    """Heights for the labels of (operations, accuracy, ...) points, moved up where a neighbour's would be covered."""
-    heights = [mean for _, mean, *_ in ends]
-    order = sorted(range(len(ends)), key=lambda i: heights[i])
-    for place, i in enumerate(order):
-        for j in order[:place]:
-            near = max(ends[i][0], ends[j][0]) < 2.2 * min(ends[i][0], ends[j][0])
-            if near and heights[i] < heights[j] + gap:
-                heights[i] = heights[j] + gap
-    return heights
-
-
-def _operations(count: float) -> str:
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if count >= size:
-            return f"{count / size:g} {unit}"
-    return f"{count:g}"
 
 
 def agreement_plot(outputs: Mapping[str, tuple[np.ndarray, np.ndarray]], columns: int = 7) -> Figure:

@@ -64,8 +64,27 @@ class Trainings:
         groups = self.repeated.groupby(["stream", "run"] if len(self.stage.streams) > 1 else "run", sort=False)
         table = pd.DataFrame({"seeds": groups.size()})
         for metric, column in scores.items():
-            table[metric] = groups[column].agg(_spread)
+            table[metric_title(metric)] = groups[column].agg(_spread)
         return table
+
+    @property
+    def by_run(self) -> pd.DataFrame:
+        """One row a run, for people: how many seeds, means over them, and mean ± standard deviation of the main score.
+
+        Loss is that of the last epoch, in nats; seconds are of one training; data_wait is the share of the time in
+        which the network waited for clips. Stream and data are left out where all rows have the same.
+        """
+        keys = ["stream", "run"]
+        table = self.table.astype({"loss": float, "data_wait": float})  # None where nothing was trained
+        groups = table.groupby(keys, sort=False)
+        rows = pd.DataFrame(
+            {"seeds": groups.size(), "data": groups["data"].first(), "epochs": groups["epochs"].first()}
+        )
+        rows["loss"] = groups["loss"].mean()
+        rows[metric_title(self.rows[0].score.metric)] = groups["value"].agg(_spread)
+        rows["seconds"], rows["data_wait"] = groups["seconds"].mean(), groups["data_wait"].mean()
+        rows = rows.reset_index()
+        return rows.drop(columns=[name for name in ("stream", "data") if rows[name].nunique() == 1])
 
     @property
     def seeds(self) -> dict[str, Any]:
@@ -135,7 +154,8 @@ def _spread(values: pd.Series) -> str:
     values = values.dropna()
     if not len(values):
         return ""
-    return f"{values.mean():.3f} ± {values.std():.3f}" if len(values) > 1 else f"{values.mean():.3f}"
+    # Spaces at which no line is broken.
+    return f"{values.mean():.3f}\u00a0±\u00a0{values.std():.3f}" if len(values) > 1 else f"{values.mean():.3f}"
 
 
 def motion_claims(trainings: Trainings, clips: str = "clip", frames: str = "one_frame") -> tuple[Claim, ...]:

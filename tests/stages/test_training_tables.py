@@ -1,0 +1,77 @@
+"""The tables that a reader sees before a training: every setting and every change that a recipe names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actionbook.core.schema import read_yaml
+from actionbook.core.stage_results import TrainingRow
+from actionbook.core.workspace import Stage
+from actionbook.stages.training import Trainings
+from actionbook.stages.training_tables import runs_table, settings_table
+
+
+def stage(chapter: str, tmp_path: Path, **options: Any) -> Stage:
+    return Stage.open(chapter, "03_training", work_root=tmp_path, **options)
+
+
+def test_settings_of_one_stream(tmp_path: Path) -> None:
+    overrides = {"training": {"batch_size": 16, "reference_batch": 32, "lr": 0.2}}
+    table = settings_table(stage("efficient3d", tmp_path, devices=8, overrides=overrides)).set_index("setting").value
+    assert table["lr_steps"] == "8, 9"
+    assert table["dampening"] == "0.9"  # also what the recipe leaves at its default
+    assert not {"trainable", "hang_minutes"} & set(table.index)  # nothing is frozen; no matter of the result
+    assert (table["devices"], table["clips a step on each device"], table["rate after warm-up"]) == ("8", "2", "0.1")
+
+
+def test_settings_of_two_streams_that_differ(tmp_path: Path) -> None:
+    table = settings_table(stage("i3d", tmp_path, recipe="hmdb51")).set_index("setting")
+    assert list(table.columns) == ["rgb", "flow"]
+    assert table.loc["epochs"].tolist() == ["40", "60"]
+    assert table.loc["lr_restarts"].fillna("").tolist() == ["", "45, 0.00025"]
+    assert "dampening" not in table.index  # Adam has none
+    assert table.loc["trainable"].tolist() == ["Mixed_5, logits"] * 2
+
+
+def test_runs_say_all_that_they_change(tmp_path: Path) -> None:
+    table = runs_table(stage("efficient3d", tmp_path)).set_index("run")
+    assert table.seeds["clip"] == "1, 2, 3"
+    assert table["what it changes"]["clip"] == "nothing"
+    assert table["what it changes"]["one_frame"] == "sampling.frames 1, sampling.stride 1, sampling.window 1"
+
+
+def test_runs_that_all_streams_have_are_named_once(tmp_path: Path) -> None:
+    table = runs_table(stage("i3d", tmp_path))
+    assert table.run.tolist() == ["pretrain", "finetune", "scratch"]
+    assert table["what it changes"][1] == "weights.run pretrain, weights.skip logits"
+
+
+def test_runs_of_streams_that_differ(tmp_path: Path) -> None:
+    overrides = {"streams": {"flow": {"training": {"runs": [{"name": "scratch", "seeds": [7]}], "result": "scratch"}}}}
+    table = runs_table(stage("i3d", tmp_path, overrides=overrides))
+    assert table[["stream", "run"]].to_numpy().tolist() == [
+        ["rgb", "pretrain"], ["rgb", "finetune"], ["rgb", "scratch"], ["flow", "scratch"],
+    ]  # fmt: skip
+
+
+def test_one_row_a_run_however_many_seeds(tmp_path: Path) -> None:
+    documents = read_yaml(Path(__file__).parents[1] / "core" / "data" / "documents.yaml")
+    one = documents["results of 03_training"]["runs"][0]
+    score = {"metric": "top1", "evaluated": 10, "expected": 10, "missing_sha256": None}
+    rows = tuple(
+        TrainingRow(**{
+            **one, "run": run, "seed": seed, "seconds": 2.0 * seed, "loss": 0.5, "further": [],
+            "score": {**score, "value": right / 10, "correct": right},
+        })
+        for run, seed, right in (("clip", 1, 6), ("clip", 2, 7), ("clip", 3, 8), ("frame", 1, 5))
+    )  # fmt: skip
+    table = Trainings(stage("efficient3d", tmp_path), rows, {}, {}).by_run.set_index("run")
+    assert table.seeds.to_dict() == {"clip": 3, "frame": 1}
+    assert table["top-1"].to_dict() == {"clip": "0.700\u00a0±\u00a00.100", "frame": "0.500"}
+    assert table.seconds["clip"] == pytest.approx(4.0)
+    assert not {"stream", "data"} & set(table.columns)  # the same for all
+    untrained = tuple(row.model_copy(update={"loss": None, "data_wait": None}) for row in rows)
+    assert Trainings(stage("efficient3d", tmp_path), untrained, {}, {}).by_run.loss.isna().all()
