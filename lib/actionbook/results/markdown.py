@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from actionbook.core.paths import ROOT
 
 ABSENT = "–"
@@ -43,3 +45,12 @@ def file_link(path: str) -> str:
     if path.endswith(".ipynb") and (ROOT / path).is_file():
         return f"[{path.rsplit('/', 1)[-1].removesuffix('.ipynb')}](../{path})"
     return f"`{path}`"
+
+
+def spread(values: Sequence[float]) -> str | None:
+    """Shares of several seeds as "68.1% ± 6.6": mean and standard deviation (n - 1); one alone has none; None for none.
+    """
+    if not values:
+        return None
+    text = f"{np.mean(values):.1%}"
+    return text if len(values) < 2 else f"{text} ± {100 * np.std(values, ddof=1):.1f}"
