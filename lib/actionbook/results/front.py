@@ -52,9 +52,9 @@ def measured(chapters: Sequence[Chapter], records: Sequence[Record]) -> str:
     for chapter in chapters:
         for record in of_chapter(records, chapter.name):
             results = record.results(TrainingResults)
-            if record.generated and results is not None:
-                if text := _sentence(chapter, Recipe.load(_recipe(chapter, record.head.recipe)), results):
-                    return text
+            text = _sentence(chapter, record.head.recipe, results) if record.generated and results else ""
+            if text:
+                return text
     return ""
 
 
@@ -84,9 +84,9 @@ def films(chapter: Chapter) -> list[Film]:
 
     Empty where there is no such recipe, or its data set is not drawn. Raises BookError for a recipe that is damaged.
     """
-    if not _recipe(chapter).is_file():
+    if not _recipe(chapter, EMBEDDED).is_file():
         return []
-    recipe = Recipe.load(_recipe(chapter))
+    recipe = Recipe.load(_recipe(chapter, EMBEDDED))
     manifest = load_dataset(recipe.data.manifest)
     if manifest.generator is None:
         return []
@@ -129,12 +129,12 @@ def chapter_notebooks(chapter: Chapter, records: Sequence[Record]) -> str:
     return text
 
 
-def _recipe(chapter: Chapter, name: str = EMBEDDED) -> Path:
+def _recipe(chapter: Chapter, name: str) -> Path:
     return NOTEBOOKS / chapter.name / "recipes" / f"{name}.yaml"
 
 
 def _title(chapter: Chapter) -> str:
-    return Recipe.load(_recipe(chapter)).title if _recipe(chapter).is_file() else ""
+    return Recipe.load(_recipe(chapter, EMBEDDED)).title if _recipe(chapter, EMBEDDED).is_file() else ""
 
 
 def _pictures(rows: Sequence[Film], height: int) -> str:
@@ -149,8 +149,9 @@ def _card(title: str, options: str, picture: str, text: str, footer: str) -> str
     return f"::::{{grid-item-card}} {title}\n{options}\n{picture}\n{text}\n{below}::::\n"
 
 
-def _sentence(chapter: Chapter, recipe: Recipe, results: TrainingResults) -> str:
-    """The main run beside the run that is shown single frames, if there is one."""
+def _sentence(chapter: Chapter, name: str, results: TrainingResults) -> str:
+    """The main run of the recipe `name` beside the run that is shown single frames, if there is one."""
+    recipe = Recipe.load(_recipe(chapter, name))
     main = recipe.main_run.name
     single = [run.name for run in recipe.training.runs if recipe.for_run(run).sampling.frames == 1]
     frames = recipe.for_run(recipe.main_run).sampling.frames

@@ -48,8 +48,7 @@ def file_link(path: str) -> str:
 
 
 def spread(values: Sequence[float]) -> str | None:
-    """Shares of several seeds as "68.1% ± 6.6": mean and standard deviation (n - 1); one alone has none; None for none.
-    """
+    """Shares of several seeds as "68.1% ± 6.6": mean and standard deviation (n - 1); one alone has none; None for none."""
     if not values:
         return None
     text = f"{np.mean(values):.1%}"

@@ -212,7 +212,7 @@ def _pivot(found: list[Figure]) -> str:
     protocols = list(dict.fromkeys(f"{_column(figure)}: {figure.protocol}" for figure in found))
     notes = "".join(f"- {escape(line)}\n" for line in [*protocols, *([first.note] if first.note else [])])
     source = f"Source: {escape(first.source)}; {escape(first.where)}; {escape(first.version)}.\n"
-    grid = table(["", *columns], body, right=range(1, len(columns) + 1))
+    grid = table(["What", *columns], body, right=range(1, len(columns) + 1))
     return f"::::{{dropdown}} {first.table}\n{grid}\n{source}\n{notes}::::\n"
 
 
@@ -220,7 +220,8 @@ def _printed(figure: Figure) -> str:
     """The value with the digits that its kind of figure is printed with."""
     if figure.metric == "ratio":
         return f"{figure.value:.4f}"
-    return f"{figure.value:.2f}" if figure.unit == "percent" or figure.metric == "parameters" else f"{figure.value:,.9g}"
+    two = figure.unit == "percent" or figure.metric == "parameters"
+    return f"{figure.value:.2f}" if two else f"{figure.value:,.9g}"
 
 
 def _column(figure: Figure) -> str:
