@@ -48,7 +48,10 @@ def file_link(path: str) -> str:
 
 
 def spread(values: Sequence[float]) -> str | None:
-    """Shares of several seeds as "68.1% ± 6.6": mean and standard deviation (n - 1); one alone has none; None for none."""
+    """Shares of several seeds as "68.1% ± 6.6": mean and standard deviation (n - 1), which one alone has not.
+
+    None without any.
+    """
     if not values:
         return None
     text = f"{np.mean(values):.1%}"
