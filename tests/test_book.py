@@ -160,6 +160,42 @@ def test_generated_pages_are_included_from_where_they_are(
         assert read() == text.replace("_generated/", "../out/generated/")
 
 
+def test_chapters_find_generated_pages_too(
+    offline_book: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = SimpleNamespace(doc2path=lambda page: str(tmp_path / f"{page}.md"))
+    content = ["# ECO\n\n```{include} ../../book/_generated/eco_film.md\n```\n"]
+    monkeypatch.setenv("ACTIONBOOK_BUILD", "out")
+    offline_book._find_generated(SimpleNamespace(env=env, srcdir=tmp_path), "notebooks/eco/index", content)
+    assert content == ["# ECO\n\n```{include} ../../out/generated/eco_film.md\n```\n"]
+
+
+def test_arrows_and_references_are_said_in_words(offline_book: ModuleType) -> None:
+    tree = '<a class="reference internal" href="i3d.html">I3D</a><details><summary><i></i></summary></details>'
+    body = '<div role="list"><div class="citation" role="doc-biblioentry">A paper</div></div>'
+    context = {"generate_toctree_html": lambda kind, depth=0: f"{kind}{depth}{tree}", "body": body}
+    offline_book._say_in_words(None, "book/intro", "page.html", context, None)
+    said = context["generate_toctree_html"]("sidebar", depth=2)
+    assert said == f"sidebar2{tree}".replace("<summary>", '<summary aria-label="Pages of I3D">')
+    assert context["body"] == body.replace("doc-biblioentry", "listitem")
+
+
+def test_buttons_of_the_repository_come_with_its_address(offline_book: ModuleType, tmp_path: Path) -> None:
+    config = SimpleNamespace(html_theme_options={"use_issues_button": False})
+    offline_book._tell_address(SimpleNamespace(srcdir=tmp_path), config)  # no citation file
+    citation = tmp_path / "CITATION.cff"
+    citation.write_text("title: A book\n")
+    offline_book._tell_address(SimpleNamespace(srcdir=tmp_path), config)
+    assert config.html_theme_options == {"use_issues_button": False}
+    citation.write_text("title: A book\nrepository-code: https://host.example/book\n")
+    offline_book._tell_address(SimpleNamespace(srcdir=tmp_path), config)
+    assert config.html_theme_options == {
+        "repository_url": "https://host.example/book",
+        "use_repository_button": True,
+        "use_issues_button": True,
+    }
+
+
 @pytest.fixture(scope="module")
 def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The book, built from the committed notebooks with warnings as errors; the folder of its pages."""

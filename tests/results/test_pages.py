@@ -151,6 +151,7 @@ def test_a_damaged_record_ends_the_command_with_its_name(tmp_path: Path, make_re
         (0.5, "0.5"),
         (float("nan"), "not finite"),
         ("a|b\nc", "a\\|b c"),
+        (" 1\N{NO-BREAK SPACE}a  b\t", "1\N{NO-BREAK SPACE}a b"),
         (escape("a|b"), "a\\|b"),
         (True, "yes"),
     ],

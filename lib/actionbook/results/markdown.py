@@ -24,7 +24,8 @@ def cell(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.10g}" if math.isfinite(value) else "not finite"
-    return re.sub(r"(?<!\\)\|", r"\\|", " ".join(str(value).split()))
+    line = re.sub(r"[^\S\N{NO-BREAK SPACE}]+", " ", str(value)).strip()
+    return re.sub(r"(?<!\\)\|", r"\\|", line)
 
 
 def escape(text: str) -> str:
