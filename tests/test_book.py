@@ -180,20 +180,18 @@ def test_arrows_and_references_are_said_in_words(offline_book: ModuleType) -> No
     assert context["body"] == body.replace("doc-biblioentry", "listitem")
 
 
-def test_buttons_of_the_repository_come_with_its_address(offline_book: ModuleType, tmp_path: Path) -> None:
-    config = SimpleNamespace(html_theme_options={"use_issues_button": False})
-    offline_book._tell_address(SimpleNamespace(srcdir=tmp_path), config)  # no citation file
+def test_every_page_says_where_the_source_lies_once_that_is_stated(offline_book: ModuleType, tmp_path: Path) -> None:
+    config = SimpleNamespace(html_theme_options={"extra_footer": "Said."})
     citation = tmp_path / "CITATION.cff"
-    citation.write_text("title: A book\n")
+    for text in (None, "title: A book\n", "repository-code:\n"):
+        if text:
+            citation.write_text(text)
+        offline_book._tell_address(SimpleNamespace(srcdir=tmp_path), config)
+        assert config.html_theme_options == {"extra_footer": "Said."}
+    citation.write_text("repository-code: https://host.example/book/\n")
     offline_book._tell_address(SimpleNamespace(srcdir=tmp_path), config)
-    assert config.html_theme_options == {"use_issues_button": False}
-    citation.write_text("title: A book\nrepository-code: https://host.example/book\n")
-    offline_book._tell_address(SimpleNamespace(srcdir=tmp_path), config)
-    assert config.html_theme_options == {
-        "repository_url": "https://host.example/book",
-        "use_repository_button": True,
-        "use_issues_button": True,
-    }
+    links = re.findall(r'href="([^"]*)"', config.html_theme_options["extra_footer"])
+    assert links == ["https://host.example/book", "https://host.example/book/issues"]
 
 
 @pytest.fixture(scope="module")
@@ -317,7 +315,9 @@ def test_nothing_on_a_page_keeps_readers_out(html: Path, address: str, browser: 
     """
     from axe_playwright_python.sync_playwright import Axe
 
-    narrow = {"type": "rule", "values": ["color-contrast", "scrollable-region-focusable"]}
+    options = {"resultTypes": ["violations"]}
+    narrow = {**options, "runOnly": {"type": "rule", "values": ["color-contrast", "scrollable-region-focusable"]}}
+    words = {"exclude": [["pre span"]]}  # half of the time; the colours of code are the same on all pages
     context = browser.new_context(color_scheme="light", viewport={"width": 1400, "height": 900})
     page = context.new_page()
     faults: dict[str, list[str]] = {}
@@ -327,10 +327,11 @@ def test_nothing_on_a_page_keeps_readers_out(html: Path, address: str, browser: 
         name = path.relative_to(html).as_posix()
         page.set_viewport_size({"width": 1400, "height": 900})
         page.goto(address + name, wait_until="load")
-        found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+        seen = None if name in ("book/ascend.html", "notebooks/your_own_video.html") else words
+        found = Axe().run(page, seen, options).response["violations"]
         page.evaluate("document.documentElement.dataset.theme = document.documentElement.dataset.mode = 'dark'")
         page.set_viewport_size(PHONE)
-        found += Axe().run(page, options={"resultTypes": ["violations"], "runOnly": narrow}).response["violations"]
+        found += Axe().run(page, seen, narrow).response["violations"]
         for one in found:
             if one["impact"] in ("serious", "critical"):
                 faults.setdefault(name, []).extend(f"{one['id']}: {node['html'][:200]}" for node in one["nodes"][:3])

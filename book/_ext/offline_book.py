@@ -12,6 +12,7 @@ script, style sheet, picture or frame that a page would fetch from elsewhere is 
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import shutil
@@ -103,12 +104,13 @@ def _say_in_words(
 
 
 def _tell_address(app: Sphinx, config: Any) -> None:
-    """Show the buttons of the repository where CITATION.cff says where that is, and only there."""
+    """Say below every page where the source lies, if CITATION.cff does: the theme's buttons know few hosts."""
     stated = Path(app.srcdir) / "CITATION.cff"
     found = yaml.safe_load(stated.read_text(encoding="utf-8")) if stated.is_file() else {}
-    if address := found.get("repository-code"):
-        buttons = {"repository_url": address, "use_repository_button": True, "use_issues_button": True}
-        config.html_theme_options = {**config.html_theme_options, **buttons}
+    if address := html.escape(str(found.get("repository-code") or "").rstrip("/")):
+        links = f'<a href="{address}">Source</a>, <a href="{address}/issues">questions and faults</a>'
+        said = config.html_theme_options.get("extra_footer", "")
+        config.html_theme_options = {**config.html_theme_options, "extra_footer": f"{said}<p>{links}</p>"}
 
 
 def _drop_thebe_nodes(_app: Sphinx, doctree: nodes.document, _page: str) -> None:
