@@ -31,7 +31,7 @@ GENERATED := $(if $(ACTIONBOOK_BUILD),$(BUILD)/generated,book/_generated)
 SHARED := $(INSTALLED) $(wildcard data_manifests/*.yaml) \
           $(shell find lib/actionbook -name '*.py' -not -name '.tmp-*' 2>/dev/null)
 
-.PHONY: help install pages book notebooks accept test check format bench stress lock clean
+.PHONY: help install pages pdf book notebooks accept test check format bench stress lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -67,6 +67,18 @@ endef
 pages: $(INSTALLED) ## render the committed notebooks and their records into _build/html: a first look, nothing is run
 	$(PY) -m actionbook.results.pages --accepted --out $(GENERATED)
 	$(call render)
+
+# Without a sandbox, which the user root has none of: Chromium sees this one page and nothing else. The time is for MathJax.
+CHROMIUM ?= $(firstword $(shell command -v google-chrome chromium chromium-browser))
+SINGLE   := $(HTML:/html=/singlehtml)
+pdf: $(INSTALLED) ## print the committed notebooks into _build/book.pdf, with the Chromium of this machine
+	@[ -n "$(CHROMIUM)" ] || { echo "make pdf needs Chromium: install it, or name it with make pdf CHROMIUM=/path/to/it" >&2; exit 1; }
+	$(PY) -m actionbook.results.pages --accepted --out $(GENERATED)
+	@rm -rf $(SINGLE)
+	.venv/bin/jupyter-book build . --config _config.yml --toc book/_toc.yml --path-output $(or $(ACTIONBOOK_BUILD),.) --builder singlehtml --all -W -n --keep-going --quiet
+	@cp $(SINGLE)/book/intro.html $(SINGLE)/whole.html  # its links begin at the folder above
+	"$(CHROMIUM)" --headless --no-sandbox --disable-gpu --no-pdf-header-footer --virtual-time-budget=60000 \
+		--print-to-pdf=$(BUILD)/book.pdf "file://$(abspath $(SINGLE))/whole.html"
 
 book: $(INSTALLED) ## run what is stale and render the book into _build/html
 	@$(MAKE) --no-print-directory --jobs=$(JOBS) notebooks

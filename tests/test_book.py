@@ -160,12 +160,47 @@ def test_generated_pages_are_included_from_where_they_are(
         assert read() == text.replace("_generated/", "../out/generated/")
 
 
+def test_chapters_find_generated_pages_too(
+    offline_book: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = SimpleNamespace(doc2path=lambda page: str(tmp_path / f"{page}.md"))
+    content = ["# ECO\n\n```{include} ../../book/_generated/eco_film.md\n```\n"]
+    monkeypatch.setenv("ACTIONBOOK_BUILD", "out")
+    offline_book._find_generated(SimpleNamespace(env=env, srcdir=tmp_path), "notebooks/eco/index", content)
+    assert content == ["# ECO\n\n```{include} ../../out/generated/eco_film.md\n```\n"]
+
+
+def test_arrows_and_references_are_said_in_words(offline_book: ModuleType) -> None:
+    tree = '<a class="reference internal" href="i3d.html">I3D</a><details><summary><i></i></summary></details>'
+    body = '<div role="list"><div class="citation" role="doc-biblioentry">A paper</div></div>'
+    context = {"generate_toctree_html": lambda kind, depth=0: f"{kind}{depth}{tree}", "body": body}
+    offline_book._say_in_words(None, "book/intro", "page.html", context, None)
+    said = context["generate_toctree_html"]("sidebar", depth=2)
+    assert said == f"sidebar2{tree}".replace("<summary>", '<summary aria-label="Pages of I3D">')
+    assert context["body"] == body.replace("doc-biblioentry", "listitem")
+
+
+def test_every_page_says_where_the_source_lies_once_that_is_stated(offline_book: ModuleType, tmp_path: Path) -> None:
+    config = SimpleNamespace(html_theme_options={"extra_footer": "Said."})
+    citation = tmp_path / "CITATION.cff"
+    for text in (None, "title: A book\n", "repository-code:\n"):
+        if text:
+            citation.write_text(text)
+        offline_book._tell_address(SimpleNamespace(srcdir=tmp_path), config)
+        assert config.html_theme_options == {"extra_footer": "Said."}
+    citation.write_text("repository-code: https://host.example/book/\n")
+    offline_book._tell_address(SimpleNamespace(srcdir=tmp_path), config)
+    links = re.findall(r'href="([^"]*)"', config.html_theme_options["extra_footer"])
+    assert links == ["https://host.example/book", "https://host.example/book/issues"]
+
+
 @pytest.fixture(scope="module")
 def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The book, built from the committed notebooks with warnings as errors; the folder of its pages."""
     source = tmp_path_factory.mktemp("book")
     subprocess.run([sys.executable, "-m", "actionbook.results.pages"], check=True, cwd=ROOT)
-    shutil.copy(ROOT / "_config.yml", source)
+    for name in ("_config.yml", "CITATION.cff"):
+        shutil.copy(ROOT / name, source)
     for folder in ("book", "notebooks"):
         shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     command = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
@@ -244,15 +279,64 @@ def test_pages_stay_offline_free_of_errors_and_no_wider_than_a_phone(html: Path,
 
 @pytest.mark.browser
 @needs_chromium
-def test_search_finds_a_word(address: str, browser: Any) -> None:
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ("dampening", "book/glossary"),
+        ("license", "book/about"),
+        ("citation", "book/about"),
+        ("bibtex", "book/about"),
+        ("several cards", "book/faq"),
+        ("several cards", "book/run_it_yourself"),
+        ("my own video", "book/faq"),
+        ("own video", "notebooks/your_own_video"),
+        ("download", "book/run_it_yourself"),
+        ("out of memory", "book/faq"),
+        ("pdf", "book/run_it_yourself"),
+    ],
+)
+def test_search_finds_what_a_reader_types(address: str, browser: Any, words: str, wanted: str) -> None:
     page = browser.new_page()
     faults = watch(page, address)
-    page.goto(address + "search.html?q=dampening")
+    page.goto(f"{address}search.html?q={words.replace(' ', '+')}")
     page.wait_for_selector("#search-results li a")
+    page.wait_for_function("!document.querySelector('#search-progress')?.textContent.includes('Searching')")
     links = page.eval_on_selector_all("#search-results li a", "items => items.map(a => a.getAttribute('href'))")
-    assert any("book/glossary" in link for link in links)
+    assert any(wanted in link for link in links[:8]), links
     assert faults == []
     page.close()
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_nothing_on_a_page_keeps_readers_out(html: Path, address: str, browser: Any) -> None:
+    """No finding of axe-core that is serious or critical: all of its rules on a wide, light page, then what differs on
+    a dark one as narrow as a phone.
+    """
+    from axe_playwright_python.sync_playwright import Axe
+
+    options = {"resultTypes": ["violations"]}
+    narrow = {**options, "runOnly": {"type": "rule", "values": ["color-contrast", "scrollable-region-focusable"]}}
+    words = {"exclude": [["pre span"]]}  # half of the time; the colours of code are the same on all pages
+    context = browser.new_context(color_scheme="light", viewport={"width": 1400, "height": 900})
+    page = context.new_page()
+    faults: dict[str, list[str]] = {}
+    for path in sorted(html.rglob("*.html")):
+        if "_static" in path.parts:
+            continue
+        name = path.relative_to(html).as_posix()
+        page.set_viewport_size({"width": 1400, "height": 900})
+        page.goto(address + name, wait_until="load")
+        seen = None if name in ("book/ascend.html", "notebooks/your_own_video.html") else words
+        found = Axe().run(page, seen, options).response["violations"]
+        page.evaluate("document.documentElement.dataset.theme = document.documentElement.dataset.mode = 'dark'")
+        page.set_viewport_size(PHONE)
+        found += Axe().run(page, seen, narrow).response["violations"]
+        for one in found:
+            if one["impact"] in ("serious", "critical"):
+                faults.setdefault(name, []).extend(f"{one['id']}: {node['html'][:200]}" for node in one["nodes"][:3])
+    context.close()
+    assert faults == {}
 
 
 @pytest.mark.browser

@@ -1,4 +1,4 @@
-"""Sphinx extension that shows what was executed, and keeps the book readable without a network.
+"""Sphinx extension that shows what was executed, and keeps the book readable: without a network, and by ear.
 
 Notebooks are read from the folder that the environment variable ACTIONBOOK_EXECUTED names, such as ``_build/executed``,
 where it names one: the committed ones stand beside their sources and are what the others are held against.
@@ -12,12 +12,14 @@ script, style sheet, picture or frame that a page would fetch from elsewhere is 
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+import yaml
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
@@ -33,6 +35,9 @@ _TAG = re.compile(
     re.IGNORECASE,
 )
 _STYLE = re.compile(r"(?:@import\s+|url\()\s*(?:url\()?[\"']?((?:https?:)?//[^\s\"')]+)", re.IGNORECASE)
+_INCLUDED = re.compile(r"^(`{3,}\{include\} )(?:\S*/)?_generated/", re.MULTILINE)
+# In the tree of pages: a link with pages below it, and the arrow that folds these and that Sphinx gives no words.
+_FOLDED = re.compile(r"(<a [^>]*>(?P<title>[^<]*)</a><details[^>]*><summary)>")
 _STYLE_BLOCK = re.compile(r"<style\b[^>]*>(.*?)</style>", re.IGNORECASE | re.DOTALL)
 
 
@@ -58,7 +63,7 @@ def _read_executed(app: Sphinx, page: str, content: list[str]) -> None:
 def _find_generated(app: Sphinx, page: str, content: list[str]) -> None:
     if build := os.environ.get("ACTIONBOOK_BUILD"):
         folder = os.path.relpath(Path(app.srcdir) / build / "generated", Path(app.env.doc2path(page)).parent)
-        content[0] = content[0].replace("```{include} _generated/", f"```{{include}} {folder}/")
+        content[0] = _INCLUDED.sub(lambda found: f"{found[1]}{folder}/", content[0])
 
 
 def _offer_executed(app: Sphinx, _error: Exception | None) -> None:
@@ -85,6 +90,29 @@ def _guard_page(
         logger.warning("the page would fetch %s: put it beside the book", address, location=page, type="offline")
 
 
+def _say_in_words(
+    _app: Sphinx, _page: str, _template: str, context: dict[str, Any], _doctree: nodes.document | None
+) -> None:
+    """For readers who hear the page: what each arrow of the tree of pages unfolds, and references that are a list.
+
+    Docutils gives the entries of its list a role of their own, which is withdrawn and which no list may hold.
+    """
+    context["body"] = (context.get("body") or "").replace('role="doc-biblioentry"', 'role="listitem"')
+    if (tree := context.get("generate_toctree_html")) is not None:
+        named = r'\1 aria-label="Pages of \g<title>">'
+        context["generate_toctree_html"] = lambda *given, **options: _FOLDED.sub(named, str(tree(*given, **options)))
+
+
+def _tell_address(app: Sphinx, config: Any) -> None:
+    """Say below every page where the source lies, if CITATION.cff does: the theme's buttons know few hosts."""
+    stated = Path(app.srcdir) / "CITATION.cff"
+    found = yaml.safe_load(stated.read_text(encoding="utf-8")) if stated.is_file() else {}
+    if address := html.escape(str(found.get("repository-code") or "").rstrip("/")):
+        links = f'<a href="{address}">Source</a>, <a href="{address}/issues">questions and faults</a>'
+        said = config.html_theme_options.get("extra_footer", "")
+        config.html_theme_options = {**config.html_theme_options, "extra_footer": f"{said}<p>{links}</p>"}
+
+
 def _drop_thebe_nodes(_app: Sphinx, doctree: nodes.document, _page: str) -> None:
     for node in list(doctree.findall(nodes.raw)):
         text = node.astext()
@@ -94,9 +122,11 @@ def _drop_thebe_nodes(_app: Sphinx, doctree: nodes.document, _page: str) -> None
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the steps with Sphinx."""
+    app.connect("config-inited", _tell_address)
     app.connect("source-read", _read_executed)
     app.connect("source-read", _find_generated)
     app.connect("build-finished", _offer_executed)
     app.connect("doctree-resolved", _drop_thebe_nodes, priority=_LATE)
     app.connect("html-page-context", _guard_page, priority=_LATE)
+    app.connect("html-page-context", _say_in_words, priority=_LATE)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

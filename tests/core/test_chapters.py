@@ -40,7 +40,7 @@ def checkout(tmp_path: Path) -> Path:
     """What `make` and the pages read of a checkout, with one more chapter."""
     for name in ("lib", "notebooks", "data_manifests", "book/published"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.ipynb"))
-    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+    for name in ("CITATION.cff", "Makefile", "requirements.txt", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path / name)
     contents = (ROOT / CONTENTS).read_text()
     assert contents.count("  - caption: Results\n") == 1

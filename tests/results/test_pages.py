@@ -76,15 +76,17 @@ def test_real_runs_stand_beside_what_they_aim_at(
 ) -> None:
     beside = section(scoreboard_page([real_run(correct, evaluated)]), "Published and ours")
     (row,) = (line for line in beside.splitlines() if "0.81126 = 3069/3783" in line and "OM" in line)
-    assert f"= {correct}/3783 (OM, 2) | {evaluated} / 3783{also} |" in row
+    assert f"= {correct}/3783 (OM, note 2) | {evaluated} / 3783{also} |" in row
     assert row.endswith(f"| {status} |")
     assert "\n2. This book, recipe ucf101: ucf101 split 1. A Processor\\|v2, MindSpore 2.10.0" in beside
 
 
 def test_streams_of_a_recipe_have_rows_of_their_own(two_streams: MakeRecord) -> None:
     mini = section(scoreboard_page([two_streams()]), "On the miniature")
-    for label, right, name in (("both, rgb", 36, "rgb"), ("both, flow", 30, "flow"), ("both", 38, "joint")):
-        assert f"| {label} | ONNX | {right / 40:.4f} = {right}/40 | 40 / 40 | protocol of {name} |" in mini
+    streams = (("both, rgb", 36, "rgb"), ("both, flow", 30, "flow"), ("both", 38, "joint"))
+    for note, (label, right, name) in enumerate(streams, start=1):
+        assert f"| {label} | ONNX | {right / 40:.4f} = {right}/40 | 40 / 40 | {note} |" in mini
+        assert f"\n{note}. protocol of {name}. A Processor" in mini
     assert "| both, flow | clip | 2 | 85.0% ± 7.1 | 40 / 40 |" in mini
     assert "| both | joint | 1 | 95.0% | 40 / 40 |" in mini
     assert "| both, flow | ONNX Runtime | 8 | 123 | 99.5 to 130 |" in mini
@@ -97,13 +99,14 @@ def test_scores_of_another_task_get_columns_of_their_own(make_record: MakeRecord
     score = {"metric": "mAP", "value": 0.375, "evaluated": 40, "expected": 40, "parts": parts}
     scores = {"scores": [{"stream": "rgb", "format": "ONNX", "scores": [score]}], "protocols": {"rgb": "boxes"}}
     mini = section(scoreboard_page([make_record(stage_05=scores)]), "On the miniature")
-    assert "| Recipe | Engine | mAP | N evaluated / expected |" in mini
-    assert "| mini | ONNX | 0.3750 | 40 / 40 | boxes |" in mini
+    assert "| Recipe | Engine | mAP | N evaluated / expected | Note |" in mini
+    assert "| mini | ONNX | 0.3750 | 40 / 40 | 1 |" in mini
+    assert "\n1. boxes. " in mini
 
 
 def test_status_tells_when_where_and_with_what(make_record: MakeRecord) -> None:
     text = status_page([make_record(day=5)])
-    assert "| 03_training | 2026-01-05 10:00:00+00:00 | 12 | CPU | `abababababab` |" in text
+    assert "| 03_training | 2026-01-05 10:00 UTC | 12 | CPU | `abababababab` |" in text
     assert "- Stages 01, 02, 03, 04, 05: A Processor\\|v2; Python 3.11.9, MindSpore 2.10.0, NumPy 1.26.4" in text
     assert "CANN none" in text
 
@@ -126,6 +129,8 @@ def test_command_writes_both_pages_the_same_each_time(tmp_path: Path, make_recor
     assert {path.name: path.read_text() for path in (tmp_path / "out").iterdir()} == first
     assert set(first) == {
         "scoreboard.md", "status.md", "ascend_codes.md", "ascend_opsets.md", "ascend_operators.md",
+        "hero.md", "measured.md", "cards.md", "citation.md",
+        *(f"{chapter.name}_{what}.md" for chapter in chapters() for what in ("film", "notebooks")),
     }  # fmt: skip
     assert "The recipe mini" in first["status.md"]
 
@@ -146,6 +151,7 @@ def test_a_damaged_record_ends_the_command_with_its_name(tmp_path: Path, make_re
         (0.5, "0.5"),
         (float("nan"), "not finite"),
         ("a|b\nc", "a\\|b c"),
+        (" 1\N{NO-BREAK SPACE}a  b\t", "1\N{NO-BREAK SPACE}a b"),
         (escape("a|b"), "a\\|b"),
         (True, "yes"),
     ],

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from actionbook.core.paths import ROOT
 
 ABSENT = "–"
@@ -22,7 +24,8 @@ def cell(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.10g}" if math.isfinite(value) else "not finite"
-    return re.sub(r"(?<!\\)\|", r"\\|", " ".join(str(value).split()))
+    line = re.sub(r"[^\S\N{NO-BREAK SPACE}]+", " ", str(value)).strip()
+    return re.sub(r"(?<!\\)\|", r"\\|", line)
 
 
 def escape(text: str) -> str:
@@ -43,3 +46,14 @@ def file_link(path: str) -> str:
     if path.endswith(".ipynb") and (ROOT / path).is_file():
         return f"[{path.rsplit('/', 1)[-1].removesuffix('.ipynb')}](../{path})"
     return f"`{path}`"
+
+
+def spread(values: Sequence[float]) -> str | None:
+    """Shares of several seeds as "68.1% ± 6.6": mean and standard deviation (n - 1), which one alone has not.
+
+    None without any.
+    """
+    if not values:
+        return None
+    text = f"{np.mean(values):.1%}"
+    return text if len(values) < 2 else f"{text} ± {100 * np.std(values, ddof=1):.1f}"

@@ -12,7 +12,8 @@ from actionbook.core.errors import BookError
 from actionbook.core.files import write_text_atomic
 from actionbook.core.paths import ROOT
 from actionbook.core.record import Record, StageRun
-from actionbook.results import ascend_tables
+from actionbook.results import ascend_tables, front
+from actionbook.results.citation import citation_page
 from actionbook.results.markdown import escape, file_link, table
 from actionbook.results.proof import ladder_of
 from actionbook.results.records import accepted_records, of_chapter, read_records
@@ -43,15 +44,22 @@ def status_page(records: Sequence[Record]) -> str:
     """Markdown of the status page: each chapter's ladder and stages, then the chapters that are planned."""
     titles = _titles(records)
     parts = [f"## {title}\n\n{_status(name, of_chapter(records, name))}" for name, title in titles.items()]
-    planned = [[name, "not written yet"] for name in PLANNED if name not in titles.values()]
+    planned = [[name, "not written yet"] for name in _planned(list(titles.values()))]
     if planned:
         parts.append(f"## Planned chapters\n\n{table(['Chapter', 'State'], planned)}")
     return "\n".join(parts)
 
 
 def write(out: Path, records: Sequence[Record]) -> None:
-    """Write scoreboard.md, status.md and the tables of the Ascend page into the folder `out`."""
+    """Write what the pages of the book include into the folder `out`."""
+    book = chapters()
+    planned = _planned([chapter.title for chapter in book])
     pages = {"scoreboard.md": scoreboard_page(records), "status.md": status_page(records), **ascend_tables.pages()}
+    pages |= {"hero.md": front.hero(), "measured.md": front.measured(book, records)}
+    pages |= {"cards.md": front.cards(book, planned, records), "citation.md": citation_page()}
+    for chapter in book:
+        pages[f"{chapter.name}_film.md"] = front.chapter_film(chapter)
+        pages[f"{chapter.name}_notebooks.md"] = front.chapter_notebooks(chapter, records)
     for name, text in pages.items():
         write_text_atomic(out / name, text)
 
@@ -69,6 +77,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(str(error))
 
 
+def _planned(titles: Sequence[str]) -> list[str]:
+    return [name for name in PLANNED if name not in titles]
+
+
 def _titles(records: Sequence[Record]) -> dict[str, str]:
     """Headings by name: of the chapters of the book, then of any others that records name."""
     book = {chapter.name: chapter.title for chapter in chapters()}
@@ -79,7 +91,7 @@ def _titles(records: Sequence[Record]) -> dict[str, str]:
 def _status(chapter: str, records: Sequence[Record]) -> str:
     rows = [
         [
-            f"{rung.rung} {rung.name}",
+            f"{rung.rung}\N{NO-BREAK SPACE}{rung.name}",
             f"**{rung.state}**",
             escape(rung.evidence),
             ", ".join(file_link(path) for path in rung.where.split(", ")),
@@ -87,7 +99,7 @@ def _status(chapter: str, records: Sequence[Record]) -> str:
         ]
         for rung in ladder_of(chapter, records)
     ]
-    parts = [table(["Rung", "State", "Evidence", "Look at", "Date"], rows)]
+    parts = [table(["Rung", "State", "Evidence", "Look at", "Date"], rows, right=(4,))]
     parts += [_stages(record) for record in records]
     if not records:
         parts.append("No record was found; `make notebooks` runs the stages and makes one.\n")
@@ -97,7 +109,7 @@ def _status(chapter: str, records: Sequence[Record]) -> str:
 def _stages(record: Record) -> str:
     """When and where the stages of one record ran, then the versions, once for all stages that share them."""
     rows = [
-        [name, entry.finished.replace("T", " "), f"{entry.seconds:.0f}", entry.device, _short_library(entry)]
+        [name, _minute(entry), round(entry.seconds), entry.device, _short_library(entry)]
         for name, entry in record.stages.items()
     ]
     stages = table(["Stage", "Finished", "Seconds", "Device", "Library"], rows, right=(2,))
@@ -108,6 +120,11 @@ def _stages(record: Record) -> str:
     head = record.head
     recipe = f"### Recipe {escape(head.recipe)}\n\n{escape(head.title)} (recipe `{head.recipe_sha256[:12]}`).\n"
     return "\n".join([recipe, stages, environments])
+
+
+def _minute(entry: StageRun) -> str:
+    """When a stage finished, as "2026-01-31 09:08 UTC"."""
+    return f"{entry.finished[:16].replace('T', ' ')} UTC"
 
 
 def _short_library(entry: StageRun) -> str | None:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from actionbook.core.paths import NOTEBOOKS
 from actionbook.core.recipe import JOINT, Recipe
 from actionbook.core.record import Record, StageRun
 from actionbook.core.score import QUIRK, WITHIN_GROUPS, Score, metric_title
 from actionbook.core.stage_results import AccuracyResults, ConversionResults, TrainingResults, TrainingRow
 from actionbook.results.compare import Comparison, comparisons
-from actionbook.results.markdown import ABSENT, escape, table
+from actionbook.results.markdown import ABSENT, escape, spread, table
 from actionbook.results.published import Figure, aims_of, figures
 from actionbook.results.published_schema import LAST_DIGIT
 
@@ -48,15 +46,16 @@ def _beside(chapter: str, records: Sequence[Record]) -> str:
         figure = figures()[key]
         split = f" split {figure.split}" if figure.split else ""
         what = f"{figure.what}, {figure.dataset}{split}, {metric_title(figure.metric)}"
-        published = [escape(what), f"{figure} ({figure.system}, {notes.number(_measured(figure), figure.note)})"]
+        source = f"{figure.system}, note {notes.number(_measured(figure), figure.note)}"
+        published = [escape(what), str(figure), source]
         for item in found.get(key, []):
             rows.append([*published, *_ours(item, notes)])
         if key not in found:
             rows.append([*published, None, f"0 / {figure.expected or ABSENT}", "not run here"])
     if not rows:
         return "No accuracy has been published for this chapter.\n"
-    header = ["What", "Published", "Ours", "N evaluated / expected", "Status"]
-    return f"### Published and ours\n\n{table(header, rows)}\nHow they were measured:\n\n{notes}"
+    header = ["What", "Published", "By", "Ours", "N evaluated / expected", "Status"]
+    return f"### Published and ours\n\n{table(header, rows, right=(1, 3, 4))}\nHow they were measured:\n\n{notes}"
 
 
 class _Notes:
@@ -86,7 +85,7 @@ def _ours(item: Comparison, notes: _Notes) -> list[Any]:
     head, stream = item.record.head, item.row.stream
     where = versions(item.record.stages[AccuracyResults.stage])
     mark = notes.number(f"This book, recipe {head.label(stream)}: {item.protocol}. {where}.")
-    value = f"{item.score.figures(5)} ({escape(item.row.format)}, {mark})"
+    value = f"{item.score.figures(5)} ({escape(item.row.format)}, note {mark})"
     return [value, _videos(item.score, item.evaluated), item.status]
 
 
@@ -117,15 +116,18 @@ def _mini_accuracy(records: Sequence[Record]) -> str:
     scores = [score for _, results in found for row in results.scores for score in row.scores]
     metrics = [metric for metric in dict.fromkeys(score.metric for score in scores) if not metric.endswith(QUIRK)]
     rows: list[list[Any]] = []
+    notes = _Notes()
     for record, results in found:
-        where = escape(versions(record.stages[AccuracyResults.stage]))
+        where = versions(record.stages[AccuracyResults.stage])
         for row in results.scores:
             shares = [score.figures() if (score := row.score(metric)) else None for metric in metrics]
-            videos, protocol = _videos(row.main), escape(results.protocols[row.stream])
-            rows.append([escape(record.head.label(row.stream)), escape(row.format), *shares, videos, protocol, where])
+            note = notes.number(f"{results.protocols[row.stream]}. {where}.")
+            label = escape(record.head.label(row.stream))
+            rows.append([label, escape(row.format), *shares, _videos(row.main), note])
     titles = [_titled(metric) for metric in metrics]
-    header = ["Recipe", "Engine", *titles, "N evaluated / expected", "Protocol", "Hardware, versions"]
-    return table(header, rows) if rows else ""
+    header = ["Recipe", "Engine", *titles, "N evaluated / expected", "Note"]
+    right = range(2, len(header))
+    return f"{table(header, rows, right=right)}\nProtocol, hardware and versions:\n\n{notes}" if rows else ""
 
 
 def _mini_training(records: Sequence[Record]) -> str:
@@ -145,27 +147,29 @@ def _mini_training(records: Sequence[Record]) -> str:
     paired = any(pairs for *_, pairs in found)
     rows: list[list[Any]] = []
     for label, name, scores, pairs in found:
-        spread = _spread([score.value for score in scores])
-        shares = [spread if main == scores[0].metric else None for main in mains]
-        further = [_spread(pairs)] if paired else []
+        share = spread([score.value for score in scores])
+        shares = [share if main == scores[0].metric else None for main in mains]
+        further = [spread(pairs)] if paired else []
         rows.append([escape(label), escape(name), len(scores), *shares, _videos(scores[0]), *further])
     titles = [f"{_titled(main)}, mean ± spread" for main in mains]
     header = ["Recipe", "Training", "Seeds", *titles, "N evaluated / expected"]
-    return table([*header, *(["Top-1 on reversed pairs"] if paired else [])], rows, right=(2,)) if rows else ""
+    header += ["Top-1 on reversed pairs"] if paired else []
+    return table(header, rows, right=range(2, len(header))) if rows else ""
 
 
 def _throughput(records: Sequence[Record]) -> str:
     rows: list[list[Any]] = []
+    notes = _Notes()
     for record in records:
         results = record.results(ConversionResults)
         for stream, one in results.streams.items() if results else ():
-            where = escape(versions(record.stages[ConversionResults.stage]))
+            note = notes.number(f"{versions(record.stages[ConversionResults.stage])}.")
             label = escape(record.head.label(stream))
             for row in one.throughput:
                 span, rate = f"{_rate(row.low)} to {_rate(row.high)}", _rate(row.clips_per_second)
-                rows.append([label, escape(row.engine), row.batch, rate, span, where])
-    header = ["Recipe", "Engine", "Batch", "Clips per second", "Quartiles", "Hardware, versions"]
-    return table(header, rows, right=(2, 3)) if rows else ""
+                rows.append([label, escape(row.engine), row.batch, rate, span, note])
+    header = ["Recipe", "Engine", "Batch", "Clips per second", "Quartiles", "Note"]
+    return f"{table(header, rows, right=range(2, 6))}\nHardware and versions:\n\n{notes}" if rows else ""
 
 
 def _videos(score: Score, evaluated: int | None = None) -> str:
@@ -184,14 +188,7 @@ def _titled(metric: str) -> str:
 
 
 def _rate(value: float) -> str:
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
-
-
-def _spread(values: Sequence[float]) -> str | None:
-    if not values:
-        return None
-    text = f"{np.mean(values):.1%}"
-    return f"{text} ± {100 * np.std(values, ddof=1):.1f}" if len(values) > 1 else text
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
 def _quoted(chapter: str) -> str:
@@ -215,7 +212,7 @@ def _pivot(found: list[Figure]) -> str:
     protocols = list(dict.fromkeys(f"{_column(figure)}: {figure.protocol}" for figure in found))
     notes = "".join(f"- {escape(line)}\n" for line in [*protocols, *([first.note] if first.note else [])])
     source = f"Source: {escape(first.source)}; {escape(first.where)}; {escape(first.version)}.\n"
-    grid = table(["", *columns], body, right=range(1, len(columns) + 1))
+    grid = table(["What", *columns], body, right=range(1, len(columns) + 1))
     return f"::::{{dropdown}} {first.table}\n{grid}\n{source}\n{notes}::::\n"
 
 
@@ -223,7 +220,8 @@ def _printed(figure: Figure) -> str:
     """The value with the digits that its kind of figure is printed with."""
     if figure.metric == "ratio":
         return f"{figure.value:.4f}"
-    return f"{figure.value:.2f}" if figure.unit == "percent" or figure.metric == "parameters" else f"{figure.value:.9g}"
+    two = figure.unit == "percent" or figure.metric == "parameters"
+    return f"{figure.value:.2f}" if two else f"{figure.value:,.9g}"
 
 
 def _column(figure: Figure) -> str:
