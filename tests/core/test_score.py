@@ -17,6 +17,12 @@ def test_what_has_no_prediction_is_a_miss() -> None:
     assert str(score) == "top-1 0.5000 = 2/4, only 2 of 4 evaluated (1.0000 of those)"
 
 
+def test_what_is_missing_is_named_in_alphabetical_order() -> None:
+    names = [f"v{number}" for number in range(40)]
+    for order in (names, names[::-1]):
+        assert Score.of_share("top1", 0, [], order).missing_sha256 == sha256_json(sorted(names))
+
+
 def test_of_what_was_evaluated_only_shares_tell() -> None:
     none = Score.of_share("top1", 0, [], ["a"])
     partial = Score(metric="mAP", value=0.25, evaluated=2, expected=3, missing_sha256="0" * 64)

@@ -78,8 +78,9 @@ def test_index_of_a_split(root: Path) -> None:
 
 def test_line_ends_make_no_difference(root: Path) -> None:
     expected = read(root)
-    write_lists(root, end="\n")
-    pd.testing.assert_frame_equal(read(root), expected)
+    for end in ("\n", " \n", "\r\n\r\n"):  # and empty lines and spaces at ends make none
+        write_lists(root, end=end)
+        pd.testing.assert_frame_equal(read(root), expected)
 
 
 def test_files_spelt_like_their_class_are_found_too(root: Path) -> None:

@@ -86,6 +86,7 @@ def test_what_a_machine_without_tools_makes(network: nn.Cell, tmp_path: Path, ca
         assert (row.nodes is not None) == (row.raw_nodes is not None) == (row.format == "ONNX")
     assert made.onnx is not None
     assert made.onnx.path == folder / "network.onnx"
+    assert not made.half  # and so all are held to the tolerances of 32 bits
     # All of them take the same batches and say the same.
     batch = SPEC.random(2, seed=3)
     outputs = {name: engine.run(batch) for name, engine in made.engines.items()}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import av
+import cv2
 import numpy as np
 import pytest
 import simplejpeg
@@ -119,6 +121,14 @@ def test_black_and_white_fill_the_whole_range(encode: Encode, pixel_format: str,
     black, white = decoded(encode(pixel_format, codec=codec, pictures=pictures), 48)
     assert black.max() <= 2
     assert white.min() >= 253
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "bgr0"])
+@pytest.mark.parametrize(("height", "method"), [(40, cv2.INTER_AREA), (56, cv2.INTER_LINEAR)])
+def test_heights_decide_how_frames_are_scaled(encode: Encode, pixel_format: str, height: int, method: int) -> None:
+    with mock.patch.object(cv2, "resize", wraps=cv2.resize) as resize:  # to 53 x 40 and 75 x 56
+        assert len(list(jpegs(encode(pixel_format), height, 95))) == 3
+    assert {call.kwargs["interpolation"] for call in resize.call_args_list} == {method}
 
 
 @pytest.mark.parametrize("levels", [(16, 128, 128), (235, 128, 128), (126, 128, 60), (126, 168, 128), (150, 90, 160)])
