@@ -106,6 +106,10 @@ def test_heads_of_two_levels() -> None:
     assert found == [["", "a"], ["network", "x y", "z"], ["r", "1", "2.50"]]
 
 
+def test_a_metric_is_not_broken_at_its_hyphen() -> None:
+    assert cells([{"top-1, %": 1}, {"top-1, %": 2}])[0] == ["top\N{NON-BREAKING HYPHEN}1, %"]
+
+
 def test_two_columns_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="different heads"):
         show(pd.DataFrame([[1, 2]], columns=["a_b", "a b"]))

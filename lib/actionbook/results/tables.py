@@ -148,4 +148,7 @@ def _word(value: Any) -> str:
 def _head(name: Any) -> Any:
     if isinstance(name, tuple):
         return tuple(map(_head, name))
-    return name.replace("_", " ") if isinstance(name, str) else name
+    if not isinstance(name, str):
+        return name
+    # A head that is broken into "top-" and "1" is hard to read.
+    return re.sub(r"\btop-(\d)", "top\N{NON-BREAKING HYPHEN}\\1", name.replace("_", " "))
