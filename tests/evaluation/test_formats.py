@@ -70,6 +70,11 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyP
     return monkeypatch
 
 
+def words(command: str) -> list[str]:
+    """Those of a command that may be broken into lines, without remarks."""
+    return shlex.split(command.replace("\\\n", " "), comments=True)
+
+
 def make(network: nn.Cell, folder: Path, calibration: Any, *only: str) -> Made:
     return make_formats(network, SPEC, folder, EXPORT, calibration, only=only)
 
@@ -98,9 +103,9 @@ def test_what_a_machine_without_tools_makes(network: nn.Cell, tmp_path: Path, ca
     om, lite = made.not_made
     assert om.reason.startswith("atc is not on the PATH")
     assert "--soc_version=Ascend310P3" in om.command
-    assert shlex.split(om.command)[:4] == ["cd", str(folder), "&&", "atc"]
+    assert words(om.command)[:4] == ["cd", str(folder), "&&", "atc"]
     assert "converter_lite" in lite.reason
-    assert shlex.split(lite.command)[3] == "converter_lite"
+    assert words(lite.command)[3] == "converter_lite"
     assert "--input_shape=image:2,3,2,8,8" in om.command
 
 
@@ -135,7 +140,7 @@ def test_atc_that_ends_with_an_error_is_a_step_and_the_others_go_on(
     assert step.format == "OM"
     assert step.reason.startswith("atc failed: exit status 255")
     assert "EZ3003" in step.remedy
-    assert "atc --framework=5" in step.command
+    assert words(step.command)[3:5] == ["atc", "--framework=5"]
     assert json.loads((tmp_path / "call.json").read_text())["argv"]
     assert not list((tmp_path / "export").glob("*.om"))
 
@@ -160,7 +165,7 @@ def test_atc_without_the_chip_s_operators_is_a_step_with_cause_and_remedy(
     assert step.reason == reason
     assert "must be one of Ascend910B1, Ascend910B2" in step.remedy
     assert "install its operator package" in step.remedy
-    assert shlex.split(step.command, comments=True)[:4] == ["cd", str(folder), "&&", "atc"]
+    assert words(step.command)[:4] == ["cd", str(folder), "&&", "atc"]
     assert step.remedy.count("--framework=5") == 0  # the command stands once
     assert "copy the folder" in step.command
 
@@ -203,7 +208,7 @@ def test_converter_lite_that_ends_with_an_error_is_a_step_too(
     assert step.format == "MINDIR for MindSpore Lite"
     assert "converter_lite failed" in step.reason
     assert "Failed to find operator" in step.reason + step.remedy
-    assert "converter_lite --" in step.command
+    assert words(step.command)[3] == "converter_lite"
 
 
 @pytest.mark.usefixtures("without_tools")

@@ -65,6 +65,12 @@ def test_numbers_are_flush_right_under_their_heads() -> None:
     assert 'class="dataframe"' in html
 
 
+def test_names_stay_in_one_line_and_sentences_do_not() -> None:
+    html = show([{"name": "ONNX-int8", "reason": "only 394 of 420 winners are the network's"}]).html
+    assert re.search(r"\.col0 \{\s*text-align: left;\s*white-space: nowrap;", html)
+    assert re.search(r"\.col1 \{\s*text-align: left;\s*\}", html)
+
+
 def test_the_same_table_is_the_same_output() -> None:
     table = pd.DataFrame({"a": [1, 2]})
     assert show(table).html == show(table.copy()).html != show(table + 1).html
@@ -98,6 +104,10 @@ def test_heads_of_two_levels() -> None:
     assert cells(table)[-1] == ["r", "1", "2.50"]
     found = cells(table.rename_axis("network"))
     assert found == [["", "a"], ["network", "x y", "z"], ["r", "1", "2.50"]]
+
+
+def test_a_metric_is_not_broken_at_its_hyphen() -> None:
+    assert cells([{"top-1, %": 1}, {"top-1, %": 2}])[0] == ["top\N{NON-BREAKING HYPHEN}1, %"]
 
 
 def test_two_columns_of_one_name_are_refused() -> None:

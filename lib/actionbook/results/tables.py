@@ -13,7 +13,10 @@ import pandas as pd
 
 _NUMBERS = "text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums"
 _WORDS = "text-align: left"
-_CELLS = "padding: 0.25em 0.8em; vertical-align: top"
+_NAMES = f"{_WORDS}; white-space: nowrap"
+_SHORT = 20
+"""Columns of text in which nothing is longer hold names, which are not broken."""
+_CELLS = "padding: 0.25em 0.65em; vertical-align: top"
 _HEADS = "white-space: normal; vertical-align: bottom"
 _SPANNING = "text-align: center"
 _WRITTEN = re.compile(r"([-+]?\d[\d,]*(\.\d+)?)?")
@@ -77,10 +80,10 @@ def show(
     if not written.columns.is_unique:
         raise ValueError(f"a table needs different heads, found {list(written.columns)}")
     styler = written.style.format(escape="html").format_index(escape="html", axis=0).format_index(escape="html", axis=1)
-    styles: dict[Any, Any] = {
-        name: [{"selector": "", "props": _NUMBERS if number else _WORDS}]
-        for name, number in zip(written.columns, numeric, strict=True)
-    }
+    styles: dict[Any, Any] = {}
+    for place, name in enumerate(written.columns):
+        words = _NAMES if written.iloc[:, place].str.len().max() <= _SHORT else _WORDS
+        styles[name] = [{"selector": "", "props": _NUMBERS if numeric[place] else words}]
     styler = styler.set_table_styles([{"selector": "th, td", "props": _CELLS}, {"selector": "th", "props": _WORDS}])
     heads: Any = [
         {"selector": "th.col_heading", "props": _HEADS},
@@ -145,4 +148,7 @@ def _word(value: Any) -> str:
 def _head(name: Any) -> Any:
     if isinstance(name, tuple):
         return tuple(map(_head, name))
-    return name.replace("_", " ") if isinstance(name, str) else name
+    if not isinstance(name, str):
+        return name
+    # A head that is broken into "top-" and "1" is hard to read.
+    return re.sub(r"\btop-(\d)", "top\N{NON-BREAKING HYPHEN}\\1", name.replace("_", " "))

@@ -137,7 +137,7 @@ class Conversions:
                 "same winner, %": 100 * table.agreement,
                 f"{metric_title(metric)}, %": 100 * table.value,
                 "right": table.correct,
-                "good if": table.criterion,
+                "good if": table.criterion.str.removeprefix("relative "),
                 "needed": table.required,
                 "passed": table.passed,
             }
