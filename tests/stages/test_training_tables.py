@@ -40,13 +40,13 @@ def test_runs_say_all_that_they_change(tmp_path: Path) -> None:
     table = runs_table(stage("efficient3d", tmp_path)).set_index("run")
     assert table.seeds["clip"] == "1, 2, 3"
     assert table["what it changes"]["clip"] == "nothing"
-    assert table["what it changes"]["one_frame"] == "sampling.frames 1, sampling.stride 1, sampling.window 1"
+    assert table["what it changes"]["one_frame"] == "sampling.frames: 1; sampling.stride: 1; sampling.window: 1"
 
 
 def test_runs_that_all_streams_have_are_named_once(tmp_path: Path) -> None:
     table = runs_table(stage("i3d", tmp_path))
     assert table.run.tolist() == ["pretrain", "finetune", "scratch"]
-    assert table["what it changes"][1] == "weights.run pretrain, weights.skip logits"
+    assert table["what it changes"][1] == "weights.run: pretrain; weights.skip: logits"
 
 
 def test_runs_of_streams_that_differ(tmp_path: Path) -> None:

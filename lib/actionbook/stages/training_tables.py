@@ -49,7 +49,7 @@ def runs_table(stage: Stage) -> pd.DataFrame:
             "stream": name,
             "run": run.name,
             "seeds": _words(run.seeds),
-            "what it changes": ", ".join(_changes(run.overrides)) or "nothing",
+            "what it changes": "; ".join(_changes(run.overrides)) or "nothing",
         }
         for name in runs
         for run in runs[name]
@@ -58,11 +58,11 @@ def runs_table(stage: Stage) -> pd.DataFrame:
 
 
 def _changes(overrides: Mapping[str, Any], place: str = "") -> list[str]:
-    """["sampling.frames 1", "weights.skip logits"] of nested mappings."""
+    """["sampling.frames: 1", "weights.skip: logits"] of nested mappings."""
     found = []
     for key, value in overrides.items():
         inner = isinstance(value, Mapping) and value
-        found += _changes(value, f"{place}{key}.") if inner else [f"{place}{key} {_words(value)}"]
+        found += _changes(value, f"{place}{key}.") if inner else [f"{place}{key}: {_words(value)}"]
     return found
 
 
