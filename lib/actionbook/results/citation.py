@@ -15,7 +15,10 @@ ADDRESS = "repository-code"
 
 
 def bibtex(root: Path = ROOT) -> str:
-    """The book as a BibTeX entry, of the kind that every style knows. Raises BookError where the citation file lacks what an entry needs."""
+    """The book as a BibTeX entry, of the kind that every style knows.
+
+    Raises BookError where the citation file lacks what an entry needs.
+    """
     stated = _read(root)
     fields = {
         "author": " and ".join(_author(one) for one in stated["authors"]),
