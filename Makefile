@@ -121,7 +121,7 @@ lock: ## rewrite requirements.txt from requirements.in, for x86_64 and aarch64
 	diff requirements.txt _build/requirements-aarch64.txt
 
 clean: ## remove what was built; work/, runs/ and .venv stay
-	rm -rf $(if $(ACTIONBOOK_BUILD),$(HTML:/html=) $(EXECUTED) $(BUILD)/failed,_build) $(GENERATED) .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(if $(ACTIONBOOK_BUILD),$(HTML:/html=) $(EXECUTED) $(BUILD)/failed $(BUILD)/book.pdf,_build) $(GENERATED) .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find lib tests notebooks -name __pycache__ -prune -exec rm -rf {} +
 
 executed = $(patsubst notebooks/%,$(EXECUTED)/%.ipynb,$(1))

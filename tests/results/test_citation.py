@@ -24,10 +24,9 @@ license: Apache-2.0
 def test_an_entry_has_what_the_file_says(tmp_path: Path) -> None:
     (tmp_path / "CITATION.cff").write_text(STATED)
     assert bibtex(tmp_path) == (
-        "@software{actionbook,\n"
+        "@misc{actionbook,\n"
         "  author = {{The contributors} and Köpüklü, Okan},\n"
         "  title = {{A book: of {things}}},\n"
-        "  version = {0.2.0},\n"
         "  note = {Version 0.2.0, Apache-2.0},\n"
         "}\n"
     )

@@ -76,7 +76,7 @@ def test_real_runs_stand_beside_what_they_aim_at(
 ) -> None:
     beside = section(scoreboard_page([real_run(correct, evaluated)]), "Published and ours")
     (row,) = (line for line in beside.splitlines() if "0.81126 = 3069/3783" in line and "OM" in line)
-    assert f"= {correct}/3783 (OM, note 2) | {evaluated} / 3783{also} |" in row
+    assert f"= {correct}/3783 (OM, note 2) | {evaluated:,} / 3,783{also} |" in row
     assert row.endswith(f"| {status} |")
     assert "\n2. This book, recipe ucf101: ucf101 split 1. A Processor\\|v2, MindSpore 2.10.0" in beside
 

@@ -15,18 +15,20 @@ ADDRESS = "repository-code"
 
 
 def bibtex(root: Path = ROOT) -> str:
-    """The book as a BibTeX entry. Raises BookError where the citation file lacks what an entry needs."""
+    """The book as a BibTeX entry, of the kind that every style knows.
+
+    Raises BookError where the citation file lacks what an entry needs.
+    """
     stated = _read(root)
     fields = {
         "author": " and ".join(_author(one) for one in stated["authors"]),
         "title": f"{{{stated['title']}}}",
         "year": str(stated["date-released"])[:4] if "date-released" in stated else None,
-        "version": stated["version"],
         "url": stated.get(ADDRESS),
         "note": f"Version {stated['version']}, {stated['license']}",
     }
     lines = [f"  {name} = {{{value}}},\n" for name, value in fields.items() if value]
-    return f"@software{{actionbook,\n{''.join(lines)}}}\n"
+    return f"@misc{{actionbook,\n{''.join(lines)}}}\n"
 
 
 def citation_page(root: Path = ROOT) -> str:

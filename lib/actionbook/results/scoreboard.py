@@ -11,7 +11,7 @@ from actionbook.core.record import Record, StageRun
 from actionbook.core.score import QUIRK, WITHIN_GROUPS, Score, metric_title
 from actionbook.core.stage_results import AccuracyResults, ConversionResults, TrainingResults, TrainingRow
 from actionbook.results.compare import Comparison, comparisons
-from actionbook.results.markdown import ABSENT, escape, spread, table
+from actionbook.results.markdown import cell, escape, spread, table
 from actionbook.results.published import Figure, aims_of, figures
 from actionbook.results.published_schema import LAST_DIGIT
 
@@ -51,7 +51,7 @@ def _beside(chapter: str, records: Sequence[Record]) -> str:
         for item in found.get(key, []):
             rows.append([*published, *_ours(item, notes)])
         if key not in found:
-            rows.append([*published, None, f"0 / {figure.expected or ABSENT}", "not run here"])
+            rows.append([*published, None, f"0 / {cell(figure.expected)}", "not run here"])
     if not rows:
         return "No accuracy has been published for this chapter.\n"
     header = ["What", "Published", "By", "Ours", "N evaluated / expected", "Status"]
@@ -175,7 +175,7 @@ def _throughput(records: Sequence[Record]) -> str:
 def _videos(score: Score, evaluated: int | None = None) -> str:
     """N evaluated and N expected; where they differ also the share of those evaluated, which is not the result."""
     evaluated = score.evaluated if evaluated is None else evaluated
-    counts = f"{evaluated} / {score.expected}"
+    counts = f"{evaluated:,} / {score.expected:,}"
     if score.correct is None or evaluated in (0, score.expected):
         return counts
     return f"{counts} ({score.correct / evaluated:.5f} of those)"
