@@ -73,7 +73,7 @@ def _local_cluster(workers: int) -> LocalCluster:
         return LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # any free port: None is 8787, and a warning where that is taken
             memory_limit=0,
             # Its own reports are of heartbeats that the end cuts off; what goes wrong with a video, its row says.
             silence_logs=logging.CRITICAL,
