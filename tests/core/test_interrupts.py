@@ -18,8 +18,8 @@ set_device("CPU")
 from mindspore import Tensor, nn
 network, batch = nn.Dense(2000, 2000), Tensor(np.ones((200, 2000), np.float32))
 network(batch).asnumpy()
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     while True:
         network(batch).asnumpy()
 except KeyboardInterrupt:
