@@ -32,12 +32,14 @@ from actionbook.core.files import require_writable, write_bytes_atomic, write_te
 from actionbook.core.interrupts import program, stopped_in_one_line
 from actionbook.core.paths import LIBRARY, NOTEBOOKS, ROOT, build_root, default_work_root
 from actionbook.core.record import FOLDER as RECORD
+from actionbook.notebook_pictures import small_png
 from actionbook.notebook_rules import find_pages, unnamed_figures, wide_lines
 
 _FORMAT = {"extension": ".md", "format_name": "myst"}
 _KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 _LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python", "pygments_lexer": "ipython3"}
 _WIDGET = "application/vnd.jupyter.widget-view+json"
+_PICTURE = "image/png"
 
 
 class NotebookError(BookError):
@@ -106,7 +108,8 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
     """Return a copy of `notebook` without what changes from run to run or from tool to tool.
 
     Dropped: papermill's and the front end's metadata, widget states and views, empty ``tags``, versions of Python and
-    jupytext. Neighbouring pieces of one stream are joined, as the kernel cuts them at random. Outputs stay otherwise.
+    jupytext. Neighbouring pieces of one stream are joined, as the kernel cuts them at random, and pictures take fewer
+    bytes. Outputs stay otherwise.
     """
     clean = nbformat.from_dict(
         {
@@ -279,6 +282,8 @@ def _normal_outputs(outputs: Sequence[NotebookNode]) -> list[NotebookNode]:
             last.text += out.text
         else:
             joined.append(nbformat.from_dict(dict(out)))
+            if _PICTURE in out.get("data", {}):
+                joined[-1].data[_PICTURE] = small_png(out.data[_PICTURE])
     return joined
 
 
