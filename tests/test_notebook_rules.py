@@ -8,10 +8,11 @@ from typing import Any
 import nbformat
 import pytest
 
-from actionbook.notebook_rules import WIDTH, find_pages, unnamed_figures, wide_lines
+from actionbook.core.process import PAGE_WIDTH
+from actionbook.notebook_rules import find_pages, unnamed_figures, wide_lines
 from actionbook.notebooks import check, main, pair
 
-FITS, WIDE = "x" * WIDTH, "y" * (WIDTH + 1)
+FITS, WIDE = "x" * PAGE_WIDTH, "y" * (PAGE_WIDTH + 1)
 FRONT = "---\nkernelspec:\n  display_name: Python 3\n  language: python\n  name: python3\n---\n\n"
 CELL = "```{code-cell} ipython3\n"
 NAMED: dict[str, Any] = {"figure": {"caption": "A line.", "name": "fig-toy-01-line"}, "image": {"alt": "A line."}}
@@ -40,7 +41,7 @@ def wide(tmp_path: Path, text: str) -> list[int]:
         (f":::{{dropdown}} Answer\n{WIDE}\n```bash\n{WIDE}\n```\n:::\n{WIDE}\n", [4]),
         (f":::{{code-block}} bash\n{WIDE}\n:::\n{WIDE}\n", [2]),
         (f"- a list\n\n  ```bash\n  {FITS}\n  {WIDE}\n  ```\n", [5]),  # indentation is not shown
-        (f"{CELL}{'書' * WIDTH}\n```\n", []),
+        (f"{CELL}{'書' * PAGE_WIDTH}\n```\n", []),
     ],
 )
 def test_only_code_is_measured(tmp_path: Path, text: str, lines: list[int]) -> None:
@@ -51,7 +52,7 @@ def test_the_message_names_file_line_width_and_remedy(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"# Page\n\n```bash\nmake {WIDE}\n```\n")
     (fault,) = wide_lines(page)
-    assert fault.startswith(f"{page}:4: code of {WIDTH + 6} columns; break it (commands with a backslash)")
+    assert fault.startswith(f"{page}:4: code of {PAGE_WIDTH + 6} columns; break it (commands with a backslash)")
     assert fault.endswith(f"make {WIDE}")
 
 

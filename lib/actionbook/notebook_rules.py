@@ -8,8 +8,8 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-WIDTH = 88
-"""Columns of code that a page shows without scrolling sideways."""
+from actionbook.core.process import PAGE_WIDTH
+
 _FENCE = re.compile(r"(?P<indent> *)(?P<marks>`{3,}|~{3,}|:{3,})(?P<info>.*)")
 _DIRECTIVE = re.compile(r"\{([\w-]+)\}")
 _SHOWN_CODE = ("code", "code-block", "code-cell", "sourcecode")
@@ -30,14 +30,14 @@ def find_pages(paths: Iterable[Path]) -> list[Path]:
 
 
 def wide_lines(page: Path) -> list[str]:
-    """One line for each line of code on a Markdown page (code cells, fenced blocks) that has more columns than `WIDTH`.
+    """One line for each line of code on a Markdown page (code cells, fenced blocks) that is wider than `PAGE_WIDTH`.
 
     The options of a cell, which a page does not show, may be as wide as they like.
     """
     faults = []
     for number, line in _code_lines(page.read_text(encoding="utf-8").splitlines()):
-        if len(line) > WIDTH:
-            remedy = f"break it (commands with a backslash), a page shows {WIDTH} without scrolling"
+        if len(line) > PAGE_WIDTH:
+            remedy = f"break it (commands with a backslash), a page shows {PAGE_WIDTH} without scrolling"
             faults.append(f"{page}:{number}: code of {len(line)} columns; {remedy}: {line.strip()}")
     return faults
 

@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from actionbook.core.score import metric_title
 from actionbook.results.film import film_strip  # noqa: F401 (a picture as the others, for those who import it here)
+from actionbook.results.markdown import spread
 from actionbook.results.style import (
     GRID,
     INK,
@@ -111,14 +112,12 @@ def seeds_plot(values: pd.DataFrame, chance: float | None = None, ylabel: str = 
         fig, ax = figure(3.4)
         for place, run in enumerate(runs):
             found = values.loc[values["run"] == run, "value"].to_numpy(dtype=float)
-            spread = np.linspace(-0.12, 0.12, len(found)) if len(found) > 1 else np.zeros(1)
-            ax.plot(place + spread, found, marker(place), color=colour(place), alpha=0.75)
+            aside = np.linspace(-0.12, 0.12, len(found)) if len(found) > 1 else np.zeros(1)
+            ax.plot(place + aside, found, marker(place), color=colour(place), alpha=0.75)
             ax.hlines(found.mean(), place - 0.24, place + 0.24, color=INK, linewidth=2)
-            text = f"{found.mean():.1%}"
             if len(found) > 1:
-                text += f" ± {100 * found.std(ddof=1):.1f}"
                 ax.errorbar(place + 0.28, found.mean(), found.std(ddof=1), color=QUIET, capsize=3, linewidth=1.2)
-            note = f"{text}\n{len(found)} seed{'s' * (len(found) > 1)}"
+            note = f"{spread(found.tolist())}\n{len(found)} seed{'s' * (len(found) > 1)}"
             around = {"facecolor": PAPER, "edgecolor": "none", "pad": 1.5}  # no line runs through the words
             ax.annotate(note, (place + 0.34, found.mean()), va="center", fontsize=9, color=INK, bbox=around)
         if chance is not None:  # named beside the plot, where no run is

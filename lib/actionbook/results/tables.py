@@ -130,7 +130,7 @@ def _number(value: float, greatest: float, decimals: int | None) -> str:
 
 
 def _is_missing(value: Any) -> bool:
-    return value is None or value is pd.NaT or value is pd.NA or (isinstance(value, float) and np.isnan(value))
+    return bool(pd.api.types.is_scalar(value) and pd.isna(value))
 
 
 def _word(value: Any) -> str:
