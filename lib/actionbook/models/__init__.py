@@ -8,6 +8,7 @@ from typing import Any
 from mindspore import nn
 
 from actionbook.core.errors import BookError
+from actionbook.models.eco import eco_full, eco_lite
 from actionbook.models.i3d import I3D
 from actionbook.models.mobilenet_3d import MobileNet
 from actionbook.models.mobilenetv2_3d import MobileNetV2
@@ -17,6 +18,8 @@ from actionbook.models.shufflenetv2_3d import ShuffleNetV2
 from actionbook.models.squeezenet_3d import SqueezeNet
 
 MODELS: dict[str, Callable[..., nn.Cell]] = {
+    "eco_full": eco_full,
+    "eco_lite": eco_lite,
     "i3d": I3D,
     "mobilenet_3d": MobileNet,
     "mobilenetv2_3d": MobileNetV2,

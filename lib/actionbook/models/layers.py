@@ -217,6 +217,22 @@ def init_uniform(network: nn.Cell, seed: int) -> None:
     _initialise(network, lambda shape: _default(rng, shape) if len(shape) > 1 else np.zeros(shape))
 
 
+def init_xavier(network: nn.Cell, seed: int) -> None:
+    """Initialise from NumPy's generator: weights ~ U(-b, b) with b = sqrt(6 / (fan_in + fan_out)), biases zero.
+
+    Glorot and Bengio (AISTATS 2010); batch norm scale 1 and shift 0.
+    """
+    rng = np.random.default_rng(seed)
+
+    def draw(shape: tuple[int, ...]) -> np.ndarray:
+        if len(shape) == 1:
+            return np.zeros(shape)
+        bound = np.sqrt(6 / (np.prod(shape[2:]) * (shape[0] + shape[1])))
+        return rng.uniform(-bound, bound, shape)
+
+    _initialise(network, draw)
+
+
 def _default(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     bound = 1 / np.sqrt(np.prod(shape[1:]))
     return rng.uniform(-bound, bound, shape)

@@ -17,13 +17,15 @@ from actionbook.models.layers import GroupedConv3d
 def layer_table(network: nn.Cell, spec: Spec | Shape = (3, 16, 112, 112)) -> pd.DataFrame:
     """One row per layer that has parameters, in order of execution.
 
-    Columns: name; kind; output shape (C, T, H, W) or (classes,); parameters; macs, the multiply-accumulates of
-    convolutions and dense layers for one sample of `spec`, or one clip (C, T, H, W). Normalisation and activations
-    count none: that is how the literature counts, up to a few per cent.
+    Columns: name; kind; output shape (C, T, H, W), (C, H, W) of each frame, or (classes,); parameters; macs, the
+    multiply-accumulates of convolutions and dense layers for one sample of `spec`, or one clip (C, T, H, W).
+    Normalisation and activations count none: that is how the literature counts, up to a few per cent.
     """
     rows: list[dict[str, Any]] = []
 
     def note(name: str, cell: nn.Cell, output: Tensor) -> None:
+        if name.endswith(".bn2d"):  # nn.BatchNorm3d has a 2-D one inside
+            return
         shape = tuple(output.shape[1:])
         rows.append(
             {
@@ -31,7 +33,7 @@ def layer_table(network: nn.Cell, spec: Spec | Shape = (3, 16, 112, 112)) -> pd.
                 "kind": _kind(cell),
                 "output": shape,
                 "parameters": count_parameters(cell),
-                "macs": _macs(cell, shape),
+                "macs": output.shape[0] * _macs(cell, shape),  # frames that a 2-D part takes one by one
             }
         )
 
@@ -69,7 +71,7 @@ def count_parameters(network: nn.Cell) -> int:
 
 
 def _is_layer(cell: nn.Cell) -> bool:
-    return isinstance(cell, nn.Conv3d | nn.Conv2d | nn.Dense | nn.BatchNorm3d | GroupedConv3d)
+    return isinstance(cell, nn.Conv3d | nn.Conv2d | nn.Dense | nn.BatchNorm3d | nn.BatchNorm2d | GroupedConv3d)
 
 
 def _kind(cell: nn.Cell) -> str:
@@ -79,12 +81,12 @@ def _kind(cell: nn.Cell) -> str:
         return "convolution"
     if isinstance(cell, nn.Conv3d | nn.Conv2d):
         return "pointwise convolution" if set(cell.kernel_size) == {1} else "convolution"
-    return "batch norm" if isinstance(cell, nn.BatchNorm3d) else "dense"
+    return "batch norm" if isinstance(cell, nn.BatchNorm3d | nn.BatchNorm2d) else "dense"
 
 
 def _macs(cell: nn.Cell, output: tuple[int, ...]) -> int:
     """Outputs times the values that each is a weighted sum of."""
-    if isinstance(cell, nn.BatchNorm3d):
+    if isinstance(cell, nn.BatchNorm3d | nn.BatchNorm2d):
         return 0
     fan_in = int(np.prod(cell.weight.shape[1:]))
     return int(np.prod(output)) * fan_in

@@ -73,6 +73,39 @@ def hassony2_name(name: str) -> str:
     return ".".join([module[0].lower() + module[1:], *rest])
 
 
+_ECO: Final = {
+    "single": "1x1",
+    "triple_reduce": "3x3_reduce",
+    "triple": "3x3",
+    "double_reduce": "double_3x3_reduce",
+    "double_1": "double_3x3_1",
+    "double_2": "double_3x3_2",
+    "projection": "pool_proj",
+}
+
+
+def eco_name(name: str) -> str:
+    """The name in a checkpoint of ECO-pytorch.
+
+    ``trunk.inception_3a.single.bn.gamma`` -> ``base_model.inception_3a_1x1_bn.weight``, ``res3.b_1.weight`` ->
+    ``base_model.res3b_1.weight``.
+    """
+    *modules, leaf = torch_name(name).split(".")
+    if modules == ["fc"]:
+        return f"base_model.fc_final.{leaf}"
+    if modules[0] in ("trunk", "tail"):
+        modules = modules[1:]
+    if modules[0].startswith("res"):
+        return f"base_model.{''.join(modules)}.{leaf}"
+    kind = "_bn" if modules.pop() == "bn" else ""
+    return f"base_model.{'_'.join(_ECO.get(one, one) for one in modules)}{kind}.{leaf}"
+
+
+def eco_lite_name(name: str) -> str:
+    """The same, of ECO Lite, whose classifier is ``new_fc``."""
+    return eco_name(name).replace("base_model.fc_final", "new_fc")
+
+
 _COUNTERS: Final = r"(.*\.)?num_batches_tracked"  # of batches that a norm has seen; PyTorch has them since 0.4.1
 
 _MASKS: Final = r"(.*\.)?mask_key"  # the state of this library's dropout: no weight
@@ -83,6 +116,8 @@ LAYOUTS: Final[Mapping[str, Layout]] = {
     "okankop": Layout("okankop", okankop_name, ignored=_COUNTERS),
     "piergiaj": Layout("piergiaj", torch_name, ignored=_COUNTERS),
     "hassony2": Layout("hassony2", hassony2_name, ignored=_COUNTERS),
+    "eco_pytorch": Layout("eco_pytorch", eco_name, ignored=_COUNTERS),
+    "eco_lite_pytorch": Layout("eco_lite_pytorch", eco_lite_name, ignored=_COUNTERS),
     "mindspore": Layout("mindspore", str, ignored=_MASKS),
 }
 
