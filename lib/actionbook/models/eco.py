@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any, NamedTuple
 
+import numpy as np
 from mindspore import Tensor, nn, ops
 
 from actionbook.models.layers import Dropout, conv3d, init_xavier
@@ -74,20 +75,36 @@ class Unit2D(nn.Cell):
 
 
 class HalvingPool(nn.Cell):
-    """Largest value of 3x3, stride 2, of values that are not negative.
+    """Largest value of 3x3, stride 2, of sides that are even and values that are not negative.
 
-    "ceil" has no padding and lets the last window reach beyond the end, as Caffe does. "port" begins one row and column
-    before the picture, as the program for Ascend does: every feature map is shifted by a pixel.
+    "ceil" begins with the first row and column and lets the last window reach beyond the end, as Caffe does. "port"
+    begins one row and column before the picture, with zeros, as the program for Ascend does: every feature map is
+    shifted by a pixel.
     """
 
     def __init__(self, pools: str) -> None:
         super().__init__()
-        self.before = 1 if pools == "port" else 0
-        self.pool = nn.MaxPool2d(3, 2, pad_mode="valid")
+        self.shifted = pools == "port"
+        # An even side lacks one value, and "same" leaves that out at the end. Not `ops.pad`: its gradient hangs on a
+        # CPU (MindSpore 2.10).
+        self.pool = nn.MaxPool2d(3, 2, pad_mode="valid" if self.shifted else "same")
 
     def construct(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, H_out, W_out); ceil(H/2) where H is even."""
-        return self.pool(ops.pad(x, (self.before, 1, self.before, 1)))
+        """(N, C, H, W) -> (N, C, H/2, W/2). Raises ValueError for an odd side."""
+        n, c, h, w = x.shape
+        if h % 2 or w % 2:
+            raise ValueError(f"{h} x {w}: ECO halves even sides only; clips of a multiple of 32 pixels have them")
+        if self.shifted:
+            x = ops.concat((ops.zeros((n, c, 1, w), x.dtype), x), 2)
+            x = ops.concat((ops.zeros((n, c, h + 1, 1), x.dtype), x), 3)
+        return self.pool(x)
+
+
+@ops.constexpr
+def _ninths(height: int, width: int) -> Tensor:
+    """How many ninths of a window of 3x3 around each place lie in the picture: (H, W), at most 1."""
+    rows, columns = (np.convolve(np.ones(n), np.ones(3))[1:-1] for n in (height, width))
+    return Tensor((np.outer(rows, columns) / 9).astype(np.float32))
 
 
 class EqualPool(nn.Cell):
@@ -95,12 +112,13 @@ class EqualPool(nn.Cell):
 
     def __init__(self, pools: str) -> None:
         super().__init__()
-        self.pool = nn.AvgPool2d(3, 1, pad_mode="same" if pools == "port" else "valid")
-        self.pads = pools != "port"
+        self.pool = nn.AvgPool2d(3, 1, pad_mode="same")
+        self.nine = pools == "ceil"
 
     def construct(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> the same shape."""
-        return self.pool(ops.pad(x, (1, 1, 1, 1)) if self.pads else x)
+        mean = self.pool(x)  # of what is there
+        return mean * _ninths(x.shape[2], x.shape[3]).astype(x.dtype) if self.nine else mean
 
 
 class Inner(nn.Cell):
@@ -138,12 +156,10 @@ class Inception(Inner):
         self.projection = Unit2D(in_channels, channels.projection, 1, eps=eps) if channels.projection else None
         self.out_channels = channels.single + triple + double + (channels.projection or in_channels)
 
-    def construct(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, out_channels, H/s, W/s)."""
-        return self.joined(x, self.inner(x))
-
-    def joined(self, x: Tensor, inner: Tensor) -> Tensor:
-        """The module's output, from its input and `inner` of it."""
+    def construct(self, x: Tensor, inner: Tensor | None = None) -> Tensor:
+        """(N, C, H, W) -> (N, out_channels, H/s, W/s). `inner`: what `Inner.inner` gives, where it is known already."""
+        if inner is None:
+            inner = self.inner(x)
         pooled = self.pool(x)
         ends = (
             self.triple(self.triple_reduce(x)),
@@ -237,7 +253,8 @@ class ECO(nn.Cell):
         self.res4 = Stage3D(deep[1], deep[2], 2, eps=eps)
         self.res5 = Stage3D(deep[2], deep[3], 2, eps=eps)
         self.dropout = Dropout(dropout, seed)
-        self.dropout_3d = Dropout(dropout_3d, seed + 1)
+        if full:
+            self.dropout_3d = Dropout(dropout_3d, seed + 1)
         self.fc = nn.Dense(flat + deep[3] if full else deep[3], num_classes)
         init_xavier(self, seed)
 
@@ -253,7 +270,7 @@ class ECO(nn.Cell):
         deep = self.res5(self.res4(self.res3(volume))).mean(axis=(2, 3, 4))
         if self.tail is None:
             return self.fc(self.dropout(deep))
-        flat = self.tail(self.inception_3c.joined(shared, inner)).mean(axis=(2, 3))
+        flat = self.tail(self.inception_3c(shared, inner)).mean(axis=(2, 3))
         flat = self.dropout(flat).reshape(n, t, -1).mean(axis=1)
         return self.fc(ops.concat((flat, self.dropout_3d(deep)), 1))
 

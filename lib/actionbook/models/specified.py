@@ -149,5 +149,22 @@ TABLE: Final[Mapping[str, tuple[Specified, ...]]] = {
             ("flow_T16_224",),
         ),
     ),
+    "eco": (
+        Specified(
+            "eco_full",
+            {},
+            {400: 47_502_128, 101: 47_042_565, 51: 46_965_715},
+            {(3, 4, 224, 224): "16.10 G", (3, 8, 224, 224): "32.21 G", (3, 16, 224, 224): "64.41 G"},
+            ("full_K400_N4", "full_K101_N16", "full_K51_N4_B2"),
+        ),
+        Specified(
+            "eco_lite",
+            {},
+            {400: 37_503_856, 101: 37_350_469, 51: 37_324_819},
+            {(3, 4, 224, 224): "11.62 G", (3, 8, 224, 224): "23.24 G", (3, 16, 224, 224): "46.49 G"},
+            ("lite_K101_N4", "lite_K101_N16", "lite_K51_N4_B2"),
+        ),
+    ),
 }
-"""By chapter. Counted in okankop/Efficient-3DCNNs at commit 9db09f6 and in piergiaj/pytorch-i3d at commit 05783d1."""
+"""By chapter. Counted in okankop/Efficient-3DCNNs at commit 9db09f6, in piergiaj/pytorch-i3d at commit 05783d1 and in
+mzolfaghari/ECO-pytorch at commit b175e7c."""

@@ -1,4 +1,4 @@
-"""Golden runs of the authors' programs: weights made by a rule, one sample, and what came out, stage by stage.
+"""Golden runs of the authors' programs: weights made by a rule, one sample or two, and what came out, stage by stage.
 
 With such weights two programs can be compared without a checkpoint being passed between them.
 """
@@ -9,7 +9,7 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import pandas as pd
@@ -18,10 +18,10 @@ from mindspore import Tensor, nn
 from actionbook.core.difference import difference
 from actionbook.core.errors import BookError
 from actionbook.core.paths import ROOT
-from actionbook.core.spec import Spec
+from actionbook.core.spec import Shape, Spec
 from actionbook.models import create_model
 from actionbook.models.profile import watch_outputs
-from actionbook.models.specified import of_chapter
+from actionbook.models.specified import Specified, of_chapter
 from actionbook.weights.loading import load
 from actionbook.weights.stored import Array
 
@@ -31,7 +31,7 @@ TOLERANCE: Final = 1e-4
 
 @dataclass(frozen=True)
 class Golden:
-    """What the authors' program made of one network and sample.
+    """What the authors' program made of one network and its samples.
 
     Attributes:
         name, model, options, num_classes: the run's name, and what `create_model` makes the network of.
@@ -40,7 +40,8 @@ class Golden:
         tensors: name and shape of every tensor of the original network; `rule_made` makes them.
         stages: by module, of its output: shape with N, mean, standard deviation, first value. ``cell`` is the module
             here where it has another name, ``pooled`` says that the original's output is its mean over T, H and W.
-        logits: (classes,).
+        logits: (samples, classes).
+        drawn: the order of the axes in which the numbers of every input were drawn.
     """
 
     name: str
@@ -52,12 +53,20 @@ class Golden:
     tensors: tuple[tuple[str, tuple[int, ...]], ...]
     stages: Mapping[str, Mapping[str, Any]]
     logits: Array
+    drawn: Literal["NCTHW", "NTCHW"] = "NCTHW"
 
     @property
     def batch(self) -> dict[str, Array]:
-        """The one sample, inputs (1, ...): standard normal numbers of the frozen generator, seed 0, one by one."""
+        """The samples, inputs (samples, ...): standard normal numbers of the frozen generator, seed 0, one by one."""
         rng = np.random.RandomState(0)
-        return {name: rng.standard_normal((1, *size)).astype(np.float32) for name, size in self.spec.inputs.items()}
+
+        def draw(shape: Shape) -> Array:
+            if self.drawn == "NCTHW":
+                return rng.standard_normal((len(self.logits), *shape)).astype(np.float32)
+            c, t, *size = shape
+            return rng.standard_normal((len(self.logits), t, c, *size)).astype(np.float32).swapaxes(1, 2)
+
+        return {name: draw(shape) for name, shape in self.spec.inputs.items()}
 
     def network(self) -> nn.Cell:
         """The network with the rule's weights. Raises WeightsError unless every tensor finds its place."""
@@ -72,7 +81,7 @@ class Agreement:
 
     golden: Golden
     logits: Array
-    """(classes,), found."""
+    """(samples, classes), found."""
     differences: Mapping[str, float]
     """Relative, by stage and of the ``logits``."""
 
@@ -103,7 +112,7 @@ def agreement_table(found: Iterable[Agreement]) -> pd.DataFrame:
             "tensors": len(one.golden.tensors),
             "outputs compared": len(one.differences),
             f"all within {TOLERANCE:g}": "yes" if one.holds else "NO",
-            "same winner": "yes" if one.logits.argmax() == one.golden.logits.argmax() else "NO",
+            "same winner": "yes" if (one.logits.argmax(1) == one.golden.logits.argmax(1)).all() else "NO",
         }
         for one in found
     }
@@ -119,20 +128,26 @@ def golden_runs(chapter: str) -> list[Golden]:
     if set(cases) != set(networks):
         odd = ", ".join(sorted(set(cases) ^ set(networks)))
         raise BookError(f"{file}: the golden runs there and those in the table of networks differ by {odd}")
-    return [
-        Golden(
-            name,
-            one.model,
-            one.options,
-            cases[name]["num_classes"],
-            Spec({key: tuple(shape) for key, shape in cases[name]["inputs"].items()}, (cases[name]["num_classes"],)),
-            data["layout"],
-            tuple((tensor, tuple(shape)) for tensor, shape in cases[name]["tensors"]),
-            cases[name]["stages"],
-            np.array(cases[name]["logits"]),
-        )
-        for name, one in networks.items()
-    ]
+    return [_golden(one, data, cases[name]) for name, one in networks.items()]
+
+
+def _golden(one: Specified, data: Mapping[str, Any], case: Mapping[str, Any]) -> Golden:
+    """A case of a file; its tensors may be a list that the file has a name for, of which some ``changed``."""
+    classes, tensors = case["num_classes"], case["tensors"]
+    if isinstance(tensors, str):
+        tensors = list((dict(data["tensors"][tensors]) | case["changed"]).items())
+    return Golden(
+        case["name"],
+        one.model,
+        one.options,
+        classes,
+        Spec({key: tuple(shape) for key, shape in case["inputs"].items()}, (classes,)),
+        case.get("layout", data["layout"]),
+        tuple((tensor, tuple(shape)) for tensor, shape in tensors),
+        case["stages"],
+        np.atleast_2d(case["logits"]),
+        case.get("drawn", "NCTHW"),
+    )
 
 
 def agreement(golden: Golden, network: nn.Cell | None = None) -> Agreement:
@@ -144,7 +159,7 @@ def agreement(golden: Golden, network: nn.Cell | None = None) -> Agreement:
 
     def note(name: str, cell: nn.Cell, output: Tensor) -> None:
         if cell is network:
-            logits.append(output.asnumpy()[0])
+            logits.append(output.asnumpy())
         for stage in [stage for stage, place in places.items() if place == name]:
             found[stage] = _stage_difference(output.asnumpy(), golden.stages[stage])
 
@@ -160,7 +175,7 @@ def _stage_difference(output: Array, expected: Mapping[str, Any]) -> float:
     Infinite for another shape, and for values that are not finite.
     """
     if expected.get("pooled"):
-        output = output.mean(axis=(2, 3, 4), keepdims=True)
+        output = output.mean(axis=tuple(range(2, output.ndim)), keepdims=True)
     if list(output.shape) != expected["shape"]:
         return np.inf
     figures = (output.mean(dtype=np.float64), output.std(ddof=1, dtype=np.float64), output.flat[0])
