@@ -9,7 +9,8 @@ from bench.errors import PeerFailed
 from bench.harness import Peer
 
 # Of networks of width 1, by name, number of classes and channels of the clips. Counted in the original programs
-# (okankop/Efficient-3DCNNs; ResNet-18 with shortcut A, the deeper ones with B; piergiaj/pytorch-i3d).
+# (okankop/Efficient-3DCNNs; ResNet-18 with shortcut A, the deeper ones with B; piergiaj/pytorch-i3d;
+# mzolfaghari/ECO-pytorch).
 PUBLISHED_PARAMETERS = {
     ("mobilenet_3d", 101, 3): 3_401_509,
     ("mobilenetv2_3d", 101, 3): 2_483_429,
@@ -22,6 +23,8 @@ PUBLISHED_PARAMETERS = {
     ("resnext101_3d", 101, 3): 47_728_165,
     ("i3d", 400, 3): 12_697_264,
     ("i3d", 400, 2): 12_675_312,
+    ("eco_full", 400, 3): 47_502_128,
+    ("eco_lite", 400, 3): 37_503_856,
 }
 LOGITS = 1e-4  # of the logits' standard deviation
 # Relative. The second and third loss rest on the gradients and on the optimiser. Batch norm over few values magnifies

@@ -25,7 +25,8 @@ from bench.peers.book_samples import samples
 from bench.worker import Contestant
 
 STEPS = 100_000  # of the training whose rates are made; no run takes so many
-LAYOUTS = {"i3d": "piergiaj"}  # of the weights that both sides read; of all other networks Efficient-3DCNNs'
+# Of the weights that both sides read; of all other networks Efficient-3DCNNs'.
+LAYOUTS = {"i3d": "piergiaj", "eco_full": "eco_pytorch", "eco_lite": "eco_lite_pytorch"}
 
 
 def fixtures(weights: str, clips: str, shape: tuple[int, ...], **network: Any) -> Contestant:

@@ -95,7 +95,10 @@ def arranged(network: nn.Module, batch: Tensor, channels_last: bool) -> Tensor:
     """The batch as it is, or batch and network's weights in the order (N, T, H, W, C), beforehand and for good."""
     if not channels_last:
         return batch
-    network.to(memory_format=torch.channels_last_3d)
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for parameter in network.parameters():
+        if parameter.ndim in formats:
+            parameter.data = parameter.data.contiguous(memory_format=formats[parameter.ndim])
     return batch.contiguous(memory_format=torch.channels_last_3d)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from bench.report import Result
-from bench.rows import access, data, flow, i3d, inference, network
+from bench.rows import access, data, eco, flow, i3d, inference, network
 from bench.session import Session
 
 Row = Callable[[Session], Iterator[Result]]
@@ -15,6 +15,7 @@ ROWS: dict[str, Row] = {
     "train": network.train,
     "family": inference.family,
     "i3d": i3d.i3d,
+    "eco": eco.eco,
     "frames": data.frames,
     "access": access.access,
     "clips": data.clips,

@@ -20,7 +20,7 @@ from bench.errors import NotRun, PeerFailed
 from bench.harness import Peer
 from bench.report import Result
 from bench.rounds import Pace
-from bench.rows import ROWS, flow, i3d, inference
+from bench.rows import ROWS, flow, i3d, inference, paper
 from bench.rows.i3d import FLOW, RGB, SHORT
 from bench.session import Scale, Session
 
@@ -187,7 +187,7 @@ def test_one_broken_part_of_a_row_leaves_the_others_their_turn(
         yield Result(row, str(workload), 1.0, target)
 
     monkeypatch.setattr(i3d, "FORWARD", {})
-    monkeypatch.setattr(i3d, "training", broken)
+    monkeypatch.setattr(paper, "training", broken)
     monkeypatch.setattr(i3d, "FILES", ())
     with_torch = Session(session.scratch, session.cache, session.scale)
     with_torch.torch = "python"

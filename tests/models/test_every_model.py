@@ -68,7 +68,7 @@ def test_narrow_networks_give_what_they_gave(model: str) -> None:
         assert np.abs(compiled - golden.logits).max() < row["tolerance"] * golden.logits.std()
 
 
-DROPOUT = dict.fromkeys(["mobilenet_3d", "mobilenetv2_3d", "shufflenet_3d", "shufflenetv2_3d"], [0.2])
+DROPOUT = {name: [0.2] for name in ("mobilenet_3d", "mobilenetv2_3d", "shufflenet_3d", "shufflenetv2_3d")}
 DROPOUT |= {"squeezenet_3d": [0.5], "i3d": [0.5], "eco_full": [0.6, 0.5], "eco_lite": [0.6]}
 """okankop/Efficient-3DCNNs, models/*.py; kinetics-i3d and its ports: i3d.py; ECO-efficient-video-understanding,
 models_ECO_*/ucf101, of the features in two and in three dimensions. The ResNets have none."""

