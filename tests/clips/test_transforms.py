@@ -75,7 +75,7 @@ def test_mean_and_std_are_taken_per_colour(transform: str) -> None:
     transforms = Transforms(size=32, mean=(10.0, 20.0, 30.0), std=(2.0, 1.0, 0.5))
     frames = noise(32, 32)
     clip = (
-        train_clip(frames, Crop(0, 0, 1.0, False), transforms, 1)
+        train_clip(frames, Crop(0, 0, 1.0, 1.0, False), transforms, 1)
         if transform == "train"
         else tested_clip(frames, transforms)
     )
@@ -108,7 +108,7 @@ def test_one_crop_for_all_frames_of_a_clip() -> None:
 
 def test_mirroring_is_left_to_right() -> None:
     frames = noise(60, 44, 2)
-    straight, mirrored = (train_clip(frames, Crop(0.1, 0.2, 0.7, flip), PLAIN, 2) for flip in (False, True))
+    straight, mirrored = (train_clip(frames, Crop(0.1, 0.2, 0.7, 0.7, flip), PLAIN, 2) for flip in (False, True))
     np.testing.assert_array_equal(mirrored, straight[..., ::-1])
     assert (mirrored != straight).any()
 
@@ -117,7 +117,7 @@ def test_mirroring_is_left_to_right() -> None:
 def test_mirrored_flow_changes_sides_and_direction(size: tuple[int, int]) -> None:
     frames = noise(*size, 3, channels=2)
     kept = [frame.copy() for frame in frames]
-    straight, mirrored = (train_clip(frames, Crop(0.0, 0.0, 1.0, flip), FLOW, 3) for flip in (False, True))
+    straight, mirrored = (train_clip(frames, Crop(0.0, 0.0, 1.0, 1.0, flip), FLOW, 3) for flip in (False, True))
     assert straight.shape == mirrored.shape == (2, 3, 32, 32)
     assert mirrored.dtype == np.float32
     # To the right, stored as v, becomes to the left, 255 - v, without rounding; down stays down.
@@ -131,7 +131,7 @@ def test_mirrored_flow_changes_sides_and_direction(size: tuple[int, int]) -> Non
 def test_mirrored_flow_of_minus_one_to_one_is_negated_exactly() -> None:
     frames = [np.stack(np.broadcast_arrays(np.arange(256, dtype=np.uint8).reshape(8, 32), np.uint8(7)), axis=-1)] * 2
     frames = [np.tile(frame, (4, 1, 1)) for frame in frames]
-    straight, mirrored = (train_clip(frames, Crop(0.0, 0.0, 1.0, flip), SYMMETRIC, 2) for flip in (False, True))
+    straight, mirrored = (train_clip(frames, Crop(0.0, 0.0, 1.0, 1.0, flip), SYMMETRIC, 2) for flip in (False, True))
     assert (straight.min(), straight.max()) == (-1, 1)
     np.testing.assert_array_equal(mirrored[0], -straight[0, ..., ::-1])
     np.testing.assert_array_equal(mirrored[1], straight[1])
@@ -146,7 +146,7 @@ def test_flow_of_one_buffer_is_finished_frame_by_frame() -> None:
             buffer[:] = frame
             yield buffer
 
-    crop = Crop(0.05, 0.02, 0.9, True)
+    crop = Crop(0.05, 0.02, 0.9, 0.9, True)
     np.testing.assert_array_equal(train_clip(overwriting(), crop, FLOW, 3), train_clip(frames, crop, FLOW, 3))
 
 
@@ -201,7 +201,7 @@ def test_share_of_mirrored_clips(flip: float, expected: set[bool]) -> None:
 def test_crops_lie_inside_the_frame(width: int, height: int, crop: Any, scale: float, seed: int) -> None:
     drawn = draw_crop(width, height, Transforms(crop=crop, scales=(scale,)), np.random.default_rng(seed))
     side = int(min(width, height) * scale)
-    assert drawn.side == scale
+    assert (drawn.height, drawn.width) == (scale, scale)
     assert 0 <= drawn.top * height <= height - side + 1e-9
     assert 0 <= drawn.left * width <= width - side + 1e-9
     # The crop fits the frame as libjpeg may have shrunk it, too.
@@ -226,16 +226,16 @@ def test_corner_and_centre_crops_lie_where_their_names_say() -> None:
 def test_random_crops_reach_every_place_and_scale() -> None:
     rng = np.random.default_rng(0)
     drawn = [draw_crop(20, 18, Transforms(scales=(1.0, 0.5)), rng) for _ in range(600)]
-    assert {c.side for c in drawn} == {1.0, 0.5}
-    assert {round(c.left * 20) for c in drawn if c.side == 0.5} == set(range(12))
-    assert {round(c.top * 18) for c in drawn if c.side == 0.5} == set(range(10))
-    assert {round(c.left * 20) for c in drawn if c.side == 1.0} == {0, 1, 2}
+    assert {c.height for c in drawn} == {1.0, 0.5}
+    assert {round(c.left * 20) for c in drawn if c.width == 0.5} == set(range(12))
+    assert {round(c.top * 18) for c in drawn if c.width == 0.5} == set(range(10))
+    assert {round(c.left * 20) for c in drawn if c.width == 1.0} == {0, 1, 2}
 
 
 def test_the_crop_is_the_part_of_the_picture_that_it_says() -> None:
     y, x = np.mgrid[:64, :96]
     frame = np.stack([x, y, 0 * x], axis=-1).astype(np.uint8)
-    clip = train_clip([frame], Crop(top=16 / 64, left=48 / 96, side=0.5, flip=False), PLAIN, 1)
+    clip = train_clip([frame], Crop(top=16 / 64, left=48 / 96, height=0.5, width=0.5, flip=False), PLAIN, 1)
     np.testing.assert_array_equal(clip[0, 0], np.broadcast_to(np.arange(48, 80), (32, 32)))
     np.testing.assert_array_equal(clip[1, 0], np.broadcast_to(np.arange(16, 48)[:, None], (32, 32)))
 
@@ -243,7 +243,7 @@ def test_the_crop_is_the_part_of_the_picture_that_it_says() -> None:
 @pytest.mark.parametrize("side", [33, 47, 60, 97, 113])
 def test_a_crop_lies_at_the_very_pixel_that_was_drawn(side: int) -> None:
     for first in range(side - 32 + 1):
-        crop = Crop(first / side, first / side, 32 / side, False)
+        crop = Crop(first / side, first / side, 32 / side, 32 / side, False)
         assert crop.place(side, side, PLAIN) == (first, first, 32, 32)
 
 
@@ -265,7 +265,7 @@ def averaging(old: int, new: int) -> np.ndarray:
 )
 def test_crops_are_interpolated_and_averaged_where_two_pixels_and_more_become_one(side: int, shares: Any) -> None:
     frame = noise(side, side)[0]
-    clip = train_clip([frame], Crop(0.0, 0.0, 1.0, False), PLAIN, 1)
+    clip = train_clip([frame], Crop(0.0, 0.0, 1.0, 1.0, False), PLAIN, 1)
     expected = np.einsum("ij,jkc,lk->cil", shares(side, 32), frame.astype(float), shares(side, 32))
     assert np.abs(clip[:, 0] - expected).max() <= 1
 
@@ -399,7 +399,7 @@ def test_boxes_go_where_tested_clips_take_what_is_in_them(
 
 
 def test_a_mirrored_box_still_runs_from_left_to_right() -> None:
-    crop, plain = Crop(0.0, 0.0, 1.0, True), Crop(0.0, 0.0, 1.0, False)
+    crop, plain = Crop(0.0, 0.0, 1.0, 1.0, True), Crop(0.0, 0.0, 1.0, 1.0, False)
     boxes = np.array([[0.0, 0.25, 0.25, 0.5], [0.0, 0.0, 1.0, 1.0]])
     np.testing.assert_array_equal(train_boxes(boxes, plain, 64, 64, PLAIN), boxes.astype(np.float32) * 32)
     np.testing.assert_array_equal(
@@ -408,7 +408,7 @@ def test_a_mirrored_box_still_runs_from_left_to_right() -> None:
 
 
 def test_boxes_that_a_crop_leaves_out_have_no_area() -> None:
-    crop = Crop(0.5, 0.5, 0.5, False)
+    crop = Crop(0.5, 0.5, 0.5, 0.5, False)
     (box,) = train_boxes(np.array([[0.0, 0.0, 0.25, 0.25]]), crop, 64, 64, PLAIN)
     assert box.tolist() == [0, 0, 0, 0]
     assert train_boxes(np.zeros((0, 4)), crop, 64, 64, PLAIN).shape == (0, 4)
