@@ -48,6 +48,14 @@ _WRITTEN: dict[str, tuple[type[Strict], dict[str, Any]]] = {
         Recipe,
         {**_RECIPE, "task": {"name": "detection", "boxes": 4}, "sampling": {"name": "windows", "test_frames": 32}},
     ),
+    "segments": (
+        Recipe,
+        {
+            **_RECIPE,
+            "sampling": {"name": "segments", "frames": 4, "test_frames": 8},
+            "transforms": {"size": 224, "crop": "tsn", "channel_order": "bgr", "keep_aspect": False, "short_side": 256},
+        },
+    ),
     "data set": (DatasetManifest, _SMALL["data set"]),
     "weights": (WeightsManifest, _SMALL["weights"]),
     "published": (Published, _SMALL["published"]),

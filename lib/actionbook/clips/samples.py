@@ -76,8 +76,8 @@ class Samples:
         if sampling.name != "windows" and sampling.frames > 1 and len(still) > (counts > 0).sum() / 2:
             raise BookError(
                 f"{shown(self.store)}: {len(still)} of {(counts > 0).sum()} videos have one frame, which all "
-                f"{sampling.frames} frames of a clip would be: {some(still, 3)}; expected are films. Make their frames "
-                "again, and then the index, with notebook 01_data"
+                f"{sampling.frames} frames of a clip would be: {some(still, 3)}; expected are more. Make their frames "
+                "again, then run notebook 01_data"
             )
         return Sampler(sampling)
 
@@ -136,8 +136,8 @@ class Samples:
         frames = open_frames(store_path(self.store, row.store))
         if len(frames) != row.frames:  # clips of the wrong part of the video, or of its first frame alone
             raise BookError(
-                f"{frames.path}: holds {len(frames)} frames, the index says {row.frames}: one of them is of another "
-                "day; run notebook 01_data again"
+                f"{frames.path}: holds {len(frames)} frames, the index says {row.frames}: they were made again since; "
+                "run notebook 01_data again"
             )
         found = "flow" if len(frames.components) == 2 else "rgb"  # red and green would pass for a displacement
         if found != self.recipe.transforms.modality:
