@@ -134,12 +134,13 @@ def middle_segments(frames: int, count: int, *, whole: bool = False) -> np.ndarr
     floor(t / 2 + t * i) with t = frames / count (ECO-pytorch, dataset.py, _get_test_indices); with `whole` t is the
     whole number frames // count (the authors' Caffe, video_data_layer.cpp). Where a video has no more frames than there
     are parts, each frame is taken as often as it must be, in order. The original's validation and its Caffe take the
-    first frame for all parts then, even where there is a frame for each; no published number rests on it, as videos of
-    UCF101 (29 frames and more), HMDB51 (18) and Kinetics are longer. Raises ValueError for a video without frames.
+    first frame for all parts then, even where there is a frame for each; no published weights rest on that, as they are
+    of 4 and 16 parts, and videos of UCF101 (29 frames and more), HMDB51 (18) and Kinetics are longer.
+    Raises ValueError for a video without frames.
 
     In floating point, as the original computes it: with 4, 8, 16 or 32 parts that is the exact value for every length
-    up to 2,000; with 24 (a network of the paper's ensemble) 43 of these lengths have one frame or more that is one
-    less, such as frame 4 instead of 5 for part 7 of 16 frames.
+    up to 2,000; with 20 and 24 (networks of the paper's ensemble) 69 and 43 of these lengths have a frame that is one
+    less, such as 4 instead of 5 for part 7 of 24, both from 0, of a video of 16 frames.
     """
     if frames < 1:
         raise ValueError("a video without frames has no segments")

@@ -67,23 +67,12 @@ def draw_crop(width: int, height: int, transforms: Transforms, rng: np.random.Ge
     return Crop(float(top / height), float(left / width), scale, scale, bool(rng.random() < transforms.flip))
 
 
-_TSN_PLACES = (
-    (0, 0),
-    (4, 0),
-    (0, 4),
-    (4, 4),
-    (2, 2),
-    (0, 2),
-    (4, 2),
-    (2, 4),
-    (2, 0),
-    (1, 1),
-    (3, 1),
-    (1, 3),
-    (3, 3),
-)
-"""Steps to the right and down: the corners, the middle, the middles of the edges, the four quarter points; in the
-original's order (fill_fix_offset)."""
+_TSN_PLACES = [
+    *[(0, 0), (4, 0), (0, 4), (4, 4), (2, 2)],  # corners and middle of the frame
+    *[(0, 2), (4, 2), (2, 4), (2, 0)],  # middles of its edges: left, right, below, above
+    *[(1, 1), (3, 1), (1, 3), (3, 3)],  # quarter points
+]
+"""Steps to the right and down, in the original's order (fill_fix_offset)."""
 
 
 def _tsn_crop(width: int, height: int, transforms: Transforms, rng: np.random.Generator) -> Crop:
@@ -95,7 +84,7 @@ def _tsn_crop(width: int, height: int, transforms: Transforms, rng: np.random.Ge
     a quarter of what the crop leaves over, rounded down.
     """
     base, size = min(width, height), transforms.height
-    sides = [int(base * scale) for scale in transforms.scales]
+    sides = [max(1, int(base * scale)) for scale in transforms.scales]
     sides = [size if abs(side - size) < 3 and size <= base else side for side in sides]
     pairs = [(w, h) for i, h in enumerate(sides) for j, w in enumerate(sides) if abs(i - j) <= 1]
     columns, rows = pairs[int(rng.integers(len(pairs)))]

@@ -1,4 +1,4 @@
-"""What the network of a finished chapter says of single video files: its answer for every clip, and for the whole."""
+"""What the network of a finished chapter says of single video files: its answer for every window, and for the whole."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from actionbook.inference import Engine, open_engine
 from actionbook.stages.strips import Strip, counted
 from actionbook.tasks.pooling import pool_clips, softmax
 
-_CLIPS = 3
+_WINDOWS = 3
 """Of a video, whose frames are kept to be shown."""
 _HEIGHT = 240
 """Pixels that these frames are high at most."""
@@ -37,11 +37,11 @@ class Answer:
     label: str | None
     """What it is, where that is known."""
     windows: tuple[Strip, ...]
-    """Frames of the first tested clips; their titles are what the network says of them."""
+    """Frames of the first test windows; their titles are what the network says of them."""
     number: int
-    """Clips that were tested: one for each window, or the one of the whole video."""
+    """Windows that were tested; 1 where the whole video is one clip."""
     scores: pd.Series[Any]
-    """The probability of each class, by its name, over all clips."""
+    """The probability of each class, by its name, over all windows."""
 
     @property
     def said(self) -> str:
@@ -98,7 +98,7 @@ def first_tests(stage: Stage, most: int = 10) -> pd.DataFrame:
 def ask(stage: Stage, video: str | os.PathLike[str] | None = None, most: int = 10) -> list[Answer]:
     """What the chapter's exported network says of a video file; None: of those that `first_tests` names.
 
-    Clips, transform and pooling are those of the test. Raises BookError for a file that is missing, empty, no video
+    Windows, transform and pooling are those of the test. Raises BookError for a file that is missing, empty, no video
     or too short, saying which file that was, and where the network has not been exported.
     """
     if video is None:
@@ -148,16 +148,16 @@ def _file(video: Any) -> Path:
 
 
 def _ask(stage: Stage, engine: Engine, path: Path, label: str | None) -> Answer:
-    recipe, classes = stage.recipe, list(stage.manifest.classes)
+    sampling, classes = stage.recipe.sampling, list(stage.manifest.classes)
     logits: list[np.ndarray] = []
     windows: list[Strip] = []
-    for numbers, frames, clip in video_clips(path, recipe.sampling, recipe.transforms):
+    for numbers, frames, clip in video_clips(path, sampling, stage.recipe.transforms):
         logits.append(engine.run(clip[None])[0])
-        if len(windows) < _CLIPS:
+        if len(windows) < _WINDOWS:
             chance = softmax(logits[-1])
             said = f"{classes[chance.argmax()]}, {chance.max():.0%}"
             windows.append(Strip(said, _small(frames), counted(numbers)))
-    how = recipe.evaluation.pool
+    how = stage.recipe.evaluation.pool
     pooled = pool_clips(["video"] * len(logits), np.stack(logits), how).iloc[0].to_numpy()
     scores = pooled if how == "softmax_mean" else softmax(pooled)
     return Answer(path, label, tuple(windows), len(logits), pd.Series(scores, index=classes))
