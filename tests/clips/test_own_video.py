@@ -10,7 +10,7 @@ import pytest
 from actionbook.clips.own_video import video_clips
 from actionbook.clips.sampling import window_clip, windows_of
 from actionbook.clips.transforms import tested_clip
-from actionbook.core.sampling import Centre, Sampling, Segments, Windows
+from actionbook.core.sampling import Windows
 from actionbook.core.transforms import Transforms
 from actionbook.datasets.figures import write_avi
 from actionbook.video import decode
@@ -30,30 +30,12 @@ def video_of(folder: Path, frames: int) -> Path:
 def test_windows_and_clips_are_those_of_the_test_set(tmp_path: Path, frames: int) -> None:
     path = video_of(tmp_path, frames)
     found = list(video_clips(path, SAMPLING, TRANSFORMS))
-    expected = [window_clip(window, SAMPLING.frames, SAMPLING.stride) for window in windows_of(frames, SAMPLING.window)]
-    assert [numbers.tolist() for numbers, _, _ in found] == [numbers.tolist() for numbers in expected]
-    for numbers, pixels, clip in found:
-        original = read_frames(path, numbers.tolist())
+    expected = windows_of(frames, SAMPLING.window)
+    assert [window for window, _, _ in found] == expected
+    for (_, pixels, clip), window in zip(found, expected, strict=True):
+        original = read_frames(path, window_clip(window, SAMPLING.frames, SAMPLING.stride).tolist())
         np.testing.assert_array_equal(pixels, original)
         np.testing.assert_array_equal(clip, tested_clip(list(original), TRANSFORMS))
-
-
-@pytest.mark.parametrize(
-    ("sampling", "frames", "expected"),
-    [
-        (Segments(name="segments", frames=4), 29, [3, 10, 18, 25]),
-        (Segments(name="segments", frames=4), 2, [0, 0, 1, 1]),
-        (Segments(name="segments", frames=4), 1, [0, 0, 0, 0]),
-        (Segments(name="segments", frames=4, test_frames=8), 20, [1, 3, 6, 8, 11, 13, 16, 18]),
-        (Centre(name="centre", frames=4, stride=2), 20, [6, 8, 10, 12]),
-    ],
-)
-def test_one_clip_of_the_whole_video(tmp_path: Path, sampling: Sampling, frames: int, expected: list[int]) -> None:
-    path = video_of(tmp_path, frames)
-    ((numbers, pixels, clip),) = video_clips(path, sampling, TRANSFORMS)
-    assert numbers.tolist() == expected
-    np.testing.assert_array_equal(pixels, read_frames(path, expected))
-    np.testing.assert_array_equal(clip, tested_clip(list(pixels), TRANSFORMS))
 
 
 def test_a_video_that_asks_to_be_turned_is_turned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

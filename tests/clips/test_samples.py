@@ -219,7 +219,13 @@ def test_batched_keeps_all_inputs_together(index: Index, store: Path) -> None:
 SEGMENTS: dict[str, Any] = {
     "task": {"name": "classification"},
     "sampling": {"name": "segments", "frames": 4},
-    "transforms": {"size": 48, "crop": "tsn", "mean": (0.0, 0.0, 0.0), "channel_order": "bgr"},
+    "transforms": {
+        "size": 48,
+        "crop": "tsn",
+        "scales": (1.0, 0.875, 0.75, 0.66),
+        "mean": (0.0, 0.0, 0.0),
+        "channel_order": "bgr",
+    },
 }
 
 

@@ -414,7 +414,8 @@ def test_boxes_that_a_crop_leaves_out_have_no_area() -> None:
     assert train_boxes(np.zeros((0, 4)), crop, 64, 64, PLAIN).shape == (0, 4)
 
 
-TSN = Transforms(size=224, crop="tsn", mean=(0.0, 0.0, 0.0))
+SCALES = (1.0, 0.875, 0.75, 0.66)
+TSN = Transforms(size=224, crop="tsn", scales=SCALES, mean=(0.0, 0.0, 0.0))
 
 
 class Chosen:
@@ -490,7 +491,7 @@ def test_a_side_that_is_nearly_the_clips_is_the_clips_where_the_frame_has_it(sho
     width=st.integers(20, 400), height=st.integers(20, 400), size=st.sampled_from([16, 64, 224]), seed=st.integers(0)
 )
 def test_tsn_crops_lie_inside_the_frame(width: int, height: int, size: int, seed: int) -> None:
-    transforms = Transforms(size=size, crop="tsn", mean=(0.0, 0.0, 0.0))
+    transforms = Transforms(size=size, crop="tsn", scales=SCALES, mean=(0.0, 0.0, 0.0))
     drawn = draw_crop(width, height, transforms, np.random.default_rng(seed))
     top, left, rows, columns = drawn.place(height, width, transforms)
     assert min(top, left) >= 0
@@ -551,6 +552,9 @@ def test_the_order_of_colours_changes_nothing_else() -> None:
 def test_without_their_aspect_test_frames_become_a_square(size: tuple[int, int]) -> None:
     transforms = PLAIN.model_copy(update={"short_side": 48, "keep_aspect": False})
     assert scaled_size(size[1], size[0], transforms) == (48, 48)
+    for own in (32, (64, 32)):  # without a short side the frame becomes the clip
+        whole = Transforms(size=own, keep_aspect=False)
+        assert scaled_size(size[1], size[0], whole) == (whole.height, whole.width)
     (frame,) = noise(*size)
     expected = np.asarray(Image.fromarray(frame).resize((48, 48), Image.Resampling.BILINEAR).crop((8, 8, 40, 40)))
     np.testing.assert_array_equal(tested_clip([frame], transforms)[:, 0].transpose(1, 2, 0), expected)

@@ -53,7 +53,14 @@ _WRITTEN: dict[str, tuple[type[Strict], dict[str, Any]]] = {
         {
             **_RECIPE,
             "sampling": {"name": "segments", "frames": 4, "test_frames": 8},
-            "transforms": {"size": 224, "crop": "tsn", "channel_order": "bgr", "keep_aspect": False, "short_side": 256},
+            "transforms": {
+                "size": 224,
+                "short_side": 256,
+                "keep_aspect": False,
+                "channel_order": "bgr",
+                "crop": "tsn",
+                "scales": [1.0, 0.875],
+            },
         },
     ),
     "data set": (DatasetManifest, _SMALL["data set"]),

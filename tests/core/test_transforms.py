@@ -22,12 +22,6 @@ def test_a_clip_is_a_square_or_a_rectangle() -> None:
     assert made(modality="flow", mean=[0.0, 0.0], std=[1.0, 1.0]).channels == 2
 
 
-def test_scales_are_those_of_the_crops_authors_unless_they_are_said() -> None:
-    assert made().scales == made(crop="corner").scales == (1.0, 0.84089641, 0.70710678, 0.59460355, 0.5)
-    assert made(crop="tsn").scales == (1.0, 0.875, 0.75, 0.66)
-    assert made(crop="tsn", scales=[0.5]).scales == (0.5,)
-
-
 @pytest.mark.parametrize(
     ("values", "parts"),
     [
@@ -38,12 +32,12 @@ def test_scales_are_those_of_the_crops_authors_unless_they_are_said() -> None:
         ({"modality": "flow"}, ["mean has 3", "flow has 2"]),
         ({"modality": "flow", "mean": [1.0, 2.0]}, ["std has 3", "flow has 2"]),
         ({"std": [1.0]}, ["std has 1", "rgb has 3"]),
-        ({"keep_aspect": False}, ["keep_aspect is false", "short_side must say"]),
         (
             {"modality": "flow", "mean": [0.0, 0.0], "std": [1.0, 1.0], "channel_order": "bgr"},
             ["channel_order bgr", "modality is flow"],
         ),
-        ({"crop": "tsn", "size": [224, 320]}, ["crop tsn is of square clips", "224 x 320"]),
+        ({"crop": "tsn"}, ["crop tsn: scales must be said", "[1.0, 0.875, 0.75, 0.66]"]),
+        ({"crop": "tsn", "scales": [1.0], "size": [224, 320]}, ["crop tsn is of square clips", "224 x 320"]),
         ({"crop": "ten"}, ["random", "corner", "center", "tsn", "'ten'"]),
     ],
 )

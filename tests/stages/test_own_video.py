@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,6 @@ import numpy as np
 import pytest
 
 from actionbook.core.errors import BookError
-from actionbook.core.recipe import Recipe
-from actionbook.core.schema import validate
 from actionbook.core.workspace import Stage
 from actionbook.datasets.dataset import dataset_of
 from actionbook.datasets.figures import write_avi
@@ -64,16 +61,6 @@ def test_the_answer_is_the_mean_over_the_windows(stage: Stage, tmp_path: Path) -
     assert answer.strips[1].title == "my own.avi, said to be Walking, 73%"
     assert answer.best()["class"].tolist() == ["MoonWalk", "Walking"]
     assert answer.loop.title == "my own.avi: MoonWalk, 57%"
-
-
-def test_of_segments_the_whole_video_is_one_clip(stage: Stage, tmp_path: Path) -> None:
-    sampling = {"name": "segments", "frames": 4}
-    recipe = validate(Recipe, {**stage.recipe.as_dict(), "sampling": sampling}, "own.yaml")
-    (answer,) = ask(replace(stage, recipe=recipe), video(tmp_path / "own.avi", 13))
-    assert answer.number == 1
-    assert [strip.numbers for strip in answer.strips] == [[2, 5, 9, 12]]
-    assert answer.loop.numbers == [2, 5, 9, 12]
-    np.testing.assert_allclose(answer.loop.frames.mean(axis=(1, 2, 3)), [10, 40, 80, 110], atol=3)
 
 
 def test_a_loop_shows_no_frame_twice(stage: Stage, tmp_path: Path) -> None:

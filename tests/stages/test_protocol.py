@@ -61,7 +61,7 @@ def test_it_names_flow_the_centre_and_another_length() -> None:
 SEGMENTS: dict[str, Any] = {
     "data": {"manifest": "ucf101"},
     "sampling": {"name": "segments", "frames": 4},
-    "transforms": {"size": 224, "short_side": 256, "crop": "tsn", "channel_order": "bgr"},
+    "transforms": {"size": 224, "short_side": 256, "channel_order": "bgr"},
 }
 
 

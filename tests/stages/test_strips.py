@@ -89,8 +89,8 @@ def test_the_recipe_says_what_is_drawn(tiny_stage: Callable[..., Stage], transfo
 
 
 def test_the_recipe_says_which_segments_and_rectangles_are_drawn(tiny_stage: Callable[..., Stage]) -> None:
-    sampling = {"name": "segments", "frames": 4}
-    assert drawing_rule(tiny_stage(transforms={"crop": "tsn"}, sampling=sampling).recipe) == (
+    sampling, transforms = {"name": "segments", "frames": 4}, {"crop": "tsn", "scales": [1.0, 0.875, 0.75, 0.66]}
+    assert drawing_rule(tiny_stage(transforms=transforms, sampling=sampling).recipe) == (
         "a random frame of each of 4 equal parts of the video, a rectangle of two sides that are the same or "
         "neighbouring ones of 1 or 0.875 or 0.75 or 0.66 times the frame's shorter side at one of 13 places, scaled to "
         "16 × 16 pixels, mirrored with probability 0.5"

@@ -246,7 +246,7 @@ DECIDING: dict[str, Any] = {
     "transforms.modality": FLOW,
     "transforms.size": 32,
     "transforms.short_side": 17,
-    "transforms.keep_aspect": {"keep_aspect": False, "short_side": 17},
+    "transforms.keep_aspect": False,
     "transforms.channel_order": "bgr",
     "transforms.mean": [1.0, 2.0, 3.0],
     "transforms.std": [1.0, 2.0, 3.0],
@@ -330,9 +330,9 @@ def leaves(data: dict[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def changes(key: str, value: Any) -> dict[str, Any]:
-    """Differences of a recipe: a key with dots; where `value` is a mapping with that key itself, all of it."""
+    """Differences of a recipe: a key with dots; where `value` is a mapping for ``name`` or ``modality``, all of it."""
     *above, last = key.split(".")
-    if isinstance(value, dict) and last in value:
+    if last in ("name", "modality") and isinstance(value, dict):
         inner: dict[str, Any] = value
     else:
         inner = {last: value}

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import mindspore as ms
 import numpy as np
 import pytest
+from mindspore import Tensor
 
 import actionbook
-from actionbook.clips.transforms import tested_clip
 from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_file
 from actionbook.core.manifest import load_dataset, load_weights, weights_manifests
@@ -21,7 +22,7 @@ from actionbook.core.weight_files import WeightFile
 from actionbook.models import create_model
 from actionbook.models.profile import count_parameters
 from actionbook.models.specified import TABLE
-from actionbook.weights import LAYOUTS, WeightsError, export_state
+from actionbook.weights import LAYOUTS, WeightsError, export_state, load
 from actionbook.weights.golden import rule_made
 from actionbook.weights.pretrained import list_pretrained, load_file, load_pretrained
 
@@ -96,17 +97,20 @@ def test_a_published_network_comes_back_with_its_weights(published: Published, n
     assert found.classes == load_dataset(entry.trained_on.manifest or "").classes
 
 
-def test_a_network_of_bgr_clips_gets_them_from_its_transform(published: Published) -> None:
+def test_a_network_of_bgr_clips_takes_rgb_ones(published: Published) -> None:
     entry, state, manifest = published("mobilenetv2_3d_kinetics600")
     found = load_pretrained(entry.id, manifest.parent, str(manifest))
     assert found.classes is None
-    first = export_state(found.network, entry.layout)["features.0.0.weight"]
-    np.testing.assert_array_equal(first, state["features.0.0.weight"])
-    red = np.zeros((112, 112, 3), np.uint8)
-    red[..., 0] = 255
-    clip = tested_clip([red], found.transform)
-    assert found.transform.mean == (114.7748, 107.7354, 99.4750)
-    np.testing.assert_allclose(clip[:, 0, 0, 0], [-114.7748, -107.7354, 255 - 99.4750], rtol=1e-6)
+    assert found.transform.channel_order == "rgb"
+    assert found.transform.mean == entry.transform.mean[::-1] == (99.4750, 107.7354, 114.7748)
+    original = create_model(entry.network, **entry.options)
+    load(original, state, entry.layout)
+    rgb = np.random.default_rng(0).standard_normal((1, 3, 4, 32, 32)).astype(np.float32)
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    logits = [net(Tensor(x)).asnumpy() for net, x in ((found.network, rgb), (original, rgb[:, ::-1].copy()))]
+    ms.set_context(mode=ms.GRAPH_MODE)
+    np.testing.assert_allclose(logits[0], logits[1], atol=1e-5)
+    assert np.ptp(logits[0]) > 0.1
 
 
 def test_a_file_for_fine_tuning_keeps_the_fresh_head(published: Published) -> None:

@@ -131,14 +131,14 @@ def scaled_size(height: int, width: int, transforms: Transforms) -> tuple[int, i
     """(height, width) that a test frame of this size is scaled to before the crop.
 
     The shorter side becomes ``short_side``, the other follows, rounded down as in the original; without a short side
-    the frame is as small as the crop allows. If the aspect is not kept, both sides become ``short_side``. Raises
-    BookError where the crop does not fit into it.
+    the frame is as small as the crop allows. If the aspect is not kept, both sides become ``short_side``, or those of
+    the clip. Raises BookError where the crop does not fit into it.
     """
     least = min(height, width)
     smallest = max(-(-least * transforms.height // height), -(-least * transforms.width // width))  # rounded up
     short, size = transforms.short_side or smallest, (height, width)
     if not transforms.keep_aspect:
-        size = (short, short)
+        size = (transforms.short_side or transforms.height, transforms.short_side or transforms.width)
     elif least != short:
         size = (int(short * height / width), short) if width <= height else (short, int(short * width / height))
     if size[0] < transforms.height or size[1] < transforms.width:

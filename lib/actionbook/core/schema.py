@@ -119,9 +119,7 @@ def validate(schema: type[Schema], data: dict[str, Any], source: str) -> Schema:
         # JSON mode is strict about scalars and still takes a list where a tuple is declared.
         return schema.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
-        # A default that depends on other keys is not missing: it could not be made as long as one of them is wrong.
-        mistakes = [item for item in error.errors() if item["type"] != "default_factory_not_called"]
-        lines = dict.fromkeys(f"{source}: {_explain(schema, data, item)}" for item in mistakes)
+        lines = dict.fromkeys(f"{source}: {_explain(schema, data, item)}" for item in error.errors())
         raise BookError("\n".join(lines)) from error
     except (TypeError, RecursionError, ValueError) as error:
         raise BookError(f"{source}: holds a value that is not plain data ({error}); quote dates as text") from error

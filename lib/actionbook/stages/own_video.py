@@ -13,8 +13,10 @@ import numpy as np
 import pandas as pd
 
 from actionbook.clips.own_video import video_clips
+from actionbook.clips.sampling import window_clip
 from actionbook.core.errors import BookError
 from actionbook.core.paths import expanded, shown
+from actionbook.core.sampling import Windows
 from actionbook.core.workspace import Stage
 from actionbook.datasets.dataset import dataset_of
 from actionbook.inference import Engine, open_engine
@@ -39,7 +41,7 @@ class Answer:
     windows: tuple[Strip, ...]
     """Frames of the first test windows; their titles are what the network says of them."""
     number: int
-    """Windows that were tested; 1 where the whole video is one clip."""
+    """Windows that were tested."""
     scores: pd.Series[Any]
     """The probability of each class, by its name, over all windows."""
 
@@ -149,14 +151,17 @@ def _file(video: Any) -> Path:
 
 def _ask(stage: Stage, engine: Engine, path: Path, label: str | None) -> Answer:
     sampling, classes = stage.recipe.sampling, list(stage.manifest.classes)
+    if not isinstance(sampling, Windows):
+        raise BookError(f"sampling.name is {sampling.name!r}, a video is cut into windows by 'windows' alone")
     logits: list[np.ndarray] = []
     windows: list[Strip] = []
-    for numbers, frames, clip in video_clips(path, sampling, stage.recipe.transforms):
+    for window, frames, clip in video_clips(path, sampling, stage.recipe.transforms):
         logits.append(engine.run(clip[None])[0])
         if len(windows) < _WINDOWS:
             chance = softmax(logits[-1])
             said = f"{classes[chance.argmax()]}, {chance.max():.0%}"
-            windows.append(Strip(said, _small(frames), counted(numbers)))
+            numbers = counted(window_clip(window, sampling.tested, sampling.stride))
+            windows.append(Strip(said, _small(frames), numbers))
     how = stage.recipe.evaluation.pool
     pooled = pool_clips(["video"] * len(logits), np.stack(logits), how).iloc[0].to_numpy()
     scores = pooled if how == "softmax_mean" else softmax(pooled)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mindspore import nn
+from mindspore import Tensor, nn
 
 from actionbook.core.manifest import load_dataset, load_weights, weights_manifests
 from actionbook.core.sources import verify
@@ -27,10 +27,9 @@ class Pretrained:
 
     id: str
     network: nn.Cell
-    """In evaluation mode, with the file's weights as they are; it takes clips as `spec` and `transform` say."""
+    """In evaluation mode; it takes clips as `spec` and `transform` say, colours in the order red, green, blue."""
     transform: Clips
-    """How such a clip is made of frames, the order of its colours included: `actionbook.clips.transforms.tested_clip`
-    does it. ``sampling`` says which frames: consecutive ones, or `actionbook.clips.sampling.middle_segments`."""
+    """How such a clip is made of frames: `actionbook.clips.transforms.tested_clip` does it."""
     trained_on: TrainedOn
     report: LoadReport
     """What became of every tensor, and the file's digest."""
@@ -54,6 +53,8 @@ def load_pretrained(name: str, folder: Path | str, manifest: str | None = None) 
     """The published network called `name`, from its file in `folder` or below.
 
     `manifest` is a weights manifest, by name or as the path of a .yaml file; None: all that the book has.
+    A file that was trained on colours in the order blue, green, red gets the channels of its first convolution turned
+    round, so that the network takes the clips that the rest of the book makes.
     Raises WeightsError for a name that no manifest has, and for tensors that do not fit the network; BookError for a
     missing file, saying where it is had, and for one that is not the published one.
     """
@@ -68,6 +69,10 @@ def load_pretrained(name: str, folder: Path | str, manifest: str | None = None) 
     network = create_model(entry.network, **options)
     report = load_file(network, entry, path)
     transform = entry.transform
+    if transform.channel_order == "bgr":
+        _turn_round(network)
+        turned = {"mean": transform.mean[::-1], "std": transform.std[::-1], "channel_order": "rgb"}
+        transform = transform.model_copy(update=turned)
     shape = (transform.channels, transform.frames, transform.height, transform.width)
     spec = Spec({IMAGE: shape}, (entry.classes,))
     return Pretrained(name, network, transform, entry.trained_on, report, read_metadata(path), spec)
@@ -87,3 +92,9 @@ def _entries(manifest: str | None) -> Iterator[tuple[WeightsManifest, WeightFile
     for name in weights_manifests() if manifest is None else [manifest]:
         book = load_weights(name)
         yield from ((book, entry) for entry in book.files)
+
+
+def _turn_round(network: nn.Cell) -> None:
+    """Let the first convolution see its input channels in the opposite order."""
+    first = next(parameter for parameter in network.get_parameters() if parameter.ndim > 2)
+    first.set_data(Tensor(first.asnumpy()[:, ::-1].copy()))
