@@ -101,7 +101,7 @@ def test_crops_lie_all_over_the_frames_which_are_decoded_no_smaller_than_these_n
         list(replace(source(), epoch=epoch))
     assert min(heights) == 16
     assert len(set(heights)) > 1
-    whole = [crop.place(32, 43, recipe_of().transforms) for crop in crops if crop.side == 1]
+    whole = [crop.place(32, 43, recipe_of().transforms) for crop in crops if crop.height == 1]
     assert {(top, rows, columns) for top, _, rows, columns in whole} == {(0, 32, 32)}
     lefts = {left for _, left, _, _ in whole}
     assert min(lefts) <= 2

@@ -214,3 +214,96 @@ def test_batched_keeps_all_inputs_together(index: Index, store: Path) -> None:
     for name in samples.recipe.spec(2).inputs:
         np.testing.assert_array_equal(batch[name], [sample.inputs[name] for sample in every[:2]])
         assert len(rest[name]) == 1
+
+
+SEGMENTS: dict[str, Any] = {
+    "task": {"name": "classification"},
+    "sampling": {"name": "segments", "frames": 4},
+    "transforms": {
+        "size": 48,
+        "crop": "tsn",
+        "scales": (1.0, 0.875, 0.75, 0.66),
+        "mean": (0.0, 0.0, 0.0),
+        "channel_order": "bgr",
+    },
+}
+
+
+def whole_videos(**frames: int) -> Index:
+    """One item for each video, with so many frames by the index."""
+    rows = [
+        {"video": video, "frames": count, "label": "A", "target": 0, "subset": "train", "path": ""}
+        for video, count in frames.items()
+    ]
+    return make_index(rows)
+
+
+def shown_numbers(clip: np.ndarray) -> list[int]:
+    """Which frames a clip (3, T, H, W) has: the corner that no box covers says so."""
+    return [round(float(value) / 3) for value in clip[0, :, -1, 0]]
+
+
+def test_segments_are_frames_from_all_over_the_video(store: Path) -> None:
+    samples = Samples(whole_videos(**FRAMES), store, recipe_of(**SEGMENTS), 1)
+    table = samples.tests
+    assert table["frames"].map(list).tolist() == [[2, 7, 12, 17], [1, 4, 7, 10]]
+    assert table[["item", "start", "stop"]].to_numpy().tolist() == [["a", 2, 18], ["b", 1, 11]]
+    for sample, row in zip(tested(samples, table), table["frames"], strict=True):
+        assert sample.inputs["image"].shape == (3, 4, 48, 48)
+        assert shown_numbers(sample.inputs["image"]) == list(row)
+        np.testing.assert_array_equal(sample.frames, row)  # what film strips show
+    assert samples.middles(4)["frames"].map(list).tolist() == table["frames"].map(list).tolist()
+    longer = Samples(samples.index, store, samples.recipe.with_test_frames(8), 1)
+    assert longer.tests["frames"].map(len).tolist() == [8, 8]
+    seen = set()
+    for seed in range(40):
+        drawn = samples.train(0, np.random.default_rng(seed))
+        assert drawn.frames is not None
+        assert (drawn.frames // 5).tolist() == [0, 1, 2, 3]
+        seen.update(drawn.frames.tolist())
+    assert seen == set(range(20))
+
+
+def test_pathways_share_the_segments(store: Path) -> None:
+    sampling = {"name": "segments", "frames": 8, "pathways": {"slow": 4, "fast": 1}}
+    samples = Samples(whole_videos(**FRAMES), store, recipe_of(**{**SEGMENTS, "sampling": sampling}), 1)
+    (sample, _) = tested(samples, samples.tests)
+    assert shown_numbers(sample.inputs["fast"]) == [1, 3, 6, 8, 11, 13, 16, 18]
+    assert shown_numbers(sample.inputs["slow"]) == [1, 11]
+
+
+def test_keyframes_have_no_segments(index: Index, store: Path) -> None:
+    samples = Samples(index, store, recipe_of(sampling={"name": "segments"}), 2)
+    with pytest.raises(BookError, match=r"such as a@4 are keyframes: their sampling\.name must be 'centre'"):
+        samples.train(0, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("sampling", [{"name": "segments", "frames": 4}, {"name": "centre", "frames": 4}])
+@pytest.mark.parametrize("counted", [1, 11, 30])
+def test_an_index_that_counts_other_frames_than_the_store_holds(
+    store: Path, sampling: dict[str, Any], counted: int
+) -> None:
+    """With too few, every segment would show the same part of a video, if not its first frame alone."""
+    recipe = recipe_of(**{**SEGMENTS, "sampling": sampling})
+    samples = Samples(whole_videos(a=counted, b=FRAMES["b"]), store, recipe, 1)
+    said = rf"a\.zip: holds 20 frames, the index says {counted}.*run notebook 01_data again"
+    for use in (lambda: samples.train(0, np.random.default_rng(0)), lambda: list(tested(samples, samples.tests))):
+        with pytest.raises(BookError, match=said):
+            use()
+    assert samples.train(1, np.random.default_rng(0)).item == "b"
+
+
+@pytest.mark.parametrize("sampling", [{"name": "segments", "frames": 4}, {"name": "centre", "frames": 4}])
+def test_a_split_of_single_frames(store: Path, sampling: dict[str, Any]) -> None:
+    def made(frames: int = 4, **counts: int) -> Samples:
+        recipe = recipe_of(**{**SEGMENTS, "sampling": {**sampling, "frames": frames}})
+        return Samples(whole_videos(**counts), store, recipe, 1)
+
+    still = made(a=1, b=1, c=20)
+    said = r"boxes0: 2 of 3 videos have one frame, which all 4 frames of a clip would be: a, b; .*notebook 01_data"
+    for use in (lambda: still.tests, lambda: still.middles(4), lambda: still.train(2, np.random.default_rng(0))):
+        with pytest.raises(BookError, match=said):
+            use()
+    assert len(made(a=1, b=20, c=20).tests) == 3  # one may be so
+    assert len(made(a=0, b=0, c=20).tests) == 1  # what is missing has no frame, which is said elsewhere
+    assert len(made(a=1, b=1, frames=1).tests) == 2  # single frames were asked for

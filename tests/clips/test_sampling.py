@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,11 +17,13 @@ from actionbook.clips.sampling import (
     centre_clip,
     keyframe_clip,
     loop,
+    middle_segments,
     random_clip,
+    random_segments,
     window_clip,
     windows_of,
 )
-from actionbook.core.sampling import Centre, Windows
+from actionbook.core.sampling import Centre, Segments, Windows
 
 
 @pytest.mark.parametrize(
@@ -211,3 +214,107 @@ def test_a_keyframe_is_trained_on_where_it_is_tested(frame: int) -> None:
 @pytest.mark.parametrize("settings", [Windows(stride=2), Centre(name="centre", stride=2)])
 def test_the_middle_has_as_many_frames_as_are_asked_for(settings: Any) -> None:
     np.testing.assert_array_equal(Sampler(settings).middle(video(40), 5), centre_clip(40, 5, 2))
+
+
+SEGMENTS = Segments(name="segments", frames=4)
+
+
+@pytest.mark.parametrize(
+    ("frames", "count", "whole", "expected"),
+    [
+        # Frames from 1, as the original's file names.
+        (100, 4, False, [13, 38, 63, 88]),
+        (29, 4, False, [4, 11, 19, 26]),
+        (18, 16, False, [1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16, 17, 18]),
+        (300, 16, False, [10, 29, 47, 66, 85, 104, 122, 141, 160, 179, 197, 216, 235, 254, 272, 291]),
+        (100, 4, True, [13, 38, 63, 88]),
+        (29, 4, True, [4, 11, 18, 25]),
+        (30, 4, True, [4, 11, 18, 25]),
+        (35, 4, True, [5, 13, 21, 29]),
+        (18, 16, True, list(range(1, 17))),
+        # As many frames as parts, or fewer: each is taken, in order.
+        (4, 4, False, [1, 2, 3, 4]),
+        (4, 4, True, [1, 2, 3, 4]),
+        (3, 4, False, [1, 2, 2, 3]),
+        (3, 4, True, [1, 2, 2, 3]),
+        (1, 4, True, [1, 1, 1, 1]),
+        (2, 8, False, [1] * 4 + [2] * 4),
+    ],
+)
+def test_segments_are_tested_in_their_middles(frames: int, count: int, whole: bool, expected: list[int]) -> None:
+    assert (middle_segments(frames, count, whole=whole) + 1).tolist() == expected
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 8, 16, 32])
+def test_tested_segments_by_another_formula(count: int) -> None:
+    """In fractions, part by part; with these counts floating point makes no difference (with 24 it would)."""
+    for frames in range(1, 41):
+        parts = [(Fraction(frames * i, count), Fraction(frames * (i + 1), count)) for i in range(count)]
+        middles = [math.floor((first + end) / 2) for first, end in parts]
+        assert middle_segments(frames, count).tolist() == middles
+        assert set(middles) <= set(range(frames))
+        if frames <= count:
+            assert set(middles) == set(range(frames))
+            assert middle_segments(frames, count, whole=True).tolist() == middles
+            continue
+        length = frames // count
+        expected = [i * length + length // 2 for i in range(count)]
+        assert middle_segments(frames, count, whole=True).tolist() == expected
+
+
+def test_tested_segments_are_computed_as_the_original_does() -> None:
+    """Floating point is exact for 4, 8, 16 and 32 parts, and off by one for some lengths with 20 and 24."""
+    off: dict[int, set[int]] = {count: set() for count in (4, 8, 16, 20, 24, 32)}
+    for count, lengths in off.items():
+        for frames in range(1, 2001):
+            exact = frames * (2 * np.arange(count) + 1) // (2 * count)
+            short = exact - middle_segments(frames, count)
+            assert set(short.tolist()) <= {0, 1}
+            if short.any():
+                lengths.add(frames)
+    assert {count: len(lengths) for count, lengths in off.items()} == {4: 0, 8: 0, 16: 0, 20: 69, 24: 43, 32: 0}
+    assert min(off[24]) == 16
+    assert middle_segments(16, 24)[7] == 4
+
+
+def test_a_video_without_frames_has_no_segments() -> None:
+    for use in (middle_segments, lambda *sizes: random_segments(*sizes, np.random.default_rng(0))):
+        with pytest.raises(ValueError, match="without frames"):
+            use(0, 4)
+
+
+@given(st.integers(1, 400), st.integers(1, 32), st.integers(0, 2**32))
+def test_every_drawn_frame_lies_in_its_own_segment(frames: int, count: int, seed: int) -> None:
+    drawn = random_segments(frames, count, np.random.default_rng(seed))
+    assert drawn.shape == (count,)
+    length = frames // count
+    if length:
+        assert (drawn // length).tolist() == list(range(count))
+    else:  # each frame of a video that is too short, in order
+        assert set(drawn.tolist()) == set(range(frames))
+        assert (np.diff(drawn) >= 0).all()
+    if length == 1:
+        assert drawn.tolist() == list(range(count))
+
+
+def test_every_frame_of_a_segment_is_drawn_as_often_as_the_others() -> None:
+    rng = np.random.default_rng(0)
+    drawn = np.array([random_segments(31, 6, rng) for _ in range(2000)])
+    for i, own in enumerate(drawn.T):
+        found, counts = np.unique(own, return_counts=True)
+        assert found.tolist() == list(range(5 * i, 5 * i + 5))  # frame 30 belongs to no part of 5
+        assert counts.min() > 300
+        assert counts.max() < 500
+    assert abs(np.corrcoef(drawn[:, 0], drawn[:, 1])[0, 1]) < 0.1  # each segment has a draw of its own
+
+
+def test_the_sampler_of_segments() -> None:
+    sampler = Sampler(SEGMENTS.model_copy(update={"test_frames": 8}))
+    drawn = sampler.train(video(29), np.random.default_rng(3))
+    np.testing.assert_array_equal(drawn, random_segments(29, 4, np.random.default_rng(3)))
+    (clip,) = sampler.test(video(29))
+    np.testing.assert_array_equal(clip, middle_segments(29, 8))
+    assert sampler.test(video(0)) == []
+    assert sampler.middle(video(29), 4).tolist() == [3, 10, 18, 25]  # what is validated is the test's rule
+    whole = Sampler(SEGMENTS.model_copy(update={"test_parts": "whole"}))
+    assert whole.test(video(29))[0].tolist() == whole.middle(video(29), 4).tolist() == [3, 10, 17, 24]

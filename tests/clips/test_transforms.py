@@ -75,7 +75,7 @@ def test_mean_and_std_are_taken_per_colour(transform: str) -> None:
     transforms = Transforms(size=32, mean=(10.0, 20.0, 30.0), std=(2.0, 1.0, 0.5))
     frames = noise(32, 32)
     clip = (
-        train_clip(frames, Crop(0, 0, 1.0, False), transforms, 1)
+        train_clip(frames, Crop(0, 0, 1.0, 1.0, False), transforms, 1)
         if transform == "train"
         else tested_clip(frames, transforms)
     )
@@ -108,7 +108,7 @@ def test_one_crop_for_all_frames_of_a_clip() -> None:
 
 def test_mirroring_is_left_to_right() -> None:
     frames = noise(60, 44, 2)
-    straight, mirrored = (train_clip(frames, Crop(0.1, 0.2, 0.7, flip), PLAIN, 2) for flip in (False, True))
+    straight, mirrored = (train_clip(frames, Crop(0.1, 0.2, 0.7, 0.7, flip), PLAIN, 2) for flip in (False, True))
     np.testing.assert_array_equal(mirrored, straight[..., ::-1])
     assert (mirrored != straight).any()
 
@@ -117,7 +117,7 @@ def test_mirroring_is_left_to_right() -> None:
 def test_mirrored_flow_changes_sides_and_direction(size: tuple[int, int]) -> None:
     frames = noise(*size, 3, channels=2)
     kept = [frame.copy() for frame in frames]
-    straight, mirrored = (train_clip(frames, Crop(0.0, 0.0, 1.0, flip), FLOW, 3) for flip in (False, True))
+    straight, mirrored = (train_clip(frames, Crop(0.0, 0.0, 1.0, 1.0, flip), FLOW, 3) for flip in (False, True))
     assert straight.shape == mirrored.shape == (2, 3, 32, 32)
     assert mirrored.dtype == np.float32
     # To the right, stored as v, becomes to the left, 255 - v, without rounding; down stays down.
@@ -131,7 +131,7 @@ def test_mirrored_flow_changes_sides_and_direction(size: tuple[int, int]) -> Non
 def test_mirrored_flow_of_minus_one_to_one_is_negated_exactly() -> None:
     frames = [np.stack(np.broadcast_arrays(np.arange(256, dtype=np.uint8).reshape(8, 32), np.uint8(7)), axis=-1)] * 2
     frames = [np.tile(frame, (4, 1, 1)) for frame in frames]
-    straight, mirrored = (train_clip(frames, Crop(0.0, 0.0, 1.0, flip), SYMMETRIC, 2) for flip in (False, True))
+    straight, mirrored = (train_clip(frames, Crop(0.0, 0.0, 1.0, 1.0, flip), SYMMETRIC, 2) for flip in (False, True))
     assert (straight.min(), straight.max()) == (-1, 1)
     np.testing.assert_array_equal(mirrored[0], -straight[0, ..., ::-1])
     np.testing.assert_array_equal(mirrored[1], straight[1])
@@ -146,7 +146,7 @@ def test_flow_of_one_buffer_is_finished_frame_by_frame() -> None:
             buffer[:] = frame
             yield buffer
 
-    crop = Crop(0.05, 0.02, 0.9, True)
+    crop = Crop(0.05, 0.02, 0.9, 0.9, True)
     np.testing.assert_array_equal(train_clip(overwriting(), crop, FLOW, 3), train_clip(frames, crop, FLOW, 3))
 
 
@@ -201,7 +201,7 @@ def test_share_of_mirrored_clips(flip: float, expected: set[bool]) -> None:
 def test_crops_lie_inside_the_frame(width: int, height: int, crop: Any, scale: float, seed: int) -> None:
     drawn = draw_crop(width, height, Transforms(crop=crop, scales=(scale,)), np.random.default_rng(seed))
     side = int(min(width, height) * scale)
-    assert drawn.side == scale
+    assert (drawn.height, drawn.width) == (scale, scale)
     assert 0 <= drawn.top * height <= height - side + 1e-9
     assert 0 <= drawn.left * width <= width - side + 1e-9
     # The crop fits the frame as libjpeg may have shrunk it, too.
@@ -226,16 +226,16 @@ def test_corner_and_centre_crops_lie_where_their_names_say() -> None:
 def test_random_crops_reach_every_place_and_scale() -> None:
     rng = np.random.default_rng(0)
     drawn = [draw_crop(20, 18, Transforms(scales=(1.0, 0.5)), rng) for _ in range(600)]
-    assert {c.side for c in drawn} == {1.0, 0.5}
-    assert {round(c.left * 20) for c in drawn if c.side == 0.5} == set(range(12))
-    assert {round(c.top * 18) for c in drawn if c.side == 0.5} == set(range(10))
-    assert {round(c.left * 20) for c in drawn if c.side == 1.0} == {0, 1, 2}
+    assert {c.height for c in drawn} == {1.0, 0.5}
+    assert {round(c.left * 20) for c in drawn if c.width == 0.5} == set(range(12))
+    assert {round(c.top * 18) for c in drawn if c.width == 0.5} == set(range(10))
+    assert {round(c.left * 20) for c in drawn if c.width == 1.0} == {0, 1, 2}
 
 
 def test_the_crop_is_the_part_of_the_picture_that_it_says() -> None:
     y, x = np.mgrid[:64, :96]
     frame = np.stack([x, y, 0 * x], axis=-1).astype(np.uint8)
-    clip = train_clip([frame], Crop(top=16 / 64, left=48 / 96, side=0.5, flip=False), PLAIN, 1)
+    clip = train_clip([frame], Crop(top=16 / 64, left=48 / 96, height=0.5, width=0.5, flip=False), PLAIN, 1)
     np.testing.assert_array_equal(clip[0, 0], np.broadcast_to(np.arange(48, 80), (32, 32)))
     np.testing.assert_array_equal(clip[1, 0], np.broadcast_to(np.arange(16, 48)[:, None], (32, 32)))
 
@@ -243,7 +243,7 @@ def test_the_crop_is_the_part_of_the_picture_that_it_says() -> None:
 @pytest.mark.parametrize("side", [33, 47, 60, 97, 113])
 def test_a_crop_lies_at_the_very_pixel_that_was_drawn(side: int) -> None:
     for first in range(side - 32 + 1):
-        crop = Crop(first / side, first / side, 32 / side, False)
+        crop = Crop(first / side, first / side, 32 / side, 32 / side, False)
         assert crop.place(side, side, PLAIN) == (first, first, 32, 32)
 
 
@@ -265,7 +265,7 @@ def averaging(old: int, new: int) -> np.ndarray:
 )
 def test_crops_are_interpolated_and_averaged_where_two_pixels_and_more_become_one(side: int, shares: Any) -> None:
     frame = noise(side, side)[0]
-    clip = train_clip([frame], Crop(0.0, 0.0, 1.0, False), PLAIN, 1)
+    clip = train_clip([frame], Crop(0.0, 0.0, 1.0, 1.0, False), PLAIN, 1)
     expected = np.einsum("ij,jkc,lk->cil", shares(side, 32), frame.astype(float), shares(side, 32))
     assert np.abs(clip[:, 0] - expected).max() <= 1
 
@@ -399,7 +399,7 @@ def test_boxes_go_where_tested_clips_take_what_is_in_them(
 
 
 def test_a_mirrored_box_still_runs_from_left_to_right() -> None:
-    crop, plain = Crop(0.0, 0.0, 1.0, True), Crop(0.0, 0.0, 1.0, False)
+    crop, plain = Crop(0.0, 0.0, 1.0, 1.0, True), Crop(0.0, 0.0, 1.0, 1.0, False)
     boxes = np.array([[0.0, 0.25, 0.25, 0.5], [0.0, 0.0, 1.0, 1.0]])
     np.testing.assert_array_equal(train_boxes(boxes, plain, 64, 64, PLAIN), boxes.astype(np.float32) * 32)
     np.testing.assert_array_equal(
@@ -408,7 +408,155 @@ def test_a_mirrored_box_still_runs_from_left_to_right() -> None:
 
 
 def test_boxes_that_a_crop_leaves_out_have_no_area() -> None:
-    crop = Crop(0.5, 0.5, 0.5, False)
+    crop = Crop(0.5, 0.5, 0.5, 0.5, False)
     (box,) = train_boxes(np.array([[0.0, 0.0, 0.25, 0.25]]), crop, 64, 64, PLAIN)
     assert box.tolist() == [0, 0, 0, 0]
     assert train_boxes(np.zeros((0, 4)), crop, 64, 64, PLAIN).shape == (0, 4)
+
+
+SCALES = (1.0, 0.875, 0.75, 0.66)
+TSN = Transforms(size=224, crop="tsn", scales=SCALES, mean=(0.0, 0.0, 0.0))
+
+
+class Chosen:
+    """In the place of a random generator: says these numbers, one after the other, and never mirrors."""
+
+    def __init__(self, *numbers: int) -> None:
+        self.numbers = list(numbers)
+
+    def integers(self, end: int) -> int:
+        assert 0 <= self.numbers[0] < end
+        return self.numbers.pop(0)
+
+    def random(self) -> float:
+        assert not self.numbers
+        return 1.0
+
+
+def tsn_place(
+    width: int, height: int, pair: int, place: int, transforms: Transforms = TSN
+) -> tuple[int, int, int, int]:
+    """(left, top, width, height) of the crop of that pair of scales, at that place."""
+    chosen: Any = Chosen(pair, place)
+    top, left, rows, columns = draw_crop(width, height, transforms, chosen).place(height, width, transforms)
+    return left, top, columns, rows
+
+
+def test_the_thirteen_places_of_a_tsn_crop() -> None:
+    """Of 224 x 224 pixels in 320 x 240, worked out by hand: a step is 24 to the right and 4 down."""
+    one = TSN.model_copy(update={"scales": (0.93,)})  # 223 pixels, which are taken for 224
+    corners = [(0, 0), (96, 0), (0, 16), (96, 16)]
+    middles = [(48, 8), (0, 8), (96, 8), (48, 16), (48, 0)]
+    quarters = [(24, 4), (72, 4), (24, 12), (72, 12)]
+    found = [tsn_place(320, 240, 0, place, one) for place in range(13)]
+    assert found == [(left, top, 224, 224) for left, top in (*corners, *middles, *quarters)]
+
+
+def test_steps_of_a_tsn_crop_are_whole_pixels_rounded_down() -> None:
+    """Of 180 x 158 in 322 x 243: steps of 142 // 4 = 35 and 85 // 4 = 21, so that the last pixels are never reached."""
+    transforms = TSN.model_copy(update={"scales": (0.741, 0.651)})
+    assert tsn_place(322, 243, 2, 3, transforms) == (140, 84, 180, 158)
+    assert tsn_place(322, 243, 2, 12, transforms) == (105, 63, 180, 158)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "sides"),
+    [(320, 240, [240, 210, 180, 158]), (341, 256, [256, 224, 192, 168]), (256, 340, [256, 224, 192, 168])],
+)
+def test_sides_of_a_tsn_crop_and_their_pairs(width: int, height: int, sides: list[int]) -> None:
+    pairs = [(sides[j], sides[i]) for i in range(4) for j in range(4) if abs(i - j) <= 1]
+    assert len(pairs) == 10
+    assert [tsn_place(width, height, pair, 0)[2:] for pair in range(10)] == pairs
+    rng, counts = np.random.default_rng(0), dict.fromkeys(pairs, 0)
+    places: dict[tuple[int, int], int] = {}
+    for _ in range(5200):
+        top, left, rows, columns = draw_crop(width, height, TSN, rng).place(height, width, TSN)
+        counts[columns, rows] += 1
+        if columns == rows == sides[3]:
+            places[left, top] = places.get((left, top), 0) + 1
+    assert all(430 < count < 610 for count in counts.values())
+    assert len(places) == 13
+    assert all(20 < count < 65 for count in places.values())
+
+
+@pytest.mark.parametrize(
+    ("short", "side"), [(227, 227), (226, 224), (225, 224), (224, 224), (223, 223), (222, 222), (221, 221)]
+)
+def test_a_side_that_is_nearly_the_clips_is_the_clips_where_the_frame_has_it(short: int, side: int) -> None:
+    assert tsn_place(400, short, 0, 4)[2:] == (side, side)
+
+
+@settings(deadline=None)
+@given(
+    width=st.integers(20, 400), height=st.integers(20, 400), size=st.sampled_from([16, 64, 224]), seed=st.integers(0)
+)
+def test_tsn_crops_lie_inside_the_frame(width: int, height: int, size: int, seed: int) -> None:
+    transforms = Transforms(size=size, crop="tsn", scales=SCALES, mean=(0.0, 0.0, 0.0))
+    drawn = draw_crop(width, height, transforms, np.random.default_rng(seed))
+    top, left, rows, columns = drawn.place(height, width, transforms)
+    assert min(top, left) >= 0
+    assert top + rows <= height
+    assert left + columns <= width
+    assert 0.6 * min(width, height) - 1 <= min(rows, columns)
+    # A frame that libjpeg has shrunk as far as it may still has a pixel of its own for every pixel of the clip.
+    factor = decoded_side(drawn, width, height, transforms) / min(width, height)
+    assert round(min(rows, columns) * factor, 6) >= size
+    clip = train_clip([np.full((height, width, 3), 7, np.uint8)], drawn, transforms, 1)
+    assert clip.shape == (3, 1, size, size)
+    assert (clip == 7).all()
+
+
+def test_a_tsn_crop_is_stretched_to_the_square() -> None:
+    """Each axis by its own factor: columns 40..99 and rows 10..49 of a picture that says where its pixels are."""
+    y, x = np.mgrid[:64, :128]
+    frame = np.stack([x, y, 0 * x], axis=-1).astype(np.uint8)
+    crop = Crop(top=10 / 64, left=40 / 128, height=40 / 64, width=60 / 64, flip=False)
+    assert crop.place(64, 128, PLAIN) == (10, 40, 40, 60)
+    clip = train_clip([frame], crop, PLAIN, 1)
+    middles = np.arange(32) + 0.5
+    across, down = 40 + middles * 60 / 32 - 0.5, 10 + middles * 40 / 32 - 0.5
+    np.testing.assert_allclose(clip[0, 0], np.broadcast_to(across, (32, 32)), atol=0.75)  # OpenCV's fixed point
+    np.testing.assert_allclose(clip[1, 0], np.broadcast_to(down[:, None], (32, 32)), atol=0.75)  # OpenCV's fixed point
+    (box,) = train_boxes(np.array([[40 / 128, 10 / 64, 70 / 128, 50 / 64]]), crop, 64, 128, PLAIN)
+    assert box.tolist() == [0, 0, 16, 32]
+
+
+def test_blue_comes_first_where_the_network_wants_it_so() -> None:
+    """A red and a yellow half; mean and std are those of the clip's own channels."""
+    frame = np.zeros((32, 32, 3), np.uint8)
+    frame[..., 0] = 200
+    frame[:, 16:, 1] = 100
+    transforms = Transforms(size=32, channel_order="bgr", mean=(104.0, 117.0, 128.0), std=(1.0, 1.0, 2.0))
+    for clip in (
+        tested_clip([frame], transforms),
+        train_clip([frame], Crop(0.0, 0.0, 1.0, 1.0, False), transforms, 1),
+    ):
+        assert clip[:, 0, 5, 3].tolist() == [-104, -117, 36]
+        assert clip[:, 0, 5, 20].tolist() == [-104, -17, 36]
+        np.testing.assert_array_equal(to_pixels(clip, transforms)[0], frame)
+
+
+def test_the_order_of_colours_changes_nothing_else() -> None:
+    rgb = Transforms(size=32, short_side=40, mean=(1.0, 2.0, 3.0), std=(2.0, 1.0, 0.5))
+    bgr = rgb.model_copy(update={"channel_order": "bgr", "mean": rgb.mean[::-1], "std": rgb.std[::-1]})
+    frames = noise(60, 50, 2)
+    np.testing.assert_array_equal(tested_clip(frames, bgr), tested_clip(frames, rgb)[::-1])
+    crop = draw_crop(60, 50, bgr, np.random.default_rng(0))
+    assert crop == draw_crop(60, 50, rgb, np.random.default_rng(0))
+    np.testing.assert_array_equal(train_clip(frames, crop, bgr, 2), train_clip(frames, crop, rgb, 2)[::-1])
+    pixels = [to_pixels(tested_clip(frames, transforms), transforms) for transforms in (rgb, bgr)]
+    np.testing.assert_array_equal(*pixels)
+
+
+@pytest.mark.parametrize("size", [(90, 60), (60, 91), (48, 48), (48, 71)])
+def test_without_their_aspect_test_frames_become_a_square(size: tuple[int, int]) -> None:
+    transforms = PLAIN.model_copy(update={"short_side": 48, "keep_aspect": False})
+    assert scaled_size(size[1], size[0], transforms) == (48, 48)
+    for own in (32, (64, 32)):  # without a short side the frame becomes the clip
+        whole = Transforms(size=own, keep_aspect=False)
+        assert scaled_size(size[1], size[0], whole) == (whole.height, whole.width)
+    (frame,) = noise(*size)
+    expected = np.asarray(Image.fromarray(frame).resize((48, 48), Image.Resampling.BILINEAR).crop((8, 8, 40, 40)))
+    np.testing.assert_array_equal(tested_clip([frame], transforms)[:, 0].transpose(1, 2, 0), expected)
+    (box,) = tested_boxes(np.array([[0.25, 0.25, 0.75, 1.0]]), size[1], size[0], transforms)
+    assert box.tolist() == [4, 4, 28, 32]

@@ -48,6 +48,21 @@ _WRITTEN: dict[str, tuple[type[Strict], dict[str, Any]]] = {
         Recipe,
         {**_RECIPE, "task": {"name": "detection", "boxes": 4}, "sampling": {"name": "windows", "test_frames": 32}},
     ),
+    "segments": (
+        Recipe,
+        {
+            **_RECIPE,
+            "sampling": {"name": "segments", "frames": 4, "test_frames": 8},
+            "transforms": {
+                "size": 224,
+                "short_side": 256,
+                "keep_aspect": False,
+                "channel_order": "bgr",
+                "crop": "tsn",
+                "scales": [1.0, 0.875],
+            },
+        },
+    ),
     "data set": (DatasetManifest, _SMALL["data set"]),
     "weights": (WeightsManifest, _SMALL["weights"]),
     "published": (Published, _SMALL["published"]),

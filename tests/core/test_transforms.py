@@ -32,6 +32,13 @@ def test_a_clip_is_a_square_or_a_rectangle() -> None:
         ({"modality": "flow"}, ["mean has 3", "flow has 2"]),
         ({"modality": "flow", "mean": [1.0, 2.0]}, ["std has 3", "flow has 2"]),
         ({"std": [1.0]}, ["std has 1", "rgb has 3"]),
+        (
+            {"modality": "flow", "mean": [0.0, 0.0], "std": [1.0, 1.0], "channel_order": "bgr"},
+            ["channel_order bgr", "modality is flow"],
+        ),
+        ({"crop": "tsn"}, ["crop tsn: scales must be said", "[1.0, 0.875, 0.75, 0.66]"]),
+        ({"crop": "tsn", "scales": [1.0], "size": [224, 320]}, ["crop tsn is of square clips", "224 x 320"]),
+        ({"crop": "ten"}, ["random", "corner", "center", "tsn", "'ten'"]),
     ],
 )
 def test_mistakes_name_the_key(values: dict[str, Any], parts: list[str]) -> None:

@@ -44,6 +44,15 @@ def test_nothing_of_a_transform_is_left_to_defaults(key: str) -> None:
         validate(WeightsManifest, {**GOOD, "files": [entry]}, "own.yaml")
 
 
+def test_consecutive_frames_have_a_stride_and_segments_none() -> None:
+    transform = {key: value for key, value in GOOD["files"][0]["transform"].items() if key != "stride"}
+    entry = {**GOOD["files"][0], "transform": {**transform, "sampling": "segments"}}
+    (file,) = validate(WeightsManifest, {**GOOD, "files": [entry]}, "own.yaml").files
+    assert (file.transform.sampling, file.transform.stride) == ("segments", None)
+    with pytest.raises(BookError, match=r"stride: consecutive frames have one and segments none, found 1"):
+        made(transform={"sampling": "segments", "stride": 1})
+
+
 @pytest.mark.parametrize("key", ["id", "name"])
 def test_names_and_ids_differ(key: str) -> None:
     first = GOOD["files"][0]

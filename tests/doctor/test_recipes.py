@@ -71,6 +71,7 @@ def test_advice_on_values_that_work(tiny_stage: Callable[..., Stage], table: Any
     assert advised(training={"epochs": 2, "warmup_epochs": 2}) == {"warm-up"}
     assert advised(training={"epochs": 2, "lr_steps": [40, 55]}) == {"advice"}
     assert advised(sampling={"window": 2}) == {"windows"}
+    assert advised(sampling={"name": "segments", "frames": 8}) == {"advice"}
     assert advised(transforms={"size": 48}) == {"size"}
     assert advised(training={"loss_scale": 8.0}) == {"loss scale"}
     assert advised(training={"epochs": 1, "amp_level": "O2"}) == {"loss scale"}

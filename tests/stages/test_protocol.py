@@ -58,6 +58,25 @@ def test_it_names_flow_the_centre_and_another_length() -> None:
     assert "clips of 80 frames (stride 1) at every 100-frame window, 1 centre crop" in of(**changes)
 
 
+SEGMENTS: dict[str, Any] = {
+    "data": {"manifest": "ucf101"},
+    "sampling": {"name": "segments", "frames": 4},
+    "transforms": {"size": 224, "short_side": 256, "channel_order": "bgr"},
+}
+
+
+def test_it_names_segments_and_a_square_scaling() -> None:
+    segments = "ucf101 split 1, video level, 1 clip of the middle frames of 4 equal parts, 1 centre crop, "
+    assert of(**SEGMENTS) == segments + "short side 256, crop 224, mean of softmax"
+    port: dict[str, Any] = {
+        **SEGMENTS,
+        "sampling": {"name": "segments", "frames": 4, "test_parts": "whole"},
+        "transforms": {**SEGMENTS["transforms"], "keep_aspect": False},
+    }
+    assert "1 clip of the middle frames of 4 parts of a whole number of frames, 1 centre crop" in of(**port)
+    assert ", scaled to 256 x 256, crop 224, " in of(**port)
+
+
 @pytest.mark.parametrize(("size", "crop"), [(112, "crop 112"), ([96, 128], "crop 96 x 128"), ([64, 64], "crop 64")])
 def test_it_names_a_rectangle_by_both_sides(size: Any, crop: str) -> None:
     assert f", {crop}, " in of(transforms={"size": size, "short_side": 128})

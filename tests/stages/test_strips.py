@@ -55,6 +55,19 @@ def test_clips_are_shown_with_the_numbers_of_their_frames(tiny_stage: Callable[.
             assert np.abs(strip.frames.astype(int) - seen).mean() < 4  # two ways of scaling
 
 
+def test_segments_of_blue_clips_are_shown_as_they_are(tiny_stage: Callable[..., Stage], prepared: Any) -> None:
+    """With the numbers of frames from all over the video, and red as red."""
+    transforms = {"size": 32, "channel_order": "bgr", "mean": [104.0, 117.0, 128.0]}
+    stage = tiny_stage(transforms=transforms, sampling={"name": "segments", "frames": 4})
+    samples = Samples(prepared.index.subset("test"), prepared.store, stage.recipe, 2)
+    (strip, *_), row = tested_strips(samples), samples.index.items.iloc[0]
+    assert strip.numbers == [int(row.frames * (i + 0.5) / 4) + 1 for i in range(4)]
+    with open_frames(store_path(prepared.store, row.store)) as opened:
+        own = opened.read([number - 1 for number in strip.numbers])
+    left = round((own[0].shape[1] - 32) / 2)
+    np.testing.assert_array_equal(strip.frames, np.stack(own)[:, :, left : left + 32])
+
+
 @pytest.mark.parametrize(
     ("transforms", "said"),
     [
@@ -73,6 +86,15 @@ def test_the_recipe_says_what_is_drawn(tiny_stage: Callable[..., Stage], transfo
     recipe = tiny_stage(transforms={"scales": [1.0]} | transforms, sampling={"stride": 2}).recipe
     assert said in drawing_rule(recipe)
     assert drawing_rule(recipe).startswith("4 frames (stride 2) from a random start, ")
+
+
+def test_the_recipe_says_which_segments_and_rectangles_are_drawn(tiny_stage: Callable[..., Stage]) -> None:
+    sampling, transforms = {"name": "segments", "frames": 4}, {"crop": "tsn", "scales": [1.0, 0.875, 0.75, 0.66]}
+    assert drawing_rule(tiny_stage(transforms=transforms, sampling=sampling).recipe) == (
+        "a random frame of each of 4 equal parts of the video, a rectangle of two sides that are the same or "
+        "neighbouring ones of 1 or 0.875 or 0.75 or 0.66 times the frame's shorter side at one of 13 places, scaled to "
+        "16 × 16 pixels, mirrored with probability 0.5"
+    )
 
 
 def test_splits_without_unused_videos_have_no_column_of_them(tiny_stage: Callable[..., Stage]) -> None:

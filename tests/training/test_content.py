@@ -246,6 +246,8 @@ DECIDING: dict[str, Any] = {
     "transforms.modality": FLOW,
     "transforms.size": 32,
     "transforms.short_side": 17,
+    "transforms.keep_aspect": False,
+    "transforms.channel_order": "bgr",
     "transforms.mean": [1.0, 2.0, 3.0],
     "transforms.std": [1.0, 2.0, 3.0],
     "transforms.scales": [1.0],

@@ -77,7 +77,9 @@ def test_an_unpacked_store_reads_as_the_store(tmp_path: Path, names: list[str]) 
         (["image_1.jpg", "image_3.jpg"], "image_2.jpg is missing"),
         (["image_000001.JPG", "image_000003.JPG"], "image_000002.JPG is missing"),
         (["image_1.jpg", "image_00001.jpg"], "image_00001.jpg and image_1.jpg are one frame; remove one"),
-        (["img_00001.jpg", "img_00002.jpg"], r"holds no image_00001.jpg .*, but img_00001.jpg, img_00002.jpg; make"),
+        (["frame_01.jpg", "frame_02.jpg"], r"holds no image_00001.jpg .*, but frame_01.jpg, frame_02.jpg; make"),
+        (["img_0001.jpg", "img_0003.jpg"], "img_0002.jpg is missing, the last frame is 3"),
+        (["img_00001.jpg", "image_00001.jpg"], "image_00001.jpg and img_00001.jpg are one frame; remove one"),
         ([*colour(3), "image_00007.jpg"], "image_00004.jpg is missing, the last frame is 7"),
         ([*flow(3), "image_00004x.jpg"], "image_00004y.jpg is missing, the last frame is 4"),
         ([*flow(3), "image_00004y.jpg"], "image_00004x.jpg is missing, the last frame is 4"),
@@ -97,10 +99,11 @@ def test_gaps_are_named(tmp_path: Path, names: list[str], message: str) -> None:
     [f"image_{number:06d}.jpg" for number in range(1, 12)],
     [f"image_{number:05d}.JPG" for number in range(1, 12)],
     [f"image_{number:05d}.jpeg" for number in range(11)],
+    [f"img_{number:04d}.jpg" for number in range(1, 12)],
 ])  # fmt: skip
 def test_other_padding_and_numbers_from_0(tmp_path: Path, names: list[str]) -> None:
     folder = write(tmp_path / "v", names)
-    (folder / "n_frames").write_text(names[-1].split(".")[0].removeprefix("image_"))  # the highest number
+    (folder / "n_frames").write_text(names[-1].split(".")[0].partition("_")[2])  # the highest number
     (folder / f"._{names[0]}").write_bytes(b"")
     with FrameFolder(folder) as frames:
         assert frames.names() == names  # by number, not by letter

@@ -15,7 +15,8 @@ import pandas as pd
 from actionbook.clips.sampling import Sampler
 from actionbook.clips.targets import Boxes, boxes_of
 from actionbook.clips.transforms import decoded_side, draw_crop, tested_boxes, tested_clip, train_boxes, train_clip
-from actionbook.core.errors import BookError
+from actionbook.core.errors import BookError, some
+from actionbook.core.paths import shown
 from actionbook.core.recipe import BOXES, Recipe
 from actionbook.core.sections import Detection
 from actionbook.datasets.dataset import store_path
@@ -65,10 +66,20 @@ class Samples:
 
     @cached_property
     def _sampler(self) -> Sampler:
-        keyframes = self.index.items.item[self.index.items.frame >= 0]
-        if len(keyframes) and self.recipe.sampling.name == "windows":
+        items, sampling = self.index.items, self.recipe.sampling
+        keyframes = items.item[items.frame >= 0]
+        if len(keyframes) and sampling.name != "centre":
             raise BookError(f"items such as {keyframes.iloc[0]} are keyframes: their sampling.name must be 'centre'")
-        return Sampler(self.recipe.sampling)
+        counts = self.index.videos.set_index("video").frames
+        still = counts.index[counts == 1].tolist()
+        # Windows leave out videos of one frame by themselves. Others repeat it, and training goes on without a word.
+        if sampling.name != "windows" and sampling.frames > 1 and len(still) > (counts > 0).sum() / 2:
+            raise BookError(
+                f"{shown(self.store)}: {len(still)} of {(counts > 0).sum()} videos have one frame, which all "
+                f"{sampling.frames} frames of a clip would be: {some(still, 3)}; expected are more. Make their frames "
+                "again, then run notebook 01_data"
+            )
+        return Sampler(sampling)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -123,6 +134,11 @@ class Samples:
 
     def _open(self, row: Any) -> Frames:
         frames = open_frames(store_path(self.store, row.store))
+        if len(frames) != row.frames:  # clips of the wrong part of the video, or of its first frame alone
+            raise BookError(
+                f"{frames.path}: holds {len(frames)} frames, the index says {row.frames}: they were made again since; "
+                "run notebook 01_data again"
+            )
         found = "flow" if len(frames.components) == 2 else "rgb"  # red and green would pass for a displacement
         if found != self.recipe.transforms.modality:
             raise BookError(

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from actionbook.core.sampling import Centre, Windows
+from actionbook.core.sampling import Sampling, Segments, Windows
 
 
 class Item(Protocol):
@@ -26,16 +26,18 @@ class Item(Protocol):
 class Sampler:
     """Chooses the frames of samples, as a recipe's section `sampling` says.
 
-    Tested are every window of a video, as in the test of okankop/Efficient-3DCNNs, or the one clip in its middle, or
-    around the keyframe of an item that is one. Training clips of videos begin anywhere, those of keyframes are the
-    tested ones.
+    Tested are every window of a video, as in the test of okankop/Efficient-3DCNNs; or the one clip in its middle, or
+    around the keyframe of an item that is one; or one clip of frames from all over the video (`Segments`). Training
+    clips of videos begin anywhere, or have any frame of each segment; those of keyframes are the tested ones.
     """
 
-    settings: Windows | Centre
+    settings: Sampling
 
     def train(self, item: Item, rng: np.random.Generator) -> np.ndarray:
         """Frame numbers of one training clip; all draws come from `rng`."""
         s = self.settings
+        if isinstance(s, Segments):
+            return random_segments(item.frames, s.frames, rng)
         if item.frame >= 0:
             return self.middle(item, s.frames)
         return random_clip(item.frames, s.frames, s.stride, rng, last_start=s.last_start)
@@ -48,10 +50,16 @@ class Sampler:
         return [self.middle(item, s.tested)] if item.frames else []
 
     def middle(self, item: Item, frames: int) -> np.ndarray:
-        """Frame numbers of the one clip of so many frames that stands for an item: its middle, or its keyframe."""
+        """Frame numbers of the one clip of so many frames that stands for an item.
+
+        It is the middle of a video, or lies around a keyframe; of segments the middle frame of each.
+        """
+        s = self.settings
+        if isinstance(s, Segments):
+            return middle_segments(item.frames, frames, whole=s.test_parts == "whole")
         if item.frame >= 0:
-            return keyframe_clip(item.frame, item.frames, frames, self.settings.stride)
-        return centre_clip(item.frames, frames, self.settings.stride)
+            return keyframe_clip(item.frame, item.frames, frames, s.stride)
+        return centre_clip(item.frames, frames, s.stride)
 
 
 def windows_of(frames: int, length: int) -> list[range]:
@@ -105,3 +113,36 @@ def keyframe_clip(keyframe: int, frames: int, length: int, stride: int) -> np.nd
     """
     start = keyframe - length * stride // 2
     return np.clip(np.arange(start, start + length * stride, stride), 0, frames - 1)
+
+
+def random_segments(frames: int, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Frame numbers of one training clip of segments: of `count` equal parts of a video a random frame each.
+
+    As mzolfaghari/ECO-pytorch (dataset.py, _sample_indices), after TSN: a part has d = frames // count frames, so that
+    those left over at the end are never drawn. Where a video has fewer frames than there are parts, the original takes
+    its first frame for all of them; here such a video is trained on as it is tested.
+    """
+    length = frames // count
+    if not length:
+        return middle_segments(frames, count)
+    return np.arange(count) * length + rng.integers(length, size=count)
+
+
+def middle_segments(frames: int, count: int, *, whole: bool = False) -> np.ndarray:
+    """Frame numbers of the tested clip of segments: of `count` equal parts of a video the frame in the middle of each.
+
+    floor(t / 2 + t * i) with t = frames / count (ECO-pytorch, dataset.py, _get_test_indices); with `whole` t is the
+    whole number frames // count (the authors' Caffe, video_data_layer.cpp). Where a video has no more frames than there
+    are parts, each frame is taken as often as it must be, in order. The original's validation and its Caffe take the
+    first frame for all parts then, even where there is a frame for each; no published weights rest on that, as they are
+    of 4 and 16 parts, and videos of UCF101 (29 frames and more), HMDB51 (18) and Kinetics are longer.
+    Raises ValueError for a video without frames.
+
+    In floating point, as the original computes it: with 4, 8, 16 or 32 parts that is the exact value for every length
+    up to 2,000; with 20 and 24 (networks of the paper's ensemble) 69 and 43 of these lengths have a frame that is one
+    less, such as 4 instead of 5 for part 7 of 24, both from 0, of a video of 16 frames.
+    """
+    if frames < 1:
+        raise ValueError("a video without frames has no segments")
+    part = frames // count if whole and frames > count else frames / count
+    return np.array([int(part / 2 + part * i) for i in range(count)])

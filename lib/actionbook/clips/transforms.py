@@ -20,14 +20,17 @@ class Crop:
 
     top: float
     left: float
-    side: float
-    """Share of the largest rectangle of the clip's shape that fits into the frame; of a square clip, of its shorter
-    side."""
+    height: float
+    """Share of the height of the largest rectangle of the clip's shape that fits into the frame; of a square clip, of
+    the frame's shorter side."""
+    width: float
+    """Likewise of that rectangle's width."""
     flip: bool
 
     def place(self, height: int, width: int, transforms: Transforms) -> tuple[int, int, int, int]:
         """(top, left, height, width) in pixels of a frame of this size."""
-        rows, columns = (max(1, round(n * self.side)) for n in largest(height, width, transforms))
+        most, widest = largest(height, width, transforms)
+        rows, columns = max(1, round(most * self.height)), max(1, round(widest * self.width))
         top, left = min(round(self.top * height), height - rows), min(round(self.left * width), width - columns)
         return top, left, rows, columns
 
@@ -44,8 +47,11 @@ def draw_crop(width: int, height: int, transforms: Transforms, rng: np.random.Ge
     """One random crop for all frames of a clip (spatial_transforms.py: MultiScaleRandomCrop, MultiScaleCornerCrop).
 
     A scale is drawn from ``scales``; the rectangle's sides are that share of the largest one that fits. It lies
-    anywhere (``random``), in a corner or the middle (``corner``), or in the middle (``center``).
+    anywhere (``random``), in a corner or the middle (``corner``), or in the middle (``center``). For ``tsn`` see
+    `_tsn_crop`. All in pixels of the frame as it is stored.
     """
+    if transforms.crop == "tsn":
+        return _tsn_crop(width, height, transforms, rng)
     scale = transforms.scales[int(rng.integers(len(transforms.scales)))]
     rows, columns = (int(n * scale) for n in largest(height, width, transforms))
     room_x, room_y = width - columns, height - rows
@@ -58,13 +64,39 @@ def draw_crop(width: int, height: int, transforms: Transforms, rng: np.random.Ge
         left, top = places[int(rng.integers(len(places)))]
     else:
         left, top = room_x / 2, room_y / 2
-    return Crop(float(top / height), float(left / width), scale, bool(rng.random() < transforms.flip))
+    return Crop(float(top / height), float(left / width), scale, scale, bool(rng.random() < transforms.flip))
+
+
+_TSN_PLACES = [
+    *[(0, 0), (4, 0), (0, 4), (4, 4), (2, 2)],  # corners and middle of the frame
+    *[(0, 2), (4, 2), (2, 4), (2, 0)],  # middles of its edges: left, right, below, above
+    *[(1, 1), (3, 1), (1, 3), (3, 3)],  # quarter points
+]
+"""Steps to the right and down, in the original's order (fill_fix_offset)."""
+
+
+def _tsn_crop(width: int, height: int, transforms: Transforms, rng: np.random.Generator) -> Crop:
+    """The crop of TSN (Wang et al., ECCV 2016), which ECO's programs share (transforms.py, GroupMultiScaleCrop).
+
+    Sides are the whole pixels of ``scales`` times the frame's shorter side. One that differs from the clip's size by
+    less than 3 is that size, if the frame has it (the original then cuts beyond the frame). Width and height are drawn
+    together, from the pairs that lie next to each other in ``scales`` or are equal; then one of 13 places, in steps of
+    a quarter of what the crop leaves over, rounded down.
+    """
+    base, size = min(width, height), transforms.height
+    sides = [max(1, int(base * scale)) for scale in transforms.scales]
+    sides = [size if abs(side - size) < 3 and size <= base else side for side in sides]
+    pairs = [(w, h) for i, h in enumerate(sides) for j, w in enumerate(sides) if abs(i - j) <= 1]
+    columns, rows = pairs[int(rng.integers(len(pairs)))]
+    right, down = _TSN_PLACES[int(rng.integers(len(_TSN_PLACES)))]
+    left, top = right * ((width - columns) // 4), down * ((height - rows) // 4)
+    return Crop(top / height, left / width, rows / base, columns / base, bool(rng.random() < transforms.flip))
 
 
 def decoded_side(crop: Crop, width: int, height: int, transforms: Transforms) -> int:
     """The shorter side that a frame of this size must keep so that the crop has at least the clip's pixels."""
     rows, _ = largest(height, width, transforms)
-    return math.ceil(transforms.height / crop.side * (min(width, height) / rows))
+    return math.ceil(transforms.height / min(crop.height, crop.width) * (min(width, height) / rows))
 
 
 def train_clip(frames: Iterable[np.ndarray], crop: Crop, transforms: Transforms, length: int) -> np.ndarray:
@@ -99,12 +131,15 @@ def scaled_size(height: int, width: int, transforms: Transforms) -> tuple[int, i
     """(height, width) that a test frame of this size is scaled to before the crop.
 
     The shorter side becomes ``short_side``, the other follows, rounded down as in the original; without a short side
-    the frame is as small as the crop allows. Raises BookError where the crop does not fit into it.
+    the frame is as small as the crop allows. If the aspect is not kept, both sides become ``short_side``, or those of
+    the clip. Raises BookError where the crop does not fit into it.
     """
     least = min(height, width)
     smallest = max(-(-least * transforms.height // height), -(-least * transforms.width // width))  # rounded up
     short, size = transforms.short_side or smallest, (height, width)
-    if least != short:
+    if not transforms.keep_aspect:
+        size = (transforms.short_side or transforms.height, transforms.short_side or transforms.width)
+    elif least != short:
         size = (int(short * height / width), short) if width <= height else (short, int(short * width / height))
     if size[0] < transforms.height or size[1] < transforms.width:
         raise BookError(
@@ -163,7 +198,9 @@ def _mirrored(pixels: np.ndarray, modality: str) -> np.ndarray:
 
 
 def _normalise_into(out: np.ndarray, pixels: np.ndarray, transforms: Transforms) -> None:
-    """(size, size, C) uint8 -> (C, size, size) float32: (x - mean) / std per channel, written in place."""
+    """(H, W, C) uint8 in the frame's order -> (C, H, W) float32 in the clip's: (x - mean) / std, written in place."""
+    if transforms.channel_order == "bgr":
+        pixels = pixels[:, :, ::-1]
     for channel in range(len(out)):
         np.subtract(pixels[:, :, channel], np.float32(transforms.mean[channel]), out=out[channel])
         if transforms.std[channel] != 1:
@@ -171,7 +208,8 @@ def _normalise_into(out: np.ndarray, pixels: np.ndarray, transforms: Transforms)
 
 
 def to_pixels(clip: np.ndarray, transforms: Transforms) -> np.ndarray:
-    """Undo the normalisation for pictures: float32 (C, T, H, W) -> uint8 (T, H, W, C)."""
+    """Undo the normalisation for pictures: float32 (C, T, H, W) -> uint8 (T, H, W, C), colours as RGB."""
     scale = np.array(transforms.std, np.float32).reshape(-1, 1, 1, 1)
     shift = np.array(transforms.mean, np.float32).reshape(-1, 1, 1, 1)
-    return np.rint(clip * scale + shift).clip(0, 255).astype(np.uint8).transpose(1, 2, 3, 0)
+    pixels = np.rint(clip * scale + shift).clip(0, 255).astype(np.uint8)
+    return (pixels[::-1] if transforms.channel_order == "bgr" else pixels).transpose(1, 2, 3, 0)

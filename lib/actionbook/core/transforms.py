@@ -25,12 +25,19 @@ class Transforms(Strict):
     """Height and width of a clip in pixels: one number for both, or the two of them."""
     short_side: Annotated[int, Field(ge=16)] | None = None
     """Test frames are scaled to this shorter side before the centre crop; None: to `size`."""
+    keep_aspect: bool = True
+    """Whether the longer side of a test frame follows the shorter one; if not, both become `short_side` pixels (None:
+    those of `size`)."""
+    channel_order: Literal["rgb", "bgr"] = "rgb"
+    """Of the colours in a clip; networks whose frames were read by OpenCV or Caffe want blue first."""
     mean: tuple[float, ...] = (114.7748, 107.7354, 99.4750)
-    """Of each channel, on the 0..255 scale (the original's "activitynet" mean, RGB)."""
+    """Of each channel in the clip's order, on the 0..255 scale (the original's "activitynet" mean, RGB)."""
     std: tuple[Rate, ...] = (1.0, 1.0, 1.0)
     scales: Annotated[tuple[Scale, ...], Field(min_length=1)] = (1.0, 0.84089641, 0.70710678, 0.59460355, 0.5)
     """Training crops: side as a share of the frame's shorter side."""
-    crop: Literal["random", "corner", "center"] = "random"
+    crop: Literal["random", "corner", "center", "tsn"] = "random"
+    """Training crops of the clip's shape lie anywhere, in a corner or the middle, or in the middle; those of "tsn" may
+    be wider or higher by one scale, and lie at one of 13 places."""
     flip: Share = 0.5
     """Probability of a mirrored training clip. Flow to the right then becomes flow to the left."""
 
@@ -56,4 +63,10 @@ class Transforms(Strict):
                 raise ValueError(f"{name} has {len(values)} values, {self.modality} has {self.channels} channels")
         if self.short_side is not None and self.short_side < min(self.height, self.width):
             raise ValueError(f"short_side {self.short_side} is less than size {self.size}")
+        if self.channel_order == "bgr" and self.modality != "rgb":
+            raise ValueError(f"channel_order bgr is of colours, modality is {self.modality}")
+        if self.crop == "tsn" and self.height != self.width:
+            raise ValueError(f"crop tsn is of square clips, size is {self.height} x {self.width}")
+        if self.crop == "tsn" and "scales" not in self.model_fields_set:
+            raise ValueError("crop tsn: scales must be said, those of TSN and ECO are [1.0, 0.875, 0.75, 0.66]")
         return self

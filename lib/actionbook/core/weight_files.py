@@ -20,15 +20,18 @@ class Clips(Transforms):
     """The clips that a published network expects, and how they were drawn in its training."""
 
     frames: Positive
-    stride: Positive
-    channel_order: Literal["rgb", "bgr"] = "rgb"
-    """Of the colours in the clips that the file was trained on; `mean` and `std` follow it."""
+    sampling: Literal["consecutive", "segments"] = "consecutive"
+    """Whether the frames follow each other, or come one from each part of a video (`core.sampling.Segments`)."""
+    stride: Positive | None = None
+    """Of consecutive frames every stride-th is taken; segments have none."""
 
     @model_validator(mode="after")
     def _said_in_full(self) -> Clips:
         missing = sorted({"modality", "size", "mean", "std"} - self.model_fields_set)
         if missing:
             raise ValueError(f"{', '.join(missing)} must be said; the defaults are those of recipes")
+        if (self.stride is None) != (self.sampling == "segments"):
+            raise ValueError(f"stride: consecutive frames have one and segments none, found {self.stride}")
         return self
 
 

@@ -130,13 +130,13 @@ def advice(stage: Stage) -> Iterator[Finding]:
 
 def _odd(recipe: Recipe) -> Iterator[Finding]:
     sampling, training, high = recipe.sampling, recipe.training, recipe.transforms.height
-    stored, span = recipe.data.frames.height, sampling.tested * sampling.stride
+    stored = recipe.data.frames.height
     if 0 < training.epochs <= training.warmup_epochs:
         message = f"the rate rises for {training.warmup_epochs} epochs, the training has {training.epochs}"
         yield warning("warm-up", message, "lower training.warmup_epochs, unless this is a trial")
     if recipe.untrained:
         yield warning("random layers", recipe.untrained, "train them, or start from weights that have them")
-    if sampling.name == "windows" and sampling.window < span:
+    if sampling.name == "windows" and sampling.window < (span := sampling.tested * sampling.stride):
         message = f"a window has {sampling.window} frames, a clip spans {span}: each is repeated to fill it"
         yield warning("windows", message, f"set sampling.window to {span}")
     if high > stored:

@@ -219,18 +219,17 @@ def first_frames(stage: Stage, title: str, store: str, frames: int = 16) -> Stri
 def protocol(recipe: Recipe, split: int | None = None) -> str:
     """One line that says how a score was measured; stands beside every number."""
     sampling, transforms, evaluation = recipe.sampling, recipe.transforms, recipe.evaluation
-    clips = f"of {sampling.tested} frames (stride {sampling.stride})"
-    middle = f"1 clip of the middle {sampling.tested} frames (stride {sampling.stride})"
     size = {transforms.height, transforms.width}
+    square = f"{transforms.short_side or transforms.height} x {transforms.short_side or transforms.width}"
     boxes = recipe.task.boxes if isinstance(recipe.task, Detection) else 0
     pooled_by = {"softmax_mean": "mean of softmax", "logit_mean": "mean of logits"}[evaluation.pool]
     parts = [
         f"{load_dataset(recipe.data.manifest).name} split {split or recipe.data.split}",
         f"up to {boxes} given boxes an item" if boxes else "video level",
         *(["optical flow"] if transforms.modality == "flow" else []),
-        f"clips {clips} at every {sampling.window}-frame window" if sampling.name == "windows" else middle,
+        sampling.tested_clips,
         "1 centre crop",
-        f"short side {transforms.short_side or min(size)}",
+        f"short side {transforms.short_side or min(size)}" if transforms.keep_aspect else f"scaled to {square}",
         f"crop {transforms.height if len(size) == 1 else f'{transforms.height} x {transforms.width}'}",
         "mean of sigmoid" if boxes else pooled_by,
         *(["last video not scored"] if evaluation.skip_last_video and not boxes else []),

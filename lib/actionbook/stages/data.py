@@ -158,12 +158,20 @@ def drawing_rule(recipe: Recipe) -> str:
     height, width = transforms.height, transforms.width
     scales = " or ".join(f"{scale:.3g}" for scale in transforms.scales)
     largest = "the frame's shorter side" if height == width else "the largest that fits"
-    where = {"random": "anywhere", "corner": "in a corner or the middle", "center": "in the middle"}[transforms.crop]
+    where = {
+        "random": "anywhere",
+        "corner": "in a corner or the middle",
+        "center": "in the middle",
+        "tsn": "at one of 13 places",
+    }[transforms.crop]
+    shape = f"a {'square' if height == width else 'rectangle'} of {scales} times {largest}"
+    if transforms.crop == "tsn":
+        shape = f"a rectangle of two sides that are the same or neighbouring ones of {scales} times {largest}"
     mirrored = {0.0: "never mirrored", 1.0: "always mirrored"}
     return ", ".join(
         [
-            f"{sampling.frames} frames (stride {sampling.stride}) from a random start",
-            f"a {'square' if height == width else 'rectangle'} of {scales} times {largest} {where}",
+            sampling.drawn_clip,
+            f"{shape} {where}",
             f"scaled to {width} × {height} pixels",
             mirrored.get(transforms.flip, f"mirrored with probability {transforms.flip:g}"),
         ]

@@ -12,13 +12,14 @@ from actionbook.video.names import hidden, video_key, without_suffix
 from actionbook.video.reader import COLOUR, FLOW, FrameReader, StoreError
 from actionbook.video.store import FrameStore
 
-_NAME = re.compile(r"image_(\d+)(x|y|)\.jpe?g", re.IGNORECASE)
+_NAME = re.compile(r"(?:image|img)_(\d+)(x|y|)\.jpe?g", re.IGNORECASE)
 COUNT_FILE = "n_frames"
 
 
 class FrameFolder(FrameReader):
     """A folder of ``image_00001.jpg`` onwards, or of ``image_00001x.jpg`` and ``image_00001y.jpg`` onwards for flow.
 
+    ``img_00001.jpg``, as the scripts of TSN and ECO and MMAction2 name them, serves as well.
     Numbers may have any count of digits, and may begin with 0 (see `first`). A text file ``n_frames`` with the highest
     number may lie beside them. Has all that a `FrameStore` has, but no `info`, since nobody wrote down where the frames
     came from.
@@ -167,8 +168,8 @@ def _components(path: Path, found: dict[str, dict[int, str]], names: list[str]) 
 
 def _like(name: str, number: int, component: str) -> str:
     """The name of another frame, with the digits and suffix of `name`."""
-    digits, suffix = name[len("image_") :].split(".")
-    return f"image_{number:0{len(digits.rstrip('xXyY'))}d}{component}.{suffix}"
+    stem, digits, suffix = re.split(r"[_.]", name)
+    return f"{stem}_{number:0{len(digits.rstrip('xXyY'))}d}{component}.{suffix}"
 
 
 def _check_count(path: Path, frames: int, last: str, first: int) -> None:
