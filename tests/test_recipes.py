@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from actionbook.core.manifest import load_weights
+from actionbook.core.manifest import load_dataset, load_weights
 from actionbook.core.paths import NOTEBOOKS
 from actionbook.core.recipe import Recipe
 from actionbook.training.schedule import step_rates
@@ -142,6 +142,111 @@ I3D_STREAMS: dict[str, Table] = {
 EIGHT_CARDS: Table = {"training.batch_size": (64, "config.py:64 and 82, README_CN.md: 8 on each of 8 cards")}
 ONE_CARD: Table = {"training.batch_size": (8, "config.py:64")}
 
+# The port: Ascend/ModelZoo-TensorFlow at a2c3332, TensorFlow/contrib/cv/econet/ECONet_tf_paper99. PT:
+# mzolfaghari/ECO-pytorch at b175e7c. CF: mzolfaghari/ECO-efficient-video-understanding at 1e77cbd, its layers and, in
+# models_ECO_Full, ucf101 and hmdb51. Where the book departs from the port on purpose, the chapter's page says why.
+ECO: Table = {
+    "data.split": (1, "the port, splits_txt: *_split_1_rawframes.txt"),
+    "data.frames.height": (256, OURS),
+    "data.frames.side": ("short", OURS),
+    "sampling.name": ("segments", "the port, dataset.py; CF, video_data_layer.cpp"),
+    "sampling.test_frames": (None, "one number of segments in training and test"),
+    "transforms.modality": ("rgb", "the port, opts.py; CF, RGB alone"),
+    "transforms.size": (224, "the port, train.py: patch_size; CF, ECO_full.prototxt: crop_size"),
+    "transforms.channel_order": ("bgr", "the port, transforms.py: stack_then_normalize; CF, OpenCV reads so"),
+    "transforms.std": ([1.0, 1.0, 1.0], "PT, models.py: input_std; values stay 0..255"),
+    "transforms.scales": ([1.0, 0.875, 0.75, 0.66], "the port, train.py; CF, ECO_full.prototxt: scale_ratios"),
+    "transforms.crop": ("tsn", "the port, transforms.py: fill_fix_offset; CF, ECO_full.prototxt: more_fix_crop"),
+    "transforms.flip": (0.5, "the port, transforms.py: get_random_horizontal_flip; CF, ECO_full.prototxt: mirror"),
+    "model.name": ("eco_full", "the port's README: ECOfull"),
+    "model.options.dropout": (0.6, "CF, ECO_full.prototxt: of the 2-D features (the port keeps 0.6)"),
+    "model.options.dropout_3d": (0.5, "CF, ECO_full.prototxt: of the 3-D features"),
+    "weights.manifest": ("weights_eco", OURS),
+    "training.reference_batch": (None, OURS),
+    "training.optimizer": ("sgd", "the port, train.py; CF, solver.prototxt"),
+    "training.momentum": (0.9, "the port, opts.py; CF, solver.prototxt"),
+    "training.dampening": (0.0, "TensorFlow's and Caffe's momentum have none"),
+    "training.weight_decay": (5e-4, "the port, opts.py (its loss excludes it); CF, solver.prototxt"),
+    "training.lr_factor": (0.1, "CF, solver.prototxt: gamma"),
+    "training.warmup_epochs": (0, "none"),
+    "training.clips_per_video": (1, "the port, dataset.py"),
+    "training.trainable": ([], "the port, train.py: all layers"),
+    "training.norms": ("trained", "PT, run_demo_ECO_Full.sh: --no_partialbn; CF, ECO_full.prototxt"),
+    "training.plateau": (None, "PT alone: --num_saturate"),
+    "training.amp_level": ("O0", "CF, all in 32 bits"),
+    "training.checkpoint_steps": (50, OURS),
+    "training.runs": ([{"name": "finetune", "seeds": [1], "overrides": {}}], OURS),
+    "export.batch_sizes": ([1, 4, 8, 16], "the port's README, table of speeds, and its OM file of one video"),
+    "export.inference_batch": (1, "the port, scripts/convert_data2bin.py"),
+    "evaluation.pool": ("softmax_mean", "one clip a video: nothing is pooled"),
+}
+ECO_4: Table = {
+    "sampling.frames": (4, "the port, opts.py: num_segments"),
+    "sampling.test_parts": ("fractional", "the port, dataset.py"),
+    "transforms.short_side": (256, "PT, models.py: scale_size; the port, train.py: resize"),
+    "transforms.keep_aspect": (True, "PT, transforms.py: GroupScale (the port squeezes)"),
+    "transforms.mean": ([104.0, 117.0, 128.0], "the port, train.py: normalize_list; PT, models.py: input_mean"),
+    "weights.file": (
+        "ECO_Full_rgb_model_Kinetics.pth.tar",
+        "PT, README; what the port begins with is taken for it, converted",
+    ),
+    "weights.skip": (["fc"], "the port, train.py: no variable with fc in its name"),
+    "training.epochs": (30, "the port, opts.py"),
+    "training.batch_size": (16, "the port, opts.py"),
+    "training.lr": (1e-4, "the port, opts.py"),
+    "training.lr_steps": ([], "the port, opts.py: at epoch 100 of 30"),
+    "training.nesterov": (False, "the port, train.py: MomentumOptimizer"),
+    "training.clip_norm": (None, "the port, train.py: none"),
+    "training.accumulate": (1, "the port, train.py: none"),
+    "training.groups": (
+        [
+            {"kind": "norms", "prefixes": [], "weight_decay": 0.0, "lr_factor": 1.0},
+            {"kind": "biases", "prefixes": [], "weight_decay": 0.0, "lr_factor": 1.0},
+        ],
+        "the port, model/econet.py: weights_regularizer",
+    ),
+    "evaluation.compare_frames": ([8, 16], OURS),
+}
+ECO_RELEASED: Table = {
+    **ECO_4,
+    "transforms.keep_aspect": (False, "the port, transforms.py: resize, to 256 x 256"),
+    "model.options.pools": ("port", "the port, model/econet.py: padded before and after, SAME"),
+    "model.options.eps": (1e-3, "the port, model/econet.py: slim's default"),
+    "weights.file": ("ucf101_best.pb", "Ascend/ModelZoo-TensorFlow, ACL_TensorFlow, ECONet_for_ACL, README"),
+    "weights.skip": ([], "all of the file is loaded"),
+    "training.epochs": (0, "nothing is trained"),
+}
+ECO_16: Table = {
+    **ECO_4,
+    "sampling.frames": (16, "CF, ECO_full.prototxt: num_segments"),
+    "sampling.test_parts": ("whole", "CF, video_data_layer.cpp: average_duration"),
+    "transforms.short_side": (240, "CF: centre 224 of frames of 320 x 240"),
+    "transforms.mean": ([104.0, 117.0, 123.0], "CF, ECO_full.prototxt: mean_value"),
+    "weights.file": ("ECO_full_kinetics.caffemodel", "CF, download_models.sh"),
+    "training.lr": (1e-3, "CF, solver.prototxt: base_lr"),
+    "training.nesterov": (True, "CF, solver.prototxt: Nesterov"),
+    "training.clip_norm": (40.0, "CF, solver.prototxt: clip_gradients"),
+    "training.accumulate": (2, "CF, solver.prototxt: iter_size"),
+    "training.groups": (
+        [
+            {"kind": "norms", "prefixes": [], "weight_decay": 0.0, "lr_factor": 1.0},
+            {"kind": "biases", "prefixes": [], "weight_decay": 0.0, "lr_factor": 2.0},
+        ],
+        "CF, ECO_full.prototxt, 3-D part and classifier; PT, models.py: get_optim_policies",
+    ),
+    "evaluation.compare_frames": ([4, 8, 32], OURS),
+}
+ECO_16_UCF101: Table = {
+    "training.epochs": (15, "CF, solver.prototxt: max_iter 4500"),
+    "training.lr_steps": ([3, 7, 10, 13], "CF, solver.prototxt: stepsize 1000"),
+    "training.batch_size": (32, "CF, ECO_full.prototxt: batch_size 16, twice"),
+}
+ECO_16_HMDB51: Table = {
+    "training.epochs": (30, "CF, solver.prototxt: max_iter 4500"),
+    "training.lr_steps": ([7, 13, 20, 27], "CF, solver.prototxt: stepsize 1000"),
+    "training.batch_size": (24, "CF, ECO_full.prototxt: batch_size 12, twice"),
+}
+
 SETUPS: dict[tuple[str, str, str], Table] = {
     ("efficient3d", "ucf101", "rgb"): {**EFFICIENT3D, **FINE_TUNED},
     ("efficient3d", "ucf101_released", "rgb"): {**EFFICIENT3D, **RELEASED},
@@ -151,10 +256,25 @@ SETUPS: dict[tuple[str, str, str], Table] = {
         for cards, batch in (("", EIGHT_CARDS), ("_1card", ONE_CARD))
         for stream, own in I3D_STREAMS.items()
     },
+    **{
+        ("eco", name, "rgb"): {**ECO, **own, "data.manifest": (name.partition("_")[0], "the port's README; CF, README")}
+        for name, own in {
+            "ucf101": ECO_4,
+            "hmdb51": ECO_4,
+            "ucf101_released": ECO_RELEASED,
+            "ucf101_16": {**ECO_16, **ECO_16_UCF101},
+            "hmdb51_16": {**ECO_16, **ECO_16_HMDB51},
+        }.items()
+    },
 }
 RATES = {
     ("efficient3d", "ucf101"): [0.1] * 39 + [0.01],  # utils.py:80: lowered in the epoch that is called 40
     ("efficient3d", "ucf101_released"): [],
+    ("eco", "ucf101"): [1e-4] * 30,
+    ("eco", "hmdb51"): [1e-4] * 30,
+    ("eco", "ucf101_released"): [],
+    ("eco", "ucf101_16"): [1e-3] * 3 + [1e-4] * 4 + [1e-5] * 3 + [1e-6] * 3 + [1e-7] * 2,
+    ("eco", "hmdb51_16"): [1e-3] * 7 + [1e-4] * 6 + [1e-5] * 7 + [1e-6] * 7 + [1e-7] * 3,
 }
 
 
@@ -200,7 +320,11 @@ def test_constants_are_those_of_the_published_set_up(chapter: str, name: str, st
 
 @pytest.mark.parametrize(("chapter", "name", "stream"), SETUPS, ids=map("-".join, SETUPS))
 def test_clips_are_what_the_weights_were_trained_on(chapter: str, name: str, stream: str) -> None:
-    """But for the order of colours, which the published fine-tuning of the first chapter changes, too."""
+    """But for what the published set-up itself changes.
+
+    Those are the order of colours in the first chapter's fine-tuning, and the number of segments in the port of ECO,
+    whose weights hang on none.
+    """
     recipe = recipe_of(chapter, name).for_stream(stream)
     assert recipe.weights is not None
     assert recipe.weights.manifest is not None
@@ -208,9 +332,21 @@ def test_clips_are_what_the_weights_were_trained_on(chapter: str, name: str, str
     needed = load_weights(recipe.weights.manifest).file(recipe.weights.file).transform
     sampling = recipe.sampling
     how = "segments" if sampling.name == "segments" else "consecutive"
-    clips = {"frames": sampling.frames, "sampling": how, "stride": getattr(sampling, "stride", None)}
+    frames = needed.frames if how == "segments" else sampling.frames
+    clips = {"frames": frames, "sampling": how, "stride": getattr(sampling, "stride", None)}
     expected = needed.model_copy(update={"channel_order": "rgb"}) if chapter == "efficient3d" else needed
     assert recipe.transforms.model_dump() | clips == expected.model_dump()
+
+
+@pytest.mark.parametrize(("name", "iterations", "every"), [("ucf101_16", 4500, 1000), ("hmdb51_16", 4500, 1000)])
+def test_epochs_of_eco_are_the_authors_iterations(name: str, iterations: int, every: int) -> None:
+    """Caffe counts steps and begins the list anew in the midst of them; here whole epochs come nearest."""
+    recipe = recipe_of("eco", name)
+    videos = load_dataset(recipe.data.manifest).splits[str(recipe.data.split)].train
+    an_epoch = videos / recipe.training.batch_size  # of their iterations
+    assert recipe.training.epochs == round(iterations / an_epoch)
+    falls = [round(fall / an_epoch) for fall in range(every, iterations, every)]
+    assert list(recipe.training.lr_steps) == falls
 
 
 def test_every_recipe_at_full_size_has_its_table() -> None:

@@ -13,6 +13,7 @@ from actionbook.core.errors import BookError
 from actionbook.core.paths import NOTEBOOKS
 from actionbook.core.recipe import Recipe
 from actionbook.results.published import FOLDER, aims_of, figure, figures, published, read_published
+from actionbook.results.scoreboard import scoreboard
 
 RECIPES = sorted(NOTEBOOKS.glob("*/recipes/*.yaml"))
 
@@ -72,9 +73,9 @@ def test_table_of_a_chapter_says_where_each_figure_comes_from() -> None:
         published("nothing")
 
 
-def values(pattern: str) -> dict[str, float]:
-    """Values of the chapter on I3D whose ids match, by the rest of the id."""
-    return {m[1]: f.value for key, f in figures().items() if (m := re.fullmatch(rf"i3d\.{pattern}", key))}
+def values(pattern: str, chapter: str = "i3d") -> dict[str, float]:
+    """Values of the chapter whose ids match, by the rest of the id."""
+    return {m[1]: f.value for key, f in figures().items() if (m := re.fullmatch(rf"{chapter}\.{pattern}", key))}
 
 
 def test_the_i3d_ports_table() -> None:
@@ -203,6 +204,92 @@ def test_what_i3d_aims_at_is_comparable_with_every_split(stream: str) -> None:
         assert (found.dataset, found.split, found.table) == (dataset, None, None)
         assert "ImageNet and Kinetics-400" in found.protocol
         assert found.share > figure(f"i3d.paper.table2.i3d_{stream}.{dataset}").share
+
+
+def test_the_eco_ports_tables() -> None:
+    assert values(r"port\.(.*)", "eco") == {
+        "ucf101.npu": 88.4, "hmdb51.npu": 59.8, "ucf101.om": 0.8837, "hmdb51.om": 0.5980,
+    }  # fmt: skip
+    assert values(r"port_accuracy\.(.*)", "eco") == {
+        "required.ucf101": 87.4, "required.hmdb51": 58.1, "gpu.ucf101": 88.1, "gpu.hmdb51": 58.6,
+    }  # fmt: skip
+    assert values(r"port_speed\.(.*)", "eco") == {
+        "batch4.v100": 49, "batch4.ascend910": 70, "batch8.v100": 61, "batch8.ascend910": 90,
+        "batch16.v100": 69, "batch16.ascend910": 98,
+    }  # fmt: skip
+    assert values(r"port_offline\.ucf101\.(.*)", "eco") == {"top1": 88.4, "top5": 98.2}
+    assert values(r"port_mindspore\.(.*)", "eco") == {
+        "ascend910.top1": 88.03, "ascend910.top5": 98.04, "ascend310.top1": 88.06, "ascend310.top5": 98.04,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("key", "correct", "videos", "digits"),
+    [
+        ("port.ucf101.om", 3343, 3783, 4),
+        ("port.hmdb51.om", 915, 1530, 4),
+        ("port_mindspore.ascend910.top1", 3324, 3776, 4),
+        ("port_mindspore.ascend310.top1", 3325, 3776, 4),
+        ("port_mindspore.ascend910.top5", 3702, 3776, 4),
+    ],
+)
+def test_what_ports_of_eco_print_is_one_count_of_videos(key: str, correct: int, videos: int, digits: int) -> None:
+    printed = round(figure(f"eco.{key}").share, digits)
+    assert [n for n in range(videos + 1) if round(n / videos, digits) == printed] == [correct]
+    assert figure(f"eco.{key}").correct in (None, correct)
+
+
+def test_what_was_required_of_the_eco_port_is_another_network() -> None:
+    """ECO Lite's, while ECO Full was trained; its own figures in the paper are higher on both data sets."""
+    for dataset in ("ucf101", "hmdb51"):
+        required = figure(f"eco.port_accuracy.required.{dataset}").share
+        lite, full = (figure(f"eco.paper.{one}4.{dataset}").share for one in ("lite", "full"))
+        assert required == lite
+        assert lite < figure(f"eco.port.{dataset}.npu").share < full
+
+
+def test_figures_of_eco_that_nobody_compared_with_the_paper_say_so() -> None:
+    doubtful = {
+        key.split(".")[1]
+        for key, f in figures().items()
+        if (f.chapter, f.system) == ("eco", "paper") and re.search("second-hand|uncertain", f.version)
+    }
+    assert doubtful == {"paper_quoted", "paper_unchecked", "cost_quoted"}
+    kinds = [values(rf"{table}\.(.*)", "eco") for table in ("paper", "paper_quoted", "paper_unchecked")]
+    assert sum(len(kind) for kind in kinds) == len({key for kind in kinds for key in kind}), "said in one place only"
+
+
+def test_the_eco_papers_table() -> None:
+    assert values(r"paper\.((?:lite|full).*)", "eco") == {
+        "lite4.speed": 237.3, "lite4.ucf101": 87.4, "lite4.hmdb51": 58.1,
+        "full4.speed": 163.4, "full4.ucf101": 90.3, "full4.hmdb51": 61.7,
+        "full12.speed": 52.6, "full12.ucf101": 92.4, "full12.hmdb51": 68.3,
+        "full20.speed": 32.9, "full20.ucf101": 93.0, "full20.hmdb51": 69.0,
+        "full24.speed": 28.2, "full24.ucf101": 93.6, "full24.hmdb51": 68.4,
+    }  # fmt: skip
+    assert figure("eco.paper.i3d.ucf101").value == figure("i3d.paper.table5.ucf101.rgb").value
+    assert figure("eco.paper.i3d.hmdb51").value == figure("i3d.paper.table5.hmdb51.rgb").value
+    assert figure("eco.paper_quoted.full16.ucf101").value == 92.8
+
+
+def test_accuracies_on_the_page_of_eco_are_those_published() -> None:
+    page = (NOTEBOOKS / "eco" / "index.md").read_text(encoding="utf-8")
+    printed = {float(number) for number in re.findall(r"(\d\d\.\d) %", page)}
+    known = {round(100 * f.share, 1) for f in figures().values() if f.chapter == "eco" and f.metric == "top1"}
+    assert len(printed) > 10
+    assert printed <= known
+
+
+def test_the_cost_quoted_of_eco_is_that_of_the_network() -> None:
+    """16.10 thousand million multiply-accumulates for 4 segments, and all but the classifier are once a segment."""
+    assert figure("eco.cost_quoted.full8.operations").value == pytest.approx(2 * 16_100, rel=0.01)
+    assert figure("eco.cost_quoted.full8.parameters").value == pytest.approx(47_502_128 / 1e6, abs=0.05)
+
+
+def test_a_speed_without_a_batch_is_shown_without_one() -> None:
+    page = scoreboard("eco", [])
+    assert "| one GPU, clips/s |" in page
+    assert "None" not in page
 
 
 def test_an_unknown_id_names_those_that_are_near() -> None:

@@ -228,7 +228,7 @@ def _column(figure: Figure) -> str:
     if figure.unit in LAST_DIGIT:
         return f"{figure.dataset} {metric_title(figure.metric)}, {'%' if figure.unit == 'percent' else 'share'}"
     if figure.metric == "clips_per_second":
-        batch = f" at batch {figure.batch}" if figure.system == "paper" else ""
+        batch = f" at batch {figure.batch}" if figure.system == "paper" and figure.batch else ""
         return f"{figure.hardware}, clips/s{batch}"
     if figure.metric == "ratio":
         return str(figure.hardware)
