@@ -397,7 +397,8 @@ class Crowded(nn.Cell):
 def test_a_full_card_is_named(source: Make, settings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     step = Crowded()
     monkeypatch.setattr(Crowded, "__call__", Crowded.construct)
-    message = r"the card's memory is full \(Memory not enough:\): lower training\.batch_size \(\d+\), or take a card"
+    lower = r"lower training\.batch_size \(\d+\), raise training\.accumulate \(1\), or take a card"
+    message = rf"the card's memory is full \(Memory not enough:\): {lower}"
     with pytest.raises(BookError, match=message):
         loop.train(Averages(), step, source(), settings(), tmp_path)
     monkeypatch.setattr(Crowded, "__call__", lambda *_: (_ for _ in ()).throw(RuntimeError("something else")))

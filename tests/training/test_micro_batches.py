@@ -95,6 +95,26 @@ def test_one_compiled_step_for_several_trainings(settings: Settings, step_of: St
         np.testing.assert_array_equal(ends[1][name], value, err_msg=name)
 
 
+def test_a_step_that_breaks_off_between_micro_batches_leaves_no_trace(settings: Settings, step_of: StepOf) -> None:
+    """What it has summed up is in no parameter that a checkpoint holds, and the next step begins its sums anew."""
+    whole, cut = Layers(), Layers()
+    training = settings(batch_size=8, epochs=1, lr=1e-2, accumulate=4)
+    expected, step = step_of(whole, training, 3), step_of(cut, training, 3)
+    first, second, lost = batches(3)
+    expected(*first)
+    expected(*second)
+    step(*first)
+    before = values_of(step)
+    add, _ = step._graphs
+    for _ in range(3):
+        add(Tensor(1.0), *(Tensor(array.asnumpy()[:2]) for array in lost))
+    for name, value in values_of(step).items():
+        np.testing.assert_array_equal(value, before[name], err_msg=name)
+    step(*second)
+    for name, value in values_of(whole).items():
+        np.testing.assert_array_equal(values_of(cut)[name], value, err_msg=name)
+
+
 @pytest.mark.parametrize(("devices", "expected"), [(1, 8), (2, 4), (4, 2), (8, 1)])
 def test_clips_at_once(settings: Settings, devices: int, expected: int) -> None:
     assert micro_batch(settings(batch_size=32, accumulate=4), devices) == expected

@@ -166,7 +166,7 @@ def _failure(folder: Path) -> str:
     """
     log = next(iter(_failed(folder) or sorted(folder.glob("worker_*.log"))), folder / "msrun.log")
     text = _text(log)
-    full = card_memory.explained(text, "training.batch_size")
+    full = card_memory.explained(text, "training.batch_size, raise training.accumulate")
     kept = [line for line in text.splitlines() if not re.match(r"\[(INFO|WARNING)\]", line)]
     lines = "\n".join(f"  {line}" for line in kept[-LAST_LINES:])
     return f"{full}{'. ' if full else ''}Last lines of {shown(log)}:\n{lines or '  (it has written nothing)'}"

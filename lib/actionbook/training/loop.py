@@ -181,7 +181,9 @@ def _one_epoch(this: _Training, progress: _Progress, batches: Iterator[tuple[ms.
         try:
             loss = float(this.step(*batch).asnumpy())
         except RuntimeError as error:
-            if full := card_memory.explained(str(error), f"training.batch_size ({this.settings.batch_size})"):
+            settings = this.settings
+            lower = f"training.batch_size ({settings.batch_size}), raise training.accumulate ({settings.accumulate})"
+            if full := card_memory.explained(str(error), lower):
                 raise BookError(full) from error
             raise
         if not np.isfinite(loss):

@@ -47,7 +47,7 @@ class MicroBatches(nn.Cell):
         add, update = self._graphs
         for number in range(self.count):
             keep = Tensor(0.0 if number == 0 else 1.0, ms.float32)
-            losses.append(add(keep, *(Tensor(np.ascontiguousarray(array[number :: self.count])) for array in arrays)))
+            losses.append(add(keep, *(Tensor.from_numpy(array[number :: self.count]) for array in arrays)))
         update()
         return Tensor(np.mean([loss.asnumpy() for loss in losses], dtype=np.float32))
 
