@@ -99,6 +99,18 @@ def test_steps_take_the_rate_that_the_log_shows(settings: Make) -> None:
         np.testing.assert_allclose(network.bias.asnumpy(), bias - 1.6 * level * gradient, atol=1e-6)
 
 
+def test_the_level_is_that_of_adams_rates_as_well(settings: Make) -> None:
+    """Its first step moves every weight by the rate itself, along the sign of the gradient."""
+    training = plateau(settings, optimizer="adam", weight_decay=0.0)
+    clip, target = Tensor(np.ones((2, 3, 1, 1, 1), np.float32)), Tensor(np.zeros(2, np.int32))
+    for level in (1.0, 0.25):
+        network = Averages()
+        step = train_step(network.set_train(True), Classification().loss(), training, 1)
+        set_level(step, level)
+        step(clip, target)
+        np.testing.assert_allclose(network.dense.bias.asnumpy(), [0.8 * level, -0.8 * level], rtol=1e-5)
+
+
 @pytest.mark.parametrize("epochs", [3, 5])
 def test_an_interrupted_training_goes_on_with_the_rate_that_it_had(
     source: Make, settings: Make, tmp_path: Path, epochs: int

@@ -10,6 +10,7 @@ from actionbook.core.schema import Name, Strict
 from actionbook.core.sections import Positive, Rate, Share
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Norms = Literal["trained", "frozen", "frozen_but_first"]
 
 
 class Run(Strict):
@@ -101,7 +102,7 @@ class Training(Strict):
     trainable: tuple[str, ...] = ()
     """Prefixes of the parameters that are trained; the others are frozen, their batch norm as in evaluation.
     None named: all are trained."""
-    norms: Literal["trained", "frozen", "frozen_but_first"] = "trained"
+    norms: Norms = "trained"
     """Of batch norm, all are trained, none is, or the network's first one alone; the frozen ones keep to their moving
     statistics, scales and shifts (partial BN: Wang et al., Temporal Segment Networks, arXiv 1608.00859, section 3.2).
     Those that `trainable` freezes are frozen anyway."""

@@ -9,7 +9,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from actionbook.core.errors import BookError
-from actionbook.core.training import Group, Training
+from actionbook.core.training import Group, Norms, Training
 from actionbook.training.micro_batches import MicroBatches
 from actionbook.training.schedule import step_rates
 
@@ -44,9 +44,7 @@ def train_step(network: nn.Cell, loss: nn.Cell, training: Training, steps_per_ep
     rates: Any = step_rates(training, steps_per_epoch) or [training.lr]
     groups = parameter_groups(network, training, rates)
     if training.plateau:
-        level = Parameter(Tensor(1.0, ms.float32), name=LEVEL, requires_grad=False)
-        rates = Levelled(rates, level)
-        groups = [{**group, "lr": Levelled(group["lr"], level)} if "lr" in group else group for group in groups]
+        rates, groups = _levelled(rates, groups)
     scale = training.loss_scale
     if training.optimizer == "adam":
         optimiser: nn.Cell = nn.Adam(groups, learning_rate=rates, loss_scale=scale)
@@ -100,6 +98,13 @@ class Levelled(nn.learning_rate_schedule.LearningRateSchedule):
         return ops.gather(self.rates, step, 0) * self.level
 
 
+def _levelled(rates: list[float], groups: list[dict[str, Any]]) -> tuple[Levelled, list[dict[str, Any]]]:
+    """The same rates, of all parameters and of groups with rates of their own, times one level, at first 1."""
+    level = Parameter(Tensor(1.0, ms.float32), name=LEVEL, requires_grad=False)
+    own = [{**group, "lr": Levelled(group["lr"], level)} if "lr" in group else group for group in groups]
+    return Levelled(rates, level), own
+
+
 def set_level(step: nn.Cell, level: float) -> None:
     """From now on the rates of a cell of `train_step` under a plateau are those planned, times `level`."""
     for parameter in step.get_parameters():
@@ -139,11 +144,11 @@ def _belongs(parameter: Parameter, group: Group) -> bool:
     return leaf in NORMS if group.kind == "norms" else leaf == "bias"
 
 
-def freeze(network: nn.Cell, trainable: tuple[str, ...], norms: str = "trained") -> None:
+def freeze(network: nn.Cell, trainable: tuple[str, ...], norms: Norms = "trained") -> None:
     """Train only parameters whose names begin with one of `trainable`; none named: all of them.
 
-    Of batch norm, train all (`norms` "trained"), none ("frozen"), or the network's first alone ("frozen_but_first").
-    Batch norm of a frozen layer keeps to its moving statistics in training too. The Ascend port of I3D freezes the
+    Of the batch norms among these, `norms` trains all, none, or the network's first alone, in the order in which it
+    defines them. A frozen one keeps to its moving statistics in training too. The Ascend port of I3D freezes the
     convolutions and lets batch norm follow each batch: the frozen part then still changes.
     Raises BookError for a prefix that no parameter has.
     """
