@@ -111,16 +111,14 @@ def test_the_level_is_that_of_adams_rates_as_well(settings: Make) -> None:
         np.testing.assert_allclose(network.dense.bias.asnumpy(), [0.8 * level, -0.8 * level], rtol=1e-5)
 
 
-@pytest.mark.parametrize("epochs", [3, 5])
-def test_an_interrupted_training_goes_on_with_the_rate_that_it_had(
-    source: Make, settings: Make, tmp_path: Path, epochs: int
-) -> None:
-    training = plateau(settings)
-    whole, expected = train(source(), training, tmp_path / "whole", validation(SCORES))
-    cut = validation((*SCORES[:epochs], float("nan")))
+def test_an_interrupted_training_goes_on_with_rate_and_patience(source: Make, settings: Make, tmp_path: Path) -> None:
+    """It is cut off after one fall, with one of two evaluations to the next one behind it."""
+    training, scores = plateau(settings, plateau={"patience": 2}), (0.3, 0.3, 0.2, 0.3, 0.2, 0.4, 0.1)
+    whole, expected = train(source(), training, tmp_path / "whole", validation(scores))
+    assert expected.lr.tolist() == pytest.approx([0.8, 0.8, 0.8, 0.08, 0.08, 0.008, 0.008])
     with pytest.raises(KeyboardInterrupt):
-        train(source(), training, tmp_path / "cut", cut)
-    resumed, log = train(source(), training, tmp_path / "cut", validation(SCORES, first=epochs))
+        train(source(), training, tmp_path / "cut", validation((*scores[:4], float("nan"))))
+    resumed, log = train(source(), training, tmp_path / "cut", validation(scores, first=4))
     columns = ["epoch", "lr", "loss", "top1"]
     pd.testing.assert_frame_equal(log[columns], expected[columns])
     np.testing.assert_array_equal(resumed.dense.weight.asnumpy(), whole.dense.weight.asnumpy())

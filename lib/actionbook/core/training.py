@@ -94,7 +94,8 @@ class Training(Strict):
     lr_restarts: tuple[tuple[Positive, Rate], ...] = ()
     """(epoch, rate) pairs: after that epoch the rate is set anew, and later lr_steps go on from there."""
     plateau: Plateau | None = None
-    """Beside these plans, the rate falls when the main score, as `validate_epochs` measures it, has stopped rising."""
+    """Beside these plans, the rate falls when the main score, as `validate_epochs` measures it, has stopped rising. It
+    is that of test videos, as in the original: a training with a plateau has seen a little of them."""
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
     """Epochs in which the rate rises in equal steps from near 0 (the original has none; small batches like it)."""
     clips_per_video: Positive = 1
