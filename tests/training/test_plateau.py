@@ -61,8 +61,13 @@ def plateau(settings: Make, **changes: Any) -> Training:
 
 
 def test_the_rate_falls_where_the_score_does_not_rise(source: Make, settings: Make, tmp_path: Path) -> None:
-    _, log = train(source(), plateau(settings), tmp_path, validation(SCORES))
+    """And training is, bit for bit, what it is where the rate is planned to fall there."""
+    network, log = train(source(), plateau(settings), tmp_path / "plateau", validation(SCORES))
     assert log.lr.tolist() == pytest.approx([0.8 * factor for factor in FACTORS])
+    planned = plateau(settings, plateau=None, lr_steps=(2, 4, 5, 6), lr_factor=0.5)
+    same, expected = train(source(), planned, tmp_path / "planned", validation(SCORES))
+    pd.testing.assert_frame_equal(log[["lr", "loss"]], expected[["lr", "loss"]])
+    np.testing.assert_array_equal(network.dense.weight.asnumpy(), same.dense.weight.asnumpy())
 
 
 def test_planned_rates_are_multiplied(source: Make, settings: Make, tmp_path: Path) -> None:
