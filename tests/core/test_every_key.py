@@ -36,7 +36,11 @@ QUICK = settings(max_examples=300, deadline=None, database=None, derandomize=Tru
 _RECIPE = Recipe.load(
     NOTEBOOKS / "i3d" / "recipes" / "hmdb51.yaml",
     {
-        "training": {"lr_restarts": [[30, 0.001]], "groups": [{"kind": "named", "prefixes": ["logits"]}]},
+        "training": {
+            "lr_restarts": [[30, 0.001]],
+            "groups": [{"kind": "named", "prefixes": ["logits"]}],
+            "plateau": {"patience": 5},
+        },
         "evaluation": {"compare_frames": [100]},
         "transforms": {"short_side": 256},
     },

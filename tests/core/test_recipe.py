@@ -341,6 +341,22 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"training": {"lr_restarts": [[3, 0.1], [3, 0.2]]}},
         ["'training'", "lr_restarts must rise", "[3, 3]"],
     ),
+    "micro-batches that leave a rest": (
+        {"training": {"batch_size": 32, "accumulate": 5}},
+        ["'training'", "accumulate 5 does not divide batch_size 32"],
+    ),
+    "Nesterov's momentum with dampening": (
+        {"training": {"nesterov": True}},
+        ["'training'", "nesterov needs optimizer sgd, dampening 0 ", "dampening 0.9"],
+    ),
+    "Nesterov's momentum without a momentum": (
+        {"training": {"nesterov": True, "dampening": 0.0, "momentum": 0.0}},
+        ["'training'", "nesterov needs", "momentum above 0", "momentum 0"],
+    ),
+    "Nesterov's momentum of Adam": (
+        {"training": {"nesterov": True, "dampening": 0.0, "optimizer": "adam"}},
+        ["'training'", "nesterov needs", "optimizer adam"],
+    ),
     "no run": ({"training": {"runs": []}}, ["'training'", "different names and at least one"]),
     "two runs of one name": (
         {"training": {"runs": [{"name": "a"}, {"name": "a"}]}},

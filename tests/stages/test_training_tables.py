@@ -27,6 +27,22 @@ def test_settings_of_one_stream(tmp_path: Path) -> None:
     assert (table["devices"], table["clips a step on each device"], table["rate after warm-up"]) == ("8", "2", "0.1")
 
 
+def test_settings_that_are_switched_off_are_left_out(tmp_path: Path) -> None:
+    off = {"nesterov", "clip_norm", "accumulate", "clips at once", "plateau", "norms"}
+    assert not off & set(settings_table(stage("efficient3d", tmp_path)).setting)
+    training = {
+        "batch_size": 32, "accumulate": 2, "nesterov": True, "dampening": 0.0, "clip_norm": 40.0,
+        "plateau": {"patience": 5}, "norms": "frozen_but_first",
+        "groups": [{"kind": "norms", "weight_decay": 0.0}, {"kind": "named", "prefixes": ["fc"], "lr_factor": 2.0}],
+    }  # fmt: skip
+    found = settings_table(stage("efficient3d", tmp_path / "on", devices=4, overrides={"training": training}))
+    table = found.set_index("setting").value
+    assert table[["nesterov", "clip_norm", "accumulate", "norms"]].tolist() == ["True", "40", "2", "frozen_but_first"]
+    assert table.plateau == "factor 0.1 patience 5"
+    assert table["groups"] == "kind norms weight_decay 0 lr_factor 1, kind named prefixes fc lr_factor 2"
+    assert table[["clips a step on each device", "clips at once"]].tolist() == ["8", "4"]
+
+
 def test_settings_of_two_streams_that_differ(tmp_path: Path) -> None:
     table = settings_table(stage("i3d", tmp_path, recipe="hmdb51")).set_index("setting")
     assert list(table.columns) == ["rgb", "flow"]

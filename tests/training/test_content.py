@@ -262,6 +262,11 @@ DECIDING: dict[str, Any] = {
     "training.lr": 0.5,
     "training.momentum": 0.5,
     "training.dampening": 0.5,
+    "training.nesterov": {"nesterov": True, "dampening": 0.0},
+    "training.clip_norm": 40.0,
+    "training.accumulate": 2,
+    "training.plateau": {},
+    "training.norms": "frozen",
     "training.weight_decay": 0.5,
     "training.groups": [{"kind": "biases"}],
     "training.lr_steps": [1],
@@ -330,9 +335,9 @@ def leaves(data: dict[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def changes(key: str, value: Any) -> dict[str, Any]:
-    """Differences of a recipe: a key with dots; where `value` is a mapping for ``name`` or ``modality``, all of it."""
+    """Differences of a recipe: a key with dots; where `value` is a mapping for one that others hang on, all of it."""
     *above, last = key.split(".")
-    if last in ("name", "modality") and isinstance(value, dict):
+    if last in ("name", "modality", "nesterov") and isinstance(value, dict):
         inner: dict[str, Any] = value
     else:
         inner = {last: value}
@@ -400,7 +405,8 @@ def test_any_two_sets_of_changes_share_a_training_only_if_they_decide_alike(
         except BookError:  # two changes that contradict each other
             return
         digests.append(basis(stage))
-        deciding.append({key: own_value(stage, key) for key in DECIDING})
+        scored = ["evaluation", "training.validate_epochs"] if stage.recipe.training.plateau else []
+        deciding.append({key: own_value(stage, key) for key in [*DECIDING, *scored]})
     assert (digests[0] == digests[1]) == (deciding[0] == deciding[1])
 
 
@@ -409,6 +415,20 @@ def own_value(stage: Stage, key: str) -> Any:
     for part in key.split("."):
         value = value.get(part) if isinstance(value, dict) else None
     return value
+
+
+def test_where_rates_go_by_scores_what_decides_the_scores_takes_part(tiny_stage: Open, library: Path) -> None:
+    def found(**differences: Any) -> str:
+        runtime._floor_sha256.cache_clear()
+        return sha256_json(basis(tiny_stage(**merged(AVERAGES, {"training": {"plateau": {}}, **differences}))))
+
+    plain = found()
+    other = {found(training={"plateau": {}, "validate_epochs": 2}), found(evaluation={"pool": "logit_mean"})}
+    for floor in ("inference", "evaluation"):
+        (library / floor / "__init__.py").write_text("TWO = 2\n", encoding="utf-8")
+        other.add(found())
+    assert len(other | {plain}) == 5
+    assert found(training={"plateau": {}, "keep_epochs": 2}) == found()
 
 
 def test_weights_of_another_run_or_with_other_parts_left_out_are_other_trainings(tiny_stage: Open) -> None:

@@ -18,19 +18,23 @@ from actionbook.core.recipe import Recipe
 from actionbook.core.schema import merge
 from actionbook.core.workspace import Stage
 from actionbook.datasets.dataset import dataset_of
-from actionbook.evaluation.predict import predict_test
+from actionbook.evaluation.predict import centre_validation, predict_test
 from actionbook.training import launch
 from actionbook.training.launch import train_on_devices
 from actionbook.training.runs import initial_network, train_runs
 
 Open = Callable[..., Stage]
 
-# Batch norm of all but the classifier is frozen: elsewhere each device normalises by its own half of a batch.
+# Batch norm is frozen: elsewhere each device normalises by its own half of a batch. All that is made of gradients and
+# rates takes part: masks of dropout in micro-batches, the norm of gradients over both devices, rates led by scores.
 RECIPE: dict[str, Any] = {
     "model": {"name": "squeezenet_3d", "options": {"width": 0.25, "dropout": 0.5}},
     "transforms": {"std": [128.0, 128.0, 128.0]},
-    "training": {"epochs": 2, "batch_size": 4, "lr": 1e-3, "trainable": ["classifier"], "checkpoint_steps": 1},
-}
+    "training": {
+        "epochs": 3, "batch_size": 4, "lr": 1e-3, "trainable": ["classifier"], "checkpoint_steps": 1,
+        "nesterov": True, "dampening": 0.0, "clip_norm": 0.5, "accumulate": 2, "plateau": {"patience": 1},
+    },
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -59,7 +63,7 @@ def assert_none_left(stage: Stage) -> None:
 
 def test_two_devices_killed_and_resumed_end_with_the_weights_and_logits_of_one(ready: Open) -> None:
     one, two = ready(1), ready(2)
-    (single,) = train_runs(one)
+    (single,) = train_runs(one, centre_validation)
     expected = {p.name: p.asnumpy().copy() for p in single.network.get_parameters()}
     fresh = initial_network(one, 1).classifier[1].weight.asnumpy()
     assert (expected["classifier.1.weight"] != fresh).any()
@@ -84,6 +88,7 @@ def test_two_devices_killed_and_resumed_end_with_the_weights_and_logits_of_one(r
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, rtol=0, atol=1e-5, err_msg=name)
     np.testing.assert_allclose(double.log.loss, single.log.loss, atol=1e-5)
+    assert double.log.lr.tolist() == single.log.lr.tolist()
     # Each process has classified its share of the test clips; all that is left is to put them together.
     assert len(list(two.folder.glob("predictions/*/*_0.bin"))) == 12
     np.testing.assert_allclose(predict_test(double.network, two, dataset_of(two).index()).outputs, logits, atol=1e-4)
@@ -106,10 +111,12 @@ def test_a_process_whose_card_is_full(tmp_path: Path) -> None:
 
 
 def test_a_batch_that_cannot_be_shared_is_refused_before_anything_starts(ready: Open) -> None:
-    stage = ready(2, batch_size=3)
+    stage = ready(2, batch_size=3, accumulate=1)
     with pytest.raises(BookError, match=r"batch_size 3 is not a multiple of the 2 devices"):
         train_on_devices(stage)
     assert not log_folder(stage).exists()
+    with pytest.raises(BookError, match=r"training\.accumulate 2 does not divide the 1 clips of a step on each"):
+        train_on_devices(ready(2, batch_size=2))
 
 
 def test_a_training_that_hangs_is_stopped(ready: Open) -> None:

@@ -177,25 +177,45 @@ def killed_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "progress_bar", bar)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+ECO: dict[str, Any] = {
+    "dampening": 0.0, "nesterov": True, "clip_norm": 0.5, "accumulate": 2, "lr_steps": (),
+    "plateau": {"patience": 1, "factor": 0.5},
+    "groups": ({"kind": "norms", "weight_decay": 0.0}, {"kind": "biases", "weight_decay": 0.0, "lr_factor": 2.0}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "count"),
+    [({"optimizer": "sgd"}, 12), ({"optimizer": "adam"}, 12), (ECO, 24)],
+    ids=["sgd", "adam", "eco"],
+)
 def test_a_training_that_is_killed_in_any_step_ends_with_the_same_weights(
-    *, tiny_network: Make, source: Make, settings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
+    *,
+    tiny_network: Make,
+    source: Make,
+    settings: Make,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, Any],
+    count: int,
 ) -> None:
     # Dropout, momentum or moments, rates that fall: all that has a memory. 4 steps in each of 3 epochs.
-    training: Training = settings(epochs=3, checkpoint_steps=1, optimizer=optimizer, lr_steps=(1, 2))
+    training: Training = settings(**{"epochs": 3, "checkpoint_steps": 1, "lr_steps": (1, 2)} | changes)
+    flat = {"validate": lambda _: {"top1": 0.5}}
     whole = tiny_network(dropout=0.5)
-    expected = train(whole, source(), training, tmp_path / "whole")
+    expected = train(whole, source(), training, tmp_path / "whole", **flat)
+    assert expected.lr.nunique() > 1
     for stop in (1, 2, 4, 5, 7, 11):
         with monkeypatch.context() as patch:
             killed_after(stop, patch)
             with pytest.raises(Killed):
-                train(tiny_network(dropout=0.5), source(), training, tmp_path / "cut")
+                train(tiny_network(dropout=0.5), source(), training, tmp_path / "cut", **flat)
     resumed = tiny_network(dropout=0.5, seed=9)
-    log = train(resumed, source(), training, tmp_path / "cut")
+    log = train(resumed, source(), training, tmp_path / "cut", **flat)
     columns = ["epoch", "lr", "loss"]
     pd.testing.assert_frame_equal(log[columns], expected[columns])
     assert_same(resumed, whole)
-    assert whole.classifier[0].mask_key.asnumpy().tolist() == [0, 12]
+    assert whole.classifier[0].mask_key.asnumpy().tolist() == [0, count]
 
 
 def test_checkpoints_within_an_epoch_change_nothing(
@@ -377,7 +397,8 @@ class Crowded(nn.Cell):
 def test_a_full_card_is_named(source: Make, settings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     step = Crowded()
     monkeypatch.setattr(Crowded, "__call__", Crowded.construct)
-    message = r"the card's memory is full \(Memory not enough:\): lower training\.batch_size \(\d+\), or take a card"
+    lower = r"lower training\.batch_size \(\d+\), raise training\.accumulate \(1\), or take a card"
+    message = rf"the card's memory is full \(Memory not enough:\): {lower}"
     with pytest.raises(BookError, match=message):
         loop.train(Averages(), step, source(), settings(), tmp_path)
     monkeypatch.setattr(Crowded, "__call__", lambda *_: (_ for _ in ()).throw(RuntimeError("something else")))

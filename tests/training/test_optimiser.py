@@ -147,6 +147,58 @@ def test_groups_have_their_own_decay_and_rate(
             np.testing.assert_allclose(parameters[name].asnumpy(), value, rtol=2e-5, atol=2e-6, err_msg=name)
 
 
+def clip_grad_norm(found: list[np.ndarray], limit: float) -> list[np.ndarray]:
+    """torch.nn.utils.clip_grad_norm_ on gradients."""
+    norm = np.sqrt(sum((g**2).sum() for g in found))
+    return [g * min(1.0, limit / (norm + 1e-6)) for g in found]
+
+
+@pytest.mark.parametrize(("limit", "clipped"), [(None, 0), (1e3, 0), (1.0, 2), (0.01, 5)])
+@pytest.mark.parametrize(("scale", "accumulate"), [(1.0, 1), (1024.0, 1), (1024.0, 3)])
+def test_the_recipe_of_eco_follows_torchs_rules(
+    *, settings: Settings, step_of: StepOf, limit: float | None, clipped: int, scale: float, accumulate: int
+) -> None:
+    """Five steps of torch.optim.SGD with Nesterov's momentum, gradients clipped before the decay is added to them."""
+    training = settings(
+        epochs=5, batch_size=6, lr=0.05, lr_steps=(3,), dampening=0.0, weight_decay=0.05, groups=GROUPS, nesterov=True,
+        clip_norm=limit, loss_scale=scale, accumulate=accumulate,
+    )  # fmt: skip
+    network = Affine()
+    names = ["weight", "bn.gamma", "bn.beta", "head.bias"]
+    parameters = {p.name: p for p in network.trainable_params()}
+    values = [parameters[name].asnumpy().astype(np.float64) for name in names]
+    step, buffers, shortened = step_of(network, training), [np.zeros_like(value) for value in values], 0
+    rng = np.random.default_rng(1)
+    for rate in (0.05, 0.05, 0.05, 0.005, 0.005):
+        x, targets = rng.standard_normal((6, 4)).astype(np.float32), rng.integers(0, 3, 6).astype(np.int32)
+        loss, found = gradients(values, x.astype(np.float64), targets)
+        if limit is not None:
+            short = clip_grad_norm(found, limit)
+            shortened, found = shortened + (short[0] != found[0]).any(), short
+        found = [g + decay * value for g, value, decay in zip(found, values, (0.05, 0, 0, 0), strict=True)]
+        buffers = [0.9 * b + g for b, g in zip(buffers, found, strict=True)]
+        ahead = [g + 0.9 * b for g, b in zip(found, buffers, strict=True)]
+        values = [v - factor * rate * g for v, g, factor in zip(values, ahead, (1, 1, 1, 2), strict=True)]
+        assert float(step(Tensor(x), Tensor(targets)).asnumpy()) == pytest.approx(loss, rel=1e-6)
+        for name, value in zip(names, values, strict=True):
+            np.testing.assert_allclose(parameters[name].asnumpy(), value, rtol=0, atol=1e-6, err_msg=name)
+    assert shortened == clipped
+
+
+def test_gradients_within_the_limit_are_left_alone_bit_for_bit(settings: Settings, step_of: StepOf) -> None:
+    rng = np.random.default_rng(1)
+    batch = Tensor(rng.standard_normal((6, 4)).astype(np.float32)), Tensor(np.arange(6, dtype=np.int32) % 3)
+    found = []
+    for limit in (None, 1e3):
+        network = Affine()
+        step = step_of(network, settings(clip_norm=limit))
+        for _ in range(3):
+            step(*batch)
+        found.append(values_of(network))
+    for name, value in found[0].items():
+        np.testing.assert_array_equal(value, found[1][name], err_msg=name)
+
+
 def test_norms_and_biases_of_a_network_are_found(tiny_network: Callable[..., nn.Cell], settings: Settings) -> None:
     network = tiny_network()
     groups = parameter_groups(network, settings(groups=GROUPS), [0.1, 0.2])
@@ -295,6 +347,43 @@ def test_a_step_changes_the_named_parameters_and_no_others(
     # A frozen batch norm's running statistics stand still as well.
     assert changed == {name for name in before if name.startswith(trained)}
     assert {p.name for p in network.trainable_params()} == {name for name in changed if "moving" not in name}
+
+
+class Norms(nn.Cell):
+    """Three batch norms, in the order in which they are defined, and a layer that ends in ``bias``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two, self.three = nn.BatchNorm3d(3), nn.BatchNorm3d(3), nn.BatchNorm3d(3)
+        self.dense = nn.Dense(3, 2)
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.dense(self.three(self.two(self.one(x))).mean((2, 3, 4)))
+
+
+@pytest.mark.parametrize(
+    ("norms", "trainable", "followed"),
+    [
+        ("trained", (), {"one", "two", "three"}),
+        ("frozen", (), set()),
+        ("frozen_but_first", (), {"one"}),
+        ("frozen_but_first", ("dense",), set()),
+    ],
+)
+def test_frozen_norms_keep_scales_shifts_and_statistics(
+    *, settings: Settings, step_of: StepOf, norms: str, trainable: tuple[str, ...], followed: set[str]
+) -> None:
+    network = Norms()
+    before = values_of(network)
+    step = step_of(network, settings(norms=norms, trainable=trainable, groups=GROUPS[:1]))
+    x = 1 + np.random.default_rng(0).standard_normal((4, 3, 2, 3, 3)).astype(np.float32)
+    for _ in range(2):
+        step(Tensor(x), Tensor(np.array([0, 1, 1, 0], np.int32)))
+    changed = {name for name, value in values_of(network).items() if (value != before[name]).any()}
+    assert {name.split(".")[0] for name in changed if "bn2d" in name} == followed
+    assert {name.split(".")[0] for name in changed if "variance" in name} == followed
+    assert {p.name.split(".")[0] for p in network.trainable_params()} == {*followed, "dense"} | {*trainable}
+    assert {"dense.weight", "dense.bias"} <= changed
 
 
 def test_frozen_batch_norm_gives_in_training_what_it_gives_in_evaluation(tiny_network: Callable[..., Any]) -> None:

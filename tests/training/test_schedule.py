@@ -7,7 +7,7 @@ import pytest
 from actionbook.core.paths import NOTEBOOKS
 from actionbook.core.recipe import Recipe
 from actionbook.core.training import Training
-from actionbook.training.schedule import batch_rate, step_rate, step_rates
+from actionbook.training.schedule import batch_rate, falls, step_rate, step_rates
 
 STEPS = (40, 55, 65, 70, 200, 250)
 
@@ -47,6 +47,25 @@ def test_a_restart_sets_the_rate_anew_and_later_steps_go_on_from_there() -> None
     # The step at epoch 4 falls on a restart and is not taken.
     assert [step_rate(training, epoch) for epoch in range(8)] == [1.0, 1.0, 0.5, 0.9, 0.8, 0.8, 0.4, 0.4]
     assert step_rates(training, 1) == [step_rate(training, epoch) for epoch in range(8)]
+
+
+@pytest.mark.parametrize(
+    ("patience", "scores", "expected"),
+    [
+        (5, [], 0),
+        (1, [0.0], 0),  # the first is better than none
+        (1, [0.5, 0.5], 1),  # as good is no better
+        (2, [0.1, 0.2, 0.15, 0.3, 0.3, 0.29], 1),
+        (2, [0.3, 0.2, 0.2, 0.2, 0.2, 0.2], 2),  # after a fall it waits as long again
+        (2, [0.3, 0.2, 0.2, 0.2, 0.31, 0.2, 0.2], 2),
+        (2, [0.3, 0.2, 0.1, 0.2, 0.25], 2),  # rising again, but not above the best
+        (2, [0.3, float("nan"), float("nan"), 0.4], 1),
+        (5, [0.9, 0, 0, 0, 0, 0], 1),
+        (5, [0.9, 0, 0, 0, 0], 0),
+    ],
+)
+def test_falls_at_a_plateau(patience: int, scores: list[float], expected: int) -> None:
+    assert falls(patience, scores) == expected
 
 
 # What the Ascend port of I3D really trained with, as (first epoch from 1, last epoch, rate), read from its train.py and

@@ -109,9 +109,9 @@ def frames(stage: Stage) -> Iterator[Finding]:
 def trainings(stage: Stage) -> Iterator[Finding]:
     """Finished trainings, and half-finished ones with what they would go on from."""
     from actionbook.core.runtime import code_sha256  # noqa: PLC0415
-    from actionbook.training import FLOORS  # noqa: PLC0415
+    from actionbook.training import FLOORS, VALIDATION  # noqa: PLC0415
 
-    finished, current = 0, code_sha256(*FLOORS)[:8]
+    finished, current = 0, tuple(code_sha256(*floors)[:8] for floors in (FLOORS, FLOORS + VALIDATION))
     for folder in (one for stream in stage.streams.values() for one in sorted(stream.folder.glob("training/*/"))):
         state, done = folder / "state.ckpt", folder / "done.json"
         own = folder.name.endswith(current) or stage.recipe.training.any_library

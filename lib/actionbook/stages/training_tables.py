@@ -8,13 +8,16 @@ from typing import Any
 import pandas as pd
 
 from actionbook.core.workspace import Stage
+from actionbook.training.micro_batches import micro_batch
 from actionbook.training.schedule import batch_rate
 
 _HOUSEKEEPING = {
     "runs", "result", "any_library", "checkpoint_epochs", "checkpoint_steps", "keep_epochs", "hang_minutes",
     "validate_epochs",
 }  # fmt: skip
-_SGD = {"momentum", "dampening"}
+_SGD = {"momentum", "dampening", "nesterov"}
+_OFF = {"nesterov": False, "accumulate": 1, "norms": "trained"}
+"""Values at which a setting does nothing, beside none at all."""
 
 
 def settings_table(stage: Stage) -> pd.DataFrame:
@@ -29,10 +32,12 @@ def settings_table(stage: Stage) -> pd.DataFrame:
         training = own.recipe.training
         unused = _SGD if training.optimizer == "adam" else set()
         settings = training.model_dump(exclude=_HOUSEKEEPING | unused)
-        columns[name] = {key: _words(value) for key, value in settings.items() if value not in (None, ())}
+        settings = {key: value for key, value in settings.items() if value not in (None, ()) and value != _OFF.get(key)}
+        columns[name] = {key: _words(value) for key, value in settings.items()}
         columns[name] |= {
             "devices": str(stage.devices),
             "clips a step on each device": str(training.batch_size // stage.devices),
+            **({"clips at once": str(micro_batch(training, stage.devices))} if training.accumulate > 1 else {}),
             "rate after warm-up": f"{batch_rate(training):g}",
         }
     table = pd.DataFrame(columns).rename_axis("setting").reset_index()
@@ -69,4 +74,6 @@ def _changes(overrides: Mapping[str, Any], place: str = "") -> list[str]:
 def _words(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(_words, value))
+    if isinstance(value, Mapping):
+        return " ".join(f"{key} {_words(one)}" for key, one in value.items() if one not in (None, (), []))
     return f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value)

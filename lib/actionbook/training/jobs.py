@@ -259,7 +259,7 @@ def _failure(future: Future[int], log: Path) -> str:
         text = log.read_text(encoding="utf-8", errors="replace")
     except OSError:
         text = ""
-    reason = card_memory.explained(text, "training.batch_size") or reason
+    reason = card_memory.explained(text, "training.batch_size, raise training.accumulate") or reason
     lines = text.splitlines()[-LAST_LINES:]
     return "\n".join([f"{reason}; all it wrote: {shown(log)}", *lines])
 

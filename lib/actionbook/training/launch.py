@@ -12,7 +12,6 @@ import threading
 import time
 from pathlib import Path
 
-from actionbook.clips.pipeline import share_of
 from actionbook.core import card_memory
 from actionbook.core.errors import BookError
 from actionbook.core.files import write_json_atomic
@@ -21,6 +20,7 @@ from actionbook.core.paths import shown
 from actionbook.core.process import run_logged
 from actionbook.core.progress import MIRROR, Mirror
 from actionbook.core.workspace import Stage
+from actionbook.training.micro_batches import micro_batch
 
 PROGRAM = "actionbook.train"
 """The module that every process runs."""
@@ -39,7 +39,7 @@ def train_on_devices(stage: Stage) -> None:
     Raises BookError at once where a batch cannot be shared equally.
     """
     for run in stage.recipe.training.runs:
-        share_of(stage.for_run(run).recipe.training.batch_size, stage.devices)
+        micro_batch(stage.for_run(run).recipe.training, stage.devices)
     folder = stage.folder / "training" / "devices"
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.*"):
@@ -166,7 +166,7 @@ def _failure(folder: Path) -> str:
     """
     log = next(iter(_failed(folder) or sorted(folder.glob("worker_*.log"))), folder / "msrun.log")
     text = _text(log)
-    full = card_memory.explained(text, "training.batch_size")
+    full = card_memory.explained(text, "training.batch_size, raise training.accumulate")
     kept = [line for line in text.splitlines() if not re.match(r"\[(INFO|WARNING)\]", line)]
     lines = "\n".join(f"  {line}" for line in kept[-LAST_LINES:])
     return f"{full}{'. ' if full else ''}Last lines of {shown(log)}:\n{lines or '  (it has written nothing)'}"

@@ -23,10 +23,12 @@ from actionbook.core.paths import shown
 from actionbook.core.progress import progress_bar
 from actionbook.core.training import Training
 from actionbook.training.checkpoint import load_checkpoint, save_checkpoint
+from actionbook.training.optimiser import set_level
 from actionbook.training.ranks import ALONE, Ranks
-from actionbook.training.schedule import step_rates
+from actionbook.training.schedule import falls, step_rates
 
 Validate = Callable[[nn.Cell], dict[str, float]]
+"""From a network to its figures by name, the main score first: what ``training.plateau`` goes by."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Epoch:
     epoch: int
     """From 1: epochs finished."""
     lr: float
-    """Learning rate of the epoch's last step."""
+    """Learning rate of the epoch's last optimiser step."""
     loss: float
     """Mean loss of the epoch's training samples (cross-entropy in nats)."""
     seconds: float
@@ -100,8 +102,8 @@ def train(
     returns is logged. Without `step` and `source` nothing is trained and the network is stored as it is (a recipe of 0
     epochs). Of several `ranks`, all must call this with the same arguments, `source` apart; the leading one validates
     and writes. An interrupt comes out as a KeyboardInterrupt that says what is kept.
-    Raises BookError if the loss or the weights stop being finite numbers, the card's memory is full, or a checkpoint
-    cannot be written.
+    Raises BookError if the loss or the weights stop being finite numbers, the card's memory is full, a checkpoint
+    cannot be written, or the rates go by scores (``training.plateau``) and `validate` is missing.
     """
     if ranks.leads:
         sweep_temporary(folder)
@@ -127,6 +129,8 @@ def train(
 def _train_epochs(this: _Training, validate: Validate | None) -> list[Epoch]:
     """Train from the folder's last state, if there is one, to the last epoch; returns the whole log."""
     settings, source, network = this.settings, this.source, this.network
+    if settings.plateau and this.ranks.leads and validate is None:
+        raise BookError("training.plateau: rates go by the scores of validation, and this training has none; give one")
     steps = len(source)
     progress = _resume(this)
     log = progress.log
@@ -136,6 +140,7 @@ def _train_epochs(this: _Training, validate: Validate | None) -> list[Epoch]:
     rates = step_rates(settings, steps)
     with progress_bar(settings.epochs * steps, f"training {this.folder.name}", "steps", initial=done) as bar:
         for epoch in range(len(log) + 1, settings.epochs + 1):
+            level = _level(this, log)
             network.set_train(True)
             _one_epoch(this, progress, batches, bar)
             network.set_train(False)
@@ -143,13 +148,27 @@ def _train_epochs(this: _Training, validate: Validate | None) -> list[Epoch]:
             last = epoch == settings.epochs
             due = this.ranks.leads and (last or epoch % settings.validate_epochs == 0)
             found = validate(network) if validate and due else {}
-            log.append(_finished(progress, epoch, rates[epoch * steps - 1], found, this.ranks))
+            log.append(_finished(progress, epoch, rates[epoch * steps - 1] * level, found, this.ranks))
             bar.set_postfix({"loss": f"{log[-1].loss:.3f}", **{k: f"{v:.3f}" for k, v in found.items()}}, refresh=False)
             if this.ranks.leads and epoch > settings.epochs - settings.keep_epochs:
                 save_checkpoint(network, this.folder / f"epoch-{epoch:03d}.ckpt")
             if epoch % settings.checkpoint_epochs == 0 and not last:
                 _write_state(this, progress)
     return log
+
+
+def _level(this: _Training, log: list[Epoch]) -> float:
+    """What the planned rates of the epoch after `log` are multiplied by, which the step is told; 1 without a plateau.
+
+    It follows from the log alone, so a training that goes on needs to remember nothing else.
+    """
+    plateau = this.settings.plateau
+    if plateau is None:
+        return 1.0
+    scores = [next(iter(line.validation.values())) for line in log if line.validation]
+    level = plateau.factor ** this.ranks.leaders(falls(plateau.patience, scores))
+    set_level(this.step, level)
+    return level
 
 
 def _one_epoch(this: _Training, progress: _Progress, batches: Iterator[tuple[ms.Tensor, ...]], bar: tqdm) -> None:
@@ -162,7 +181,9 @@ def _one_epoch(this: _Training, progress: _Progress, batches: Iterator[tuple[ms.
         try:
             loss = float(this.step(*batch).asnumpy())
         except RuntimeError as error:
-            if full := card_memory.explained(str(error), f"training.batch_size ({this.settings.batch_size})"):
+            settings = this.settings
+            lower = f"training.batch_size ({settings.batch_size}), raise training.accumulate ({settings.accumulate})"
+            if full := card_memory.explained(str(error), lower):
                 raise BookError(full) from error
             raise
         if not np.isfinite(loss):

@@ -57,6 +57,11 @@ class Ranks:
             return values
         return ops.AllReduce()(Tensor(values.astype(np.float32))).asnumpy() / np.float32(self.count)
 
+    def leaders(self, number: int) -> int:
+        """The leading process's whole number (below 2^24); all processes must call this."""
+        shared = self.mean(np.array([number if self.leads else 0], np.float32))
+        return round(float(shared[0]) * self.count)
+
     def wait(self) -> None:
         """Go on when all processes have come this far."""
         self.mean(np.zeros(1, np.float32))

@@ -25,11 +25,12 @@ from actionbook.datasets.dataset import dataset_of
 from actionbook.datasets.index import Index
 from actionbook.models import create_model
 from actionbook.tasks import task_of
-from actionbook.training import FLOORS
+from actionbook.training import FLOORS, VALIDATION
 from actionbook.training.checkpoint import load_checkpoint
 from actionbook.training.compiled import CompiledStep
 from actionbook.training.launch import train_on_devices
 from actionbook.training.loop import Validate, train
+from actionbook.training.micro_batches import micro_batch
 from actionbook.training.ranks import ALONE, Ranks
 from actionbook.weights import export_state, load
 from actionbook.weights.pretrained import load_file
@@ -117,7 +118,9 @@ def _kind(stage: Stage, steps: int) -> str:
 def _optimisation(recipe: Recipe) -> dict[str, object]:
     """The section `training` without what has no influence on the result of a run."""
     kept = {"checkpoint_epochs", "checkpoint_steps", "keep_epochs"}
-    free = {"runs", "result", "any_library", "validate_epochs", "hang_minutes", *kept}
+    free = {"runs", "result", "any_library", "hang_minutes", *kept}
+    if recipe.training.plateau is None:
+        free.add("validate_epochs")
     return {key: value for key, value in recipe.as_dict()["training"].items() if key not in free}
 
 
@@ -138,6 +141,7 @@ def _source(stage: Stage, index: Index, seed: int, ranks: Ranks) -> TrainingSour
     store = dataset_of(stage).store(recipe.transforms.modality)
     samples = Samples(index.subset("train"), store, recipe, len(stage.manifest.classes))
     training = recipe.training
+    micro_batch(training, ranks.count)  # whether it can be shared
     return TrainingSource(
         samples, training.batch_size, seed, training.clips_per_video, stage.workers, ranks.rank, ranks.count
     )
@@ -236,6 +240,8 @@ def rests_on(stage: Stage, index: Index, seed: int) -> dict[str, Any]:
         "seed": seed,
         "code": runtime.code_sha256(*FLOORS),
     }
+    if recipe.training.plateau:
+        basis |= {"evaluation": recipe.sha256("evaluation"), "code": runtime.code_sha256(*FLOORS, *VALIDATION)}
     if stage.devices > 1:  # each normalises by its own part of a batch
         basis["devices"] = stage.devices
     return basis

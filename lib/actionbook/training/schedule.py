@@ -1,6 +1,8 @@
-"""Learning rates as functions of the epoch."""
+"""Learning rates as functions of the epoch, and of the scores so far."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from actionbook.core.training import Training
 
@@ -26,12 +28,29 @@ def _factor(training: Training) -> float:
 
 
 def step_rates(training: Training, steps_per_epoch: int) -> list[float]:
-    """The rate of every step of the training, in order: `step_rate`, in proportion to the batch.
+    """The planned rate of every optimiser step, in order: `step_rate`, in proportion to the batch.
 
-    In the epochs of warm-up it is multiplied by a line from 0 to 1.
+    In the epochs of warm-up it is multiplied by a line from 0 to 1. A plateau's `falls` are not planned.
     """
     warmup, factor = training.warmup_epochs * steps_per_epoch, _factor(training)
     return [
         factor * step_rate(training, step // steps_per_epoch) * min(1.0, (step + 1) / max(warmup, 1))
         for step in range(training.epochs * steps_per_epoch)
     ]
+
+
+def falls(patience: int, scores: Iterable[float]) -> int:
+    """How often the rate has fallen by now, given the scores of all evaluations in order (``training.plateau``).
+
+    It falls when `patience` evaluations in a row were no better than the best one before them, and then waits for as
+    many again (ECO-pytorch: main.py, saturate_cnt). A score that is no number is no better.
+    """
+    best, waited, found = float("-inf"), 0, 0
+    for score in scores:
+        if score > best:
+            best, waited = score, 0
+        else:
+            waited += 1
+        if waited == patience:
+            found, waited = found + 1, 0
+    return found
