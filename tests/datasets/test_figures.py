@@ -14,6 +14,7 @@ from actionbook.datasets.figures import (
     ACTIONS,
     PLACES,
     REVERSED_PAIRS,
+    Act,
     Actor,
     Camera,
     Place,
@@ -26,7 +27,7 @@ from actionbook.datasets.figures import (
 )
 from actionbook.datasets.figures.people import HEADWEAR
 from actionbook.datasets.figures.props import KINDS_INDOORS, KINDS_OUTDOORS
-from actionbook.datasets.figures.skeleton import HEEL_RADIUS, TOE_RADIUS
+from actionbook.datasets.figures.skeleton import HEEL_RADIUS, TOE_RADIUS, Arm, Leg, Pose, mixed
 
 
 def an_actor(action: str, seed: int = 0, **changes: object) -> Actor:
@@ -125,7 +126,7 @@ def test_sitting_down_lowers_the_pelvis_all_the_time_with_the_feet_planted() -> 
     assert [pose.ankles[1][0] for pose in poses] == pytest.approx([0.0] * 50)
 
 
-@pytest.mark.parametrize("name", sorted(ACTIONS))
+@pytest.mark.parametrize("name", sorted(ACTIONS.keys() - {"Standing"}))
 def test_any_sixteen_frames_move(name: str) -> None:
     for seed in range(6):
         actor = an_actor(name, seed)
@@ -155,6 +156,66 @@ def test_box_holds_every_pixel_of_the_figure(name: str) -> None:
         assert rows.min() < y1 + 0.12 * actor.height
         assert x2 - x1 < actor.height
         assert y2 <= 240
+
+
+def test_an_act_is_done_for_its_time_and_nothing_else_changes() -> None:
+    alone = an_actor("Standing", 3, length=60)
+    actor = dataclasses.replace(alone, acts=(Act("Squatting", 10, 30), Act("Boxing", 40, 52)))
+    squatting, boxing = (dataclasses.replace(alone, action=name) for name in ("Squatting", "Boxing"))
+    for t in (*range(10), *range(30, 40), *range(52, 60)):
+        assert actor.pose(t) == alone.pose(t)
+    for begins, ends, other in ((10, 30, squatting), (40, 52, boxing)):
+        for t in range(begins + 4, ends - 4):
+            expected = np.array(other.joints(t - begins).points())
+            assert np.array(actor.joints(t).points()) == pytest.approx(expected, abs=1e-12)
+        assert actor.pose(begins) not in {alone.pose(begins), other.pose(0)}
+    assert {actor.placement(t) for t in range(60)} == {alone.placement(0)}
+
+
+def test_acts_begin_and_end_without_a_jump() -> None:
+    def steps(seed: int, ease: int) -> np.ndarray:
+        acts = (Act("Lunging", 8, 26, ease), Act("Squatting", 34, 52, ease))
+        actor = an_actor("Standing", seed, length=60, acts=acts)
+        return np.abs(np.diff([actor.joints(t).points() for t in range(60)], axis=0)).max((1, 2))
+
+    for seed in range(6):
+        assert steps(seed, 4).max() < 0.18  # body heights a frame
+        assert steps(seed, 0).max() > 0.22
+
+
+def test_of_acts_at_one_time_the_later_ones_go_over_the_others() -> None:
+    actor = an_actor("Standing", 2, length=40, acts=(Act("Boxing", 0, 40), Act("Squatting", 12, 28)))
+    squatting = dataclasses.replace(actor, action="Squatting", acts=())
+    boxing = dataclasses.replace(actor, action="Boxing", acts=())
+    for t, other, begins in ((8, boxing, 0), (20, squatting, 12), (32, boxing, 0)):
+        expected = np.array(other.joints(t - begins).points())
+        assert np.array(actor.joints(t).points()) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["Waving", "Walking", "StandingUp", "Throwing"])
+def test_acts_that_need_more_than_a_pose_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} during Standing: expected an act on the spot, from the same side"):
+        an_actor("Standing", acts=(Act(name, 5, 20),))
+
+
+def test_limbs_of_mixed_poses_turn_the_shorter_way() -> None:
+    one = Pose((Arm(0.2), Arm(-3.0)), (Leg(), Leg()))
+    other = Pose((Arm(6 * np.pi + 0.6), Arm(3.0)), (Leg(0.4, 0.2), Leg()), lift=0.5, planted=1.0)
+    half = mixed(one, other, 0.5)
+    assert (half.arms[0].shoulder, half.legs[0].knee) == pytest.approx((0.4, 0.1))
+    assert half.arms[1].shoulder == pytest.approx(-np.pi)
+    assert (half.lift, half.planted) == (0.25, 0.5)
+
+
+def test_box_follows_what_an_actor_does() -> None:
+    actor = an_actor("Standing", 3, facing=1, period=20.0, phase=0.0, length=50, acts=(Act("Lunging", 12, 40),))
+    scene = a_scene(actor)
+    standing, lunging = actor_box(scene, 0, 5), actor_box(scene, 0, 20)  # about half a cycle after its begin
+    assert standing is not None
+    assert lunging is not None
+    assert lunging[2] - lunging[0] > standing[2] - standing[0] + 0.4 * actor.height
+    assert lunging[1] > standing[1] + 4
+    assert actor_box(scene, 0, 49) == pytest.approx(standing, abs=2)
 
 
 def test_box_follows_the_frame_size_and_is_none_out_of_view() -> None:

@@ -18,6 +18,7 @@ from actionbook.datasets.miniature import (
     HMDB51,
     KINETICS400,
     MARK,
+    UCF101,
     Clip,
     Miniature,
     MiniSpec,
@@ -40,7 +41,7 @@ def manifest_and_spec(name: str) -> tuple[DatasetManifest, MiniSpec]:
     return manifest, MiniSpec(**manifest.generator.model_dump(), classes=manifest.classes)
 
 
-MANIFESTS = [("mini_hmdb51", HMDB51), ("mini_kinetics400", KINETICS400)]
+MANIFESTS = [("mini_hmdb51", HMDB51), ("mini_kinetics400", KINETICS400), ("mini_sequences", UCF101)]
 
 
 @pytest.fixture(scope="module")
@@ -225,6 +226,7 @@ def test_everybody_stays_in_view(name: str, miniature: Miniature) -> None:
     ("name", "miniature", "digest"),
     [
         ("mini_hmdb51", HMDB51, "6a20e3838138c9ed78b37bb9da7b4f4d0b5c79a2970238b1c4848f1fc2b078d1"),
+        ("mini_sequences", UCF101, "cd2719e7e7d493df6f38d808b72ae89287dfe5c3c82adc4dc96bf778b273b8ca"),
         ("mini_kinetics400", KINETICS400, "1e15ab4f654c37d8037996e06162bebadf84b08954457e5c74c2ca77ea5962ac"),
     ],
 )

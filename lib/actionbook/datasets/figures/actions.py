@@ -41,6 +41,14 @@ class Action:
     tempo: float = 1.0
     release: float | None = None
 
+    def moment(self, t: float, length: int, phase: float, period: float) -> float:
+        """Phase (cycles, `phase` at the start) or progress (0 to 1) after `t` of `length` frames, held at both ends."""
+        last = max(length - 1, 1)
+        local = min(max(t, 0.0), float(last))
+        if self.backwards:
+            local = last - local
+        return phase + local * self.tempo / period if self.cyclic else local / last
+
 
 def _wave(phase: float, at: float = 0.0) -> float:
     """A cosine over one cycle, 1 at phase `at`."""
@@ -86,7 +94,7 @@ def _sitting_down(progress: float) -> Pose:
     reach = 0.10 + 0.95 * late + 0.55 * progress
     elbow = 0.25 + 0.5 * progress
     arms = (Arm(reach + 0.06, elbow), Arm(reach - 0.04, elbow))
-    return Pose(arms, (leg, leg), lean=0.03 + 0.66 * early, nod=-0.32 * early, planted=True)
+    return Pose(arms, (leg, leg), lean=0.03 + 0.66 * early, nod=-0.32 * early, planted=1.0)
 
 
 def _boxing(phase: float) -> Pose:
@@ -150,7 +158,7 @@ def _throwing(progress: float) -> Pose:
     arms = (Arm(0.50 - 0.80 * forward - 0.50 * follow, 0.45), Arm(reach, 0.10 + 0.35 * back * (1 - forward)))
     legs = (Leg(-0.22 - 0.22 * forward, 0.20, 0.28 * forward), Leg(0.26 + 0.20 * forward, 0.30 + 0.10 * forward))
     lean = 0.34 - 0.30 * forward - 0.20 * follow + 0.16 * back
-    return Pose(arms, legs, lean=lean, nod=-0.10, planted=True)
+    return Pose(arms, legs, lean=lean, nod=-0.10, planted=1.0)
 
 
 def _clapping(phase: float) -> Pose:
@@ -164,7 +172,13 @@ def _squatting(phase: float) -> Pose:
     down = (1 - _wave(phase)) / 2
     leg = Leg(1.20 * down + 0.04, 1.75 * down + 0.06)
     arms = (Arm(0.12 + 1.32 * down, 0.12), Arm(0.08 + 1.36 * down, 0.12))
-    return Pose(arms, (leg, leg), lean=0.02 + 0.50 * down, nod=-0.24 * down, planted=True)
+    return Pose(arms, (leg, leg), lean=0.02 + 0.50 * down, nod=-0.24 * down, planted=1.0)
+
+
+def _standing(phase: float) -> Pose:
+    sway = _wave(phase)
+    arms = (Arm(0.10 + 0.02 * sway, 0.16), Arm(0.02 + 0.02 * sway, 0.16))
+    return Pose(arms, (Leg(-0.05, 0.02), Leg(0.05, 0.02)), lean=0.015 * sway, nod=0.03 * sway)
 
 
 ACTIONS: dict[str, Action] = {
@@ -179,6 +193,7 @@ ACTIONS: dict[str, Action] = {
     "MoonWalk": Action(_walking, frontal=False, travels=True, backwards=True),
     "SittingDown": Action(_sitting_down, frontal=False, cyclic=False, seat=True),
     "Squatting": Action(_squatting, frontal=False, tempo=0.8),
+    "Standing": Action(_standing, frontal=False, tempo=0.4),
     "StandingUp": Action(_sitting_down, frontal=False, cyclic=False, seat=True, backwards=True),
     "Swinging": Action(_swinging, frontal=True, tempo=0.9),
     "Throwing": Action(_throwing, frontal=False, cyclic=False, release=THROW_RELEASE),

@@ -9,70 +9,16 @@ from math import cos, pi, sin
 import cv2
 import numpy as np
 
-from actionbook.datasets.figures.actions import ACTIONS, travelled
+from actionbook.datasets.figures.actions import ACTIONS
+from actionbook.datasets.figures.actor import Actor
 from actionbook.datasets.figures.backgrounds import MARGIN_X, MARGIN_Y, Place, paint
 from actionbook.datasets.figures.canvas import SUPERSAMPLING, VIEW_HEIGHT, Canvas, Image
-from actionbook.datasets.figures.drawing import OUTLINE, Placement, draw_figure, draw_seat
+from actionbook.datasets.figures.drawing import OUTLINE, draw_figure, draw_seat
 from actionbook.datasets.figures.heads import HEAD_REACH
-from actionbook.datasets.figures.people import Person
 from actionbook.datasets.figures.props import Prop, draw_prop
-from actionbook.datasets.figures.skeleton import Joints, Point, Pose, joints
-from actionbook.datasets.figures.tools import Tool, draw_ball, draw_stick, flown
+from actionbook.datasets.figures.tools import draw_ball, draw_stick
 
 Box = tuple[float, float, float, float]
-
-
-@dataclass(frozen=True)
-class Actor:
-    """A person who performs an action at a place, for `length` frames (then stays as it is).
-
-    `x`, `y`: where the feet stand, in units (the view is 240 units high; for a travelling action, in mid-performance);
-    `height` in units; `facing` +1 right, -1 left; `phase` in cycles at the first frame; `period` in frames per cycle.
-    `tool`: what is held, or thrown by an action that throws.
-    """
-
-    person: Person
-    action: str
-    x: float
-    y: float
-    height: float
-    facing: int
-    phase: float
-    period: float
-    length: int
-    tool: Tool | None = None
-
-    def moment(self, t: float) -> float:
-        """Phase (cycles) or progress (0 to 1) of the action's curve at frame `t`."""
-        action = ACTIONS[self.action]
-        last = max(self.length - 1, 1)
-        local = min(max(t, 0.0), float(last))
-        if action.backwards:
-            local = last - local
-        return self.phase + local * action.tempo / self.period if action.cyclic else local / last
-
-    def pose(self, t: float) -> Pose:
-        """Joint angles at frame `t`."""
-        return ACTIONS[self.action].curve(self.moment(t))
-
-    def joints(self, t: float) -> Joints:
-        """Joint positions at frame `t`, in body heights, before the figure is placed in the scene."""
-        return joints(self.person.body, self.pose(t), frontal=ACTIONS[self.action].frontal)
-
-    def ball(self, t: float) -> Point:
-        """Where a thrown thing is at frame `t`, in body heights like `joints`: in the hand, or flying."""
-        action, progress = ACTIONS[self.action], self.moment(t)
-        if action.release is None or progress <= action.release:
-            return self.joints(t).hands[1]
-        left = joints(self.person.body, action.curve(action.release), frontal=action.frontal).hands[1]
-        return flown(left, progress - action.release)
-
-    def placement(self, t: float) -> Placement:
-        """Where the figure stands at frame `t`."""
-        action, body = ACTIONS[self.action], self.person.body
-        middle = self.phase + 0.5 * max(self.length - 1, 1) * action.tempo / self.period
-        way = travelled(body, action, self.moment(t)) - travelled(body, action, middle) if action.travels else 0.0
-        return Placement(self.x + self.facing * self.height * way, self.y, self.height, self.facing)
 
 
 @dataclass(frozen=True)

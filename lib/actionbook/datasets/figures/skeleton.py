@@ -8,7 +8,7 @@ left of the picture in a frontal view; limb 1 is the near or right one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import cos, sin
+from math import cos, remainder, sin, tau
 
 Point = tuple[float, float]
 Pair = tuple[Point, Point]
@@ -55,7 +55,7 @@ class Leg:
 class Pose:
     """All joint angles at one moment (radians), the height of the feet above the ground and a shift (body heights).
 
-    `planted` keeps the near foot over the origin instead of the pelvis: the pelvis moves, as when sitting down.
+    `planted` 1 keeps the near foot over the origin instead of the pelvis (0): the pelvis moves, as when sitting down.
     `grip` is the angle of a stick that limb 1 holds, counted like a limb's.
     """
 
@@ -65,7 +65,7 @@ class Pose:
     nod: float = 0.0
     lift: float = 0.0
     shift: float = 0.0
-    planted: bool = False
+    planted: float = 0.0
     grip: float = 0.0
 
 
@@ -91,6 +91,29 @@ class Joints:
         return (self.pelvis, self.chest, self.head, *(point for pair in pairs for point in pair))
 
 
+def mixed(one: Pose, other: Pose, share: float) -> Pose:
+    """The pose on the way from `one` (`share` 0) to `other` (1): every limb turns the shorter way round."""
+
+    def angle(a: float, b: float) -> float:
+        return a + share * remainder(b - a, tau)
+
+    def length(a: float, b: float) -> float:
+        return a + share * (b - a)
+
+    def arm(a: Arm, b: Arm) -> Arm:
+        return Arm(angle(a.shoulder, b.shoulder), angle(a.elbow, b.elbow))
+
+    def leg(a: Leg, b: Leg) -> Leg:
+        return Leg(angle(a.hip, b.hip), angle(a.knee, b.knee), angle(a.foot, b.foot))
+
+    return Pose(
+        (arm(one.arms[0], other.arms[0]), arm(one.arms[1], other.arms[1])),
+        (leg(one.legs[0], other.legs[0]), leg(one.legs[1], other.legs[1])),
+        angle(one.lean, other.lean), angle(one.nod, other.nod), length(one.lift, other.lift),
+        length(one.shift, other.shift), length(one.planted, other.planted), angle(one.grip, other.grip),
+    )  # fmt: skip
+
+
 def joints(body: Body, pose: Pose, *, frontal: bool) -> Joints:
     """Forward kinematics: where the joints of `body` are in `pose`, the lowest sole standing on the ground."""
     up = (sin(pose.lean), -cos(pose.lean))
@@ -100,7 +123,7 @@ def joints(body: Body, pose: Pose, *, frontal: bool) -> Joints:
     arms = [_arm(body, pose, side, frontal=frontal) for side in (0, 1)]
     legs = [_leg(body, pose.legs[side], side, frontal) for side in (0, 1)]
     lowest = max(max(leg[3][1] + HEEL_RADIUS, leg[4][1] + TOE_RADIUS) for leg in legs)
-    dx = pose.shift - (legs[1][2][0] if pose.planted else 0.0)
+    dx = pose.shift - pose.planted * legs[1][2][0]
     dy = -lowest - pose.lift
 
     def moved(point: Point) -> Point:

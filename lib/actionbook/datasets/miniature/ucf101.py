@@ -1,8 +1,8 @@
 """The miniature of UCF101: figures who act, in the folders, names, codec and split lists of the real data set.
 
 A group is one person in one place, as in UCF101, and every class draws its groups and clips from the same random
-numbers: nothing but the motion tells classes apart, and of a reversed pair (`figures.REVERSED_PAIRS`) nothing but the
-direction of time.
+numbers: nothing but the motion tells classes apart, of a reversed pair (`figures.REVERSED_PAIRS`) nothing but the
+direction of time, and of two sequences (`miniature.sequences`) of the same actions nothing but their order.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from actionbook.datasets.figures import ACTIONS, Actor, Camera, Place, Scene, dr
 from actionbook.datasets.figures.backgrounds import OUTDOORS, PLACES
 from actionbook.datasets.figures.canvas import Image
 from actionbook.datasets.figures.props import KINDS_INDOORS, KINDS_OUTDOORS
+from actionbook.datasets.miniature.sequences import SEQUENCES, SHORTEST, sequence
 from actionbook.datasets.miniature.spec import Clip, Miniature, MiniatureError, MiniSpec, all_clips, render_scene
 from actionbook.datasets.miniature.writing import Progress, write_miniature
 
@@ -28,8 +29,11 @@ def ucf101_scene(class_name: str, group: int, clip: int, spec: MiniSpec) -> Scen
     The random numbers depend on seed, group and clip, not on the class. The scene of the second class of a reversed
     pair is the first's, backwards.
     """
-    if class_name not in ACTIONS:
-        raise MiniatureError(f"no action {class_name!r}: expected one of {sorted(ACTIONS)}")
+    if class_name not in UCF101.actions:
+        raise MiniatureError(f"no action {class_name!r}: expected one of {list(UCF101.actions)}")
+    if class_name in SEQUENCES and spec.min_frames < SHORTEST:
+        raise MiniatureError(f"min_frames {spec.min_frames}: expected at least {SHORTEST} frames for {class_name}")
+    action = "Standing" if class_name in SEQUENCES else class_name
     own = np.random.default_rng([spec.seed, 1, group])
     person = draw_person(own)
     kinds = sorted(PLACES)
@@ -42,7 +46,7 @@ def ucf101_scene(class_name: str, group: int, clip: int, spec: MiniSpec) -> Scen
     length = int(rng.integers(spec.min_frames, spec.max_frames + 1))
     actor = Actor(
         person=person,
-        action=class_name,
+        action=action,
         x=pan + view * (0.5 + rng.uniform(-0.05, 0.05)),
         y=stand + rng.uniform(-3.0, 3.0),
         height=height * rng.uniform(0.94, 1.06),
@@ -50,12 +54,13 @@ def ucf101_scene(class_name: str, group: int, clip: int, spec: MiniSpec) -> Scen
         phase=float(rng.uniform()),
         period=tempo * rng.uniform(0.92, 1.08),
         length=length,
+        acts=sequence(class_name, length) if class_name in SEQUENCES else (),
     )
     camera = Camera(pan, rng.uniform(-3, 3), rng.uniform(0.0, 1.2), rng.uniform(40, 80), float(rng.uniform()), 0.3)
     passing = KINDS_OUTDOORS if place.kind in OUTDOORS else KINDS_INDOORS
     return Scene(
         place, (actor,), length, spec.width, spec.height, camera, random_props(rng, passing, pan, view),
-        grain=int(rng.integers(2**20)), backwards=ACTIONS[class_name].backwards,
+        grain=int(rng.integers(2**20)), backwards=ACTIONS[action].backwards,
     )  # fmt: skip
 
 
@@ -99,4 +104,4 @@ def _lists(spec: MiniSpec) -> dict[str, str]:
     return {f"ucfTrainTestlist/{name}.txt": "".join(f"{x}\r\n" for x in lines) for name, lines in lists.items()}
 
 
-UCF101 = Miniature("ucf101", 6, tuple(sorted(ACTIONS)), _path, _scene, _lists, write_avi)
+UCF101 = Miniature("ucf101", 6, (*sorted(ACTIONS), *SEQUENCES), _path, _scene, _lists, write_avi)
