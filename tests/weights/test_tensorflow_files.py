@@ -251,6 +251,11 @@ def test_snappy() -> None:
     assert unpack(b"\0") == b""
 
 
+def test_snappy_of_another_program(data: Path) -> None:
+    folder = data / "tensorflow"
+    assert unpack((folder / "small_tf.index.snappy").read_bytes()) == 3 * (folder / "small_tf.index").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("stream", "message"),
     [
