@@ -182,7 +182,7 @@ def test_every_name_of_the_classifier_in_caffe(head: str, tmp_path: Path) -> Non
     with pytest.raises(WeightsError, match=r"trained on 4 classes.*skip=\('fc8',\)"):
         load(wider, file, "eco_caffe")
     assert load(wider, file, "eco_caffe", skip=["fc8"]).kept == ("fc8.0", "fc8.1")
-    with pytest.raises(WeightsError, match="twice"):
+    with pytest.raises(WeightsError, match=r"which are both 'fc8\.0'"):
         load(network, file | {"fc8x.0": file[f"{head}.0"]}, "eco_caffe")
 
 

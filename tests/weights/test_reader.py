@@ -266,3 +266,10 @@ def test_other_files_are_named_for_what_they_are(name: str, tmp_path: Path) -> N
         with pytest.raises(WeightsError, match=rf"net\.pth: .*{message}") as caught:
             reader(tmp_path / "net.pth")
     assert ("Fetch the file again" in str(caught.value)) == (name in ("empty", "noise"))
+
+
+def test_a_folder_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path in (tmp_path, Path(), ""):
+        with pytest.raises(WeightsError, match="cannot be opened"):
+            read(path)

@@ -59,9 +59,10 @@ def fit(
     )
     tensors: dict[str, str] = {}
     for stored in file:
-        if tensors.setdefault(layout.respelt(stored.removeprefix(prefix)), stored) != stored:
+        name = layout.respelt(stored.removeprefix(prefix))
+        if tensors.setdefault(name, stored) != stored:
             raise WeightsError(
-                f"the weights hold {stored!r} twice, with and without {prefix!r}. Pass only one of them."
+                f"the weights hold {tensors[name]!r} and {stored!r}, which are both {name!r}. Pass only one of them."
             )
     counters = [name for name in tensors if re.fullmatch(layout.ignored, name) and name not in parameters]
     for entry in skip:
@@ -72,8 +73,7 @@ def fit(
     kept = {
         name
         for name in parameters
-        if _within(name, skip if name in tensors else (*skip, *allow_missing))
-        or not re.fullmatch(layout.part or ".*", name)
+        if _within(name, skip if name in tensors else (*skip, *allow_missing)) or not layout.holds(name)
     }
     both = [name for name in parameters if name in tensors and name not in kept]
     shapes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}

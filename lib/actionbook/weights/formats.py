@@ -54,6 +54,7 @@ _NAMED: Final = rb"(?s)\n.{1,5}?\n[\x01-\xff][\x01-\x7f]?[ -~]+\x12"
 _FORMATS: Final[tuple[tuple[bytes, Format], ...]] = (
     (rb"\x80", "pickle"),
     (rb"\x93NUMPY", "npy"),
+    (rb"(?s).{5}\0\0\0\{", "safetensors"),  # the length of its header, which is JSON
     (_NAMED + rb".[A-Z][A-Za-z]", "graph"),
     (_NAMED + rb".{1,5}?(\x08|\n|\x12)", "mindspore"),
 )
@@ -76,8 +77,6 @@ def identify(file: IO[bytes], path: Path) -> Format:
         return _archive(file, path)
     if end == MAGIC:
         return "tensorflow"
-    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < 2**40:
-        return "safetensors"
     for pattern, found in _FORMATS:
         if re.match(pattern, start):
             return found

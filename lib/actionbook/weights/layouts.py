@@ -51,6 +51,10 @@ class Layout:
     part: str = ""
     cut: str = ""
 
+    def holds(self, name: str) -> bool:
+        """Whether such files have the parameter of that original name."""
+        return not self.part or re.fullmatch(self.part, name) is not None
+
     def turned(self, stored: Shape, expected: Shape) -> Shape:
         """The shape of a stored array once it lies as this library's, which would be `expected`."""
         if self.padded:

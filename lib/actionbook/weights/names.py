@@ -131,21 +131,15 @@ _CAFFE: Final = {"weight": 0, "bias": 1, "gamma": 0, "beta": 1, "moving_mean": 2
 def eco_caffe_name(name: str) -> str:
     """The blob in a Caffe model of ECO: layer and number. ``res3.b_1_bn.bn2d.moving_mean`` -> ``res3b_1_bn.2``.
 
-    The classifier is called ``fc8``, which its models call ``fc8``, ``fc8N`` or ``fc8u``.
+    The classifier is called ``fc8``, which its models call ``fc8``, ``fc8N``, ``fc8u`` or ``fc8h``.
     """
     layer, _, leaf = eco_layer(name)
     return f"{ {'res3a_2': 'res3a_2n', 'fc': 'fc8'}.get(layer, layer) }.{_CAFFE.get(leaf, leaf)}"
 
 
-# The program calls the second block of a stage, and the norm behind the first one, a stage of their own.
-_STAGES: Final = {
-    "res4a_bn": "res5/a_1_bn",
-    "res5a_bn": "res7/a_1_bn",
-    "res3a_2": "res3/a_1",
-    "res3a_bn": "res3/a_1_bn",
-}
-_SECOND: Final = {"res3": "res3", "res4": "res5", "res5": "res7"}
-_FIRST: Final = {"res3": "res3", "res4": "res4", "res5": "res6"}
+# Behind its first sum a stage is another one to the program.
+_UP_TO_THE_SUM: Final = {"res3": "res3", "res4": "res4", "res5": "res6"}
+_BEHIND_IT: Final = {"res3": "res3", "res4": "res5", "res5": "res7"}
 
 
 def eco_tensorflow_name(name: str) -> str:
@@ -160,9 +154,12 @@ def eco_tensorflow_name(name: str) -> str:
         return f"InceptionV1/Fusion/fc/{leaf}"
     if stage := re.fullmatch(r"(res[345])([ab])_(\w+)", layer):
         number, block, rest = stage.groups()
-        rest = "2_bn" if rest == "bn" else rest  # the norm behind a block is called as the convolution before it
-        stages = _FIRST if block == "a" else _SECOND
-        return f"InceptionV1/3DNet/{_STAGES.get(layer, f'{stages[number]}/{block}_{rest}')}/{leaf}"
+        stages = _BEHIND_IT if block == "b" or rest == "bn" else _UP_TO_THE_SUM
+        if rest == "bn":
+            rest = "1_bn" if block == "a" else "2_bn"
+        elif layer == "res3a_2":  # the only convolution before its sum
+            rest = "1"
+        return f"InceptionV1/3DNet/{stages[number]}/{block}_{rest}/{leaf}"
     if module := re.fullmatch(r"(inception_\w\w)(_\w+)", layer):
         return f"InceptionV1/2DNet/{module[1]}/{module[2]}/{leaf}"
     stem = layer.removesuffix("_bn").removesuffix("_reduce")

@@ -85,7 +85,8 @@ def load_pretrained(name: str, folder: Path | str, manifest: str | None = None) 
 def load_file(network: nn.Cell, entry: WeightFile, path: Path, skip: Collection[str] = ()) -> LoadReport:
     """Check the file at `path` against its entry and put its tensors into `network`, as they are.
 
-    `skip` names what keeps its initial values (see `actionbook.weights.load`). The report holds the file's digest.
+    `skip` names what keeps its initial values (see `actionbook.weights.load`). The report holds the file's digest; of a
+    checkpoint in several files that is the index's, in which the checksums of the others' numbers are.
     Raises BookError for a file that is missing or another one, WeightsError for tensors that do not fit.
     """
     digest = verify(path, entry)

@@ -48,6 +48,8 @@ def index_of(path: Path) -> Path:
 
     Raises WeightsError for a shard whose index is not there.
     """
+    if not path.name:
+        return path
     shard = _SHARD.fullmatch(path.name)
     index = path.with_name(f"{shard[1] if shard else path.name}.index")
     if index.is_file() and (shard or not path.is_file()):
@@ -88,7 +90,11 @@ def open_tensorflow(file: IO[bytes], path: Path, stack: ExitStack) -> OpenFile:
         else:
             skipped.append(f"{one.name} ({type_name(one.kind)})")
     if not arrays:
-        raise WeightsError(f"{path}: a TensorFlow checkpoint without variables of numbers. Save the network again.")
+        held_instead = ", ".join(skipped[:5]) or "nothing"
+        raise WeightsError(
+            f"{path}: a TensorFlow checkpoint without variables of numbers; it holds {held_instead}. "
+            "Save the network's variables, as float32."
+        )
     size = len(content) + sum(len(data) for _, data in held.values())
     return OpenFile(Origin("TensorFlow checkpoint", skipped=tuple(skipped)), arrays, nbytes=size)
 
