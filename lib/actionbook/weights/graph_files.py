@@ -89,14 +89,14 @@ def _nodes(data: Data) -> tuple[dict[str, Constant], set[str]]:
             if name in constants:
                 raise ValueError(f"{name[:200]!r} stands twice")
             constants[name] = _constant(data, attributes, name)
-        elif operator == "Identity" and inputs and _belong(name, inputs[0]):
+        elif operator == "Identity" and inputs and _reads(name, inputs[0]):
             read.add(inputs[0])
     return constants, read
 
 
-def _belong(name: str, other: str) -> bool:
-    """Whether one of the nodes is called as if it lay below the other."""
-    return name.startswith(f"{other}/") or other.startswith(f"{name}/")
+def _reads(name: str, constant: str) -> bool:
+    """Whether an Identity of that name read a variable, as ``<variable>/read`` or ``MatMul/ReadVariableOp`` does."""
+    return name.startswith(f"{constant}/") or name.rpartition("/")[2].startswith("ReadVariableOp")
 
 
 def _constant(data: Data, attributes: list[Span], name: str) -> Constant:

@@ -88,9 +88,8 @@ def opened(path: Path | str) -> Iterator[OpenFile]:
             file = stack.enter_context(path.open("rb"))
             kind = identify(file, path)
         except OSError as error:
-            raise WeightsError(
-                f"{path}: cannot be opened ({error.strerror}). Fetch it as its manifest says."
-            ) from error
+            remedy = "Name a file in it." if path.is_dir() else "Fetch it as its manifest says."
+            raise WeightsError(f"{path}: cannot be opened ({error.strerror}). {remedy}") from error
         if kind == "safetensors":
             yield open_safetensors(path, stack)
         elif kind == "npz":
