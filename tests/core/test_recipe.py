@@ -179,6 +179,14 @@ def test_weights_from_a_file(tmp_path: Path) -> None:
     assert (weights.file, weights.run, weights.skip) == ("a.pth", None, ("classifier",))
 
 
+def test_weights_from_several_files(tmp_path: Path) -> None:
+    weights = Recipe.load(write(tmp_path, SMALL | {"weights": {**FILE, "also": ["b.pth", "c.pth"]}})).weights
+    assert weights is not None
+    assert weights.files == ("a.pth", "b.pth", "c.pth")
+    with pytest.raises(BookError, match="expected manifest and file before them"):
+        Recipe.load(write(tmp_path, SMALL | {"weights": {"run": "clip", "also": ["b.pth"]}}))
+
+
 def starting(**origins: str | None) -> dict[str, Any]:
     """Overrides with runs of these names, each from the weights of another."""
     runs = [

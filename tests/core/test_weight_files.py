@@ -99,14 +99,14 @@ def test_a_file_is_found_in_the_folder_or_below(tmp_path: Path) -> None:
 
 def test_the_manifest_of_i3d_pins_every_file() -> None:
     manifest = load_weights("weights_i3d")
-    assert len(manifest.files) == 6
-    assert len(manifest.sources) == 13
+    assert len(manifest.files) == 11
+    assert len(manifest.sources) == 18
     for source in manifest.sources:
         assert source.status in ("single", "verified")
         assert source.url is not None
         assert source.url.endswith(source.name)
     assert manifest.file("rgb_imagenet.pt").git_blob == "73a4fd1d87eb3dbd97f33a9779fa1caa3d28111a"
-    assert len({source.git_blob for source in manifest.sources}) == 13
+    assert len({source.git_blob for source in manifest.sources}) == 18
 
 
 def test_ids_are_of_the_whole_book_and_classes_those_of_the_data_set() -> None:

@@ -111,6 +111,9 @@ def test_weight_files(
     table.of(recipes.weights, stage).row("weights", "ok", "PyTorch, under 'state_dict', 4 tensors, 3127 bytes")
     expected = {"path": str(path), "layout": "piergiaj", "skip": ["fc"]}
     assert recipes.recipe_networks(stage)[0]["weights"] == expected
+    both = table.of(recipes.weights, tiny_stage(root=folder.parent, weights={**own, "also": ["none.pt"]}))
+    both.row("weights", "ok", "4 tensors")
+    both.row("it", "problem", "no weight file 'none.pt'")
     path.write_text("<html>")
     table.of(recipes.weights, stage).row("weights", "problem", "rgb_imagenet.pt: a web page", "mend")
 

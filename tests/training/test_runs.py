@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from mindspore import nn
 
 from actionbook.core import runtime
 from actionbook.core.errors import BookError
+from actionbook.core.manifest import load_weights
 from actionbook.core.workspace import Stage
 from actionbook.datasets.dataset import dataset_of
 from actionbook.datasets.index import Index, write_index
@@ -26,6 +28,7 @@ from actionbook.training.runs import (
     train_runs,
     trained_network,
 )
+from actionbook.weights import export_state, write_safetensors
 
 Open = Callable[..., Stage]
 
@@ -255,6 +258,39 @@ def test_weights_of_a_file_that_is_missing(tiny_stage: Open, tiny: Any) -> None:
     with pytest.raises(BookError) as caught:
         initial_network(stage, 1)
     assert str(caught.value).startswith(f"{tiny.root / 'weights' / weights['file']}: is missing")
+
+
+def test_a_network_from_two_files_that_each_fill_a_part(tiny_stage: Open, tiny: Any, tmp_path: Path) -> None:
+    """As ECO begins on Kinetics: BN-Inception and a 3-D ResNet-18."""
+    shutil.copytree(tiny.root, tmp_path / "data")
+    options = {"width": 0.06}
+    made = export_state(create_model("eco_lite", num_classes=2, **options, seed=7), "eco_lite_pytorch")
+    parts = {"flat.safetensors": "bn_inception", "deep.safetensors": "eco_c3d"}
+    flat = {name.removeprefix("base_model."): a for name, a in made.items() if "res" not in name and "fc" not in name}
+    deep = {name: array for name, array in made.items() if "base_model.res" in name}
+    for name, state in zip(parts, (flat, deep), strict=True):
+        write_safetensors(tmp_path / "data" / "weights" / name, state)
+    entry = load_weights("weights_eco").file("C3DResNet18_rgb_16F_kinetics_v1.pth.tar").model_dump(mode="json")
+    files = [{**entry, "id": layout, "name": name, "layout": layout} for name, layout in parts.items()]
+    head = {"kind": "weights", "name": "own", "title": "Own", "licence": "none", "homepage": "nowhere"}
+    (tmp_path / "own.yaml").write_text(json.dumps({**head, "files": files}))
+
+    def stage(*names: str) -> Stage:
+        weights = {"manifest": str(tmp_path / "own.yaml"), "file": names[0], "also": names[1:]}
+        model = {"name": "eco_lite", "options": options}
+        return tiny_stage(weights=weights, model=model, root=tmp_path / "data")
+
+    found = export_state(initial_network(stage(*parts), 1), "eco_lite_pytorch")
+    fresh = export_state(initial_network(stage("flat.safetensors"), 1), "eco_lite_pytorch")
+    for name, array in made.items():
+        expected = fresh[name] if name.startswith("new_fc") else array
+        np.testing.assert_array_equal(found[name], expected)
+        assert (fresh[name] == array).all() or "res" in name or "new_fc" in name
+    folders = {folder_of(stage(*names)) for names in (parts, ["flat.safetensors"], reversed(list(parts)))}
+    assert len(folders) == 3  # which files, and in which order, is content
+    (tmp_path / "data" / "weights" / "deep.safetensors").unlink()
+    with pytest.raises(BookError, match=r"deep\.safetensors: is missing"):
+        initial_network(stage(*parts), 1)
 
 
 def test_runs_that_one_set_of_test_batches_serves(tiny_stage: Open, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 import actionbook  # noqa: F401  before any test module imports MindSpore, whose environment it sets
 
 DATA = Path(__file__).parent / "data"
+
+sys.path.append(str(Path(__file__).parent))  # for `foreign`: pytest's import mode leaves helpers out
 
 
 @pytest.fixture(scope="session")

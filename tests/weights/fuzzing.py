@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fuzz_foreign import grown_caffe, grown_graph, index_bombs, message_bombs, retabled
 from fuzz_inputs import (
     FRAGMENTS,
     KINDS,
@@ -55,11 +56,18 @@ SEEDS = (
     "dtypes_legacy.pt",
     "untyped.pt",
     "metadata.pt",
+    "tensorflow/small_graph.pb",
+    "tensorflow/types_graph.pb",
+    "caffe/small.caffemodel",
+    "caffe/old.caffemodel",
 )
+CHECKPOINTS = ("tensorflow/small_tf", "tensorflow/types_tf")
+"""Of two files: an index, which is changed with its checksums made right again or not, and the numbers beside it."""
 MEMORY_BYTES = 1 << 30
 """Of address space beyond what the process has once everything is imported."""
 SECONDS = 20
 """Of processor time for one input; one of the length used here takes a thousandth."""
+SHARD = ".data-00000-of-00001"
 FORBIDDEN = (
     "import", "exec", "compile", "os.", "subprocess.", "socket.", "ctypes.", "shutil.", "pickle.", "marshal.",
     "urllib.", "pty.", "code.", "function.", "sys.", "signal.", "tempfile.", "webbrowser.", "gc.",
@@ -68,8 +76,8 @@ FORBIDDEN = (
 """Beginnings of the audit events that reading never raises (``open`` is looked at more closely)."""
 
 _armed = False
-_readable = ""
-"""The one file that may be opened, to be read."""
+_readable: tuple[str, ...] = ()
+"""The files that may be opened, to be read."""
 
 
 def guard() -> None:
@@ -81,7 +89,7 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     if not _armed:
         return
     writing = event == "open" and (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-    foreign = event == "open" and str(arguments[0]) != _readable
+    foreign = event == "open" and str(arguments[0]) not in _readable
     if writing or foreign or event.startswith(FORBIDDEN):
         os.write(2, f"forbidden: {event} {arguments!r:.200}\n".encode())
         os._exit(97)
@@ -115,7 +123,7 @@ def stream_outcome(stream: bytes) -> str:
 def watched(function: Callable[[Any], str], value: Any) -> str:
     """`function(value)` with the guard armed and a limit on its processor time."""
     global _armed, _readable  # noqa: PLW0603 (the audit hook is one for the process)
-    _readable = str(value) if isinstance(value, Path) else ""
+    _readable = (str(value), f"{str(value).removesuffix('.index')}{SHARD}") if isinstance(value, Path) else ()
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     _armed = True
     try:
@@ -139,6 +147,9 @@ class Bench:
         self.path = folder / "case.pth"
         self.valid = [(DATA / name).read_bytes() for name in SEEDS]
         self.archives = [content for content in self.valid if content.startswith(b"PK")]
+        self.checkpoints = [
+            ((DATA / f"{name}.index").read_bytes(), (DATA / f"{name}{SHARD}").read_bytes()) for name in CHECKPOINTS
+        ]
         self.pickles = [operations(pickle_of(content)) for content in self.archives]
         self.counts: collections.Counter[str] = collections.Counter()
 
@@ -146,6 +157,13 @@ class Bench:
         """Write one file and read it, watched."""
         self.path.write_bytes(content)
         self._run(outcome, self.path, kind)
+
+    def checkpoint(self, index: bytes, numbers: bytes) -> None:
+        """Write the two files of a checkpoint and read them, watched."""
+        path = self.path.with_name("case.index")
+        path.write_bytes(index)
+        path.with_name(f"case{SHARD}").write_bytes(numbers)
+        self._run(outcome, path, "checkpoint")
 
     def stream(self, content: bytes) -> None:
         """Read one bare pickle, watched."""
@@ -168,13 +186,16 @@ def warm_up(bench: Bench) -> None:
     for content in (*bench.valid, b"PK\x03\x04", b"\x80\x02.", zipped(b"\x80\x02S'\\q'\n."), zipped(b"cos\nsystem\n.")):
         bench.path.write_bytes(content)
         outcome(bench.path)
+    for index, numbers in bench.checkpoints:
+        bench.checkpoint(index, numbers)
+    bench.counts.clear()
 
 
 def by_chance(bench: Bench, cases: int, seed: int) -> None:
     """`cases` inputs drawn from `seed`, of all kinds in turn."""
     rng = random.Random(seed)
     for number in range(cases):
-        kind = number % 6
+        kind = number % 8
         if kind == 0:
             bench.file(edited(rng.choice(bench.valid), random_edits(rng)), "changed file")
         elif kind == 1:
@@ -183,8 +204,15 @@ def by_chance(bench: Bench, cases: int, seed: int) -> None:
             bench.stream(reordered(rng.choice(bench.pickles), random_edits(rng)))
         elif kind == 3:
             bench.stream(joined(rng.choices(FRAGMENTS, k=rng.randrange(1, 60))))
-        else:
+        elif kind < 6:
             bench.file(grown_file(rng), "grown file")
+        elif kind == 6:
+            index, numbers = rng.choice(bench.checkpoints)
+            if rng.random() < 0.5:
+                numbers = edited(numbers, random_edits(rng))
+            bench.checkpoint(retabled(index, random_edits(rng), rng), numbers)
+        else:
+            bench.file(rng.choice((grown_graph, grown_caffe))(rng), "grown message")
 
 
 def by_search(bench: Bench, cases: int) -> None:
@@ -249,6 +277,10 @@ def main() -> None:
         try:
             for stream in bombs(options.bombs).values():
                 bench.file(zipped(joined([stream])), "bomb")
+            for content in message_bombs(options.bombs).values():
+                bench.file(content, "bomb")
+            for index in index_bombs(options.bombs).values():
+                bench.checkpoint(index, bytes(64))
             if options.search:
                 by_search(bench, options.search)
             by_chance(bench, options.cases, options.seed)

@@ -59,7 +59,7 @@ def test_names_without_the_prefix_are_no_obstacle_once_they_are_allowed() -> Non
 
 
 def test_one_name_twice() -> None:
-    with pytest.raises(WeightsError, match=r"'fc\.bias' twice, with and without 'module\.'"):
+    with pytest.raises(WeightsError, match=r"hold 'module\.fc\.bias' and 'fc\.bias', which are both 'fc\.bias'"):
         fit(NETWORK, file("module.") | {"fc.bias": (5,)}, OKANKOP, allow_unexpected=("fc",))
 
 

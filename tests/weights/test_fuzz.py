@@ -18,13 +18,13 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_input_gives_arrays_or_a_weights_error_and_nothing_is_called() -> None:
-    done = run(str(PROGRAM), "--cases", "1800", "--search", "60", "--seed", "7")
+    done = run(str(PROGRAM), "--cases", "2400", "--search", "60", "--seed", "7")
     assert done.returncode == 0, done.stderr or done.stdout
     counts = dict(re.findall(r"^  ([a-z :]+): (\d+)$", done.stdout, re.MULTILINE))
-    assert sum(map(int, counts.values())) >= 1800 + 4 * 60
+    assert sum(map(int, counts.values())) >= 2400 + 4 * 60
     # Both ways must occur, or the inputs have become too wild or too tame to say anything.
     assert int(counts["bomb: refused"]) >= 10
-    for kind in ("changed file", "changed pickle", "grown file", "stream"):
+    for kind in ("changed file", "changed pickle", "checkpoint", "grown file", "grown message", "stream"):
         assert int(counts[f"{kind}: arrays"]) > 0
         assert int(counts[f"{kind}: refused"]) > 0
 

@@ -1,18 +1,20 @@
-"""I3D's weight files: names in three families, and inflation from pictures."""
+"""I3D's weight files: names in four families, and inflation from pictures."""
 
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import mindspore as ms
 import numpy as np
 import pytest
+from foreign import write_checkpoint
 from mindspore import Tensor, nn, ops
 
 from actionbook.core.runtime import set_device
 from actionbook.models import create_model
 from actionbook.models.i3d import MODULES
-from actionbook.weights import LAYOUTS, WeightsError, export_state, load
+from actionbook.weights import LAYOUTS, WeightsError, export_state, load, read
 from actionbook.weights.golden import rule_made
 from actionbook.weights.inflation import inflate
 
@@ -51,6 +53,69 @@ def test_published_names(network: nn.Cell, layout: str) -> None:
     names = published_names(layout)
     assert len(names) == 287
     assert set(export_state(network, layout)) == names
+
+
+# -- the authors' own --------------------------------------------------------------------------------------------------
+
+DEEPMIND = ("Branch_0/Conv3d_0a_1x1", "Branch_1/Conv3d_0a_1x1", "Branch_1/Conv3d_0b_3x3", "Branch_2/Conv3d_0a_1x1",
+            "Branch_2/Conv3d_0b_3x3", "Branch_3/Conv3d_0b_1x1")  # fmt: skip
+
+
+def deepmind_file(made: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Tensors of piergiaj's names as DeepMind's checkpoint has them, written down without the library."""
+    file = {}
+    for name, array in made.items():
+        module, *parts, leaf = name.split(".")
+        unit = f"/{DEEPMIND[UNITS.index(parts[0])]}" if len(parts) == 2 else ""
+        unit = unit.replace("_2/Conv3d_0b", "_2/Conv3d_0a") if module == "Mixed_5b" else unit
+        place = module.replace("logits", "Logits/Conv3d_0c_1x1") + unit
+        if parts[-1] == "conv3d" and leaf == "weight":
+            file[f"{place}/conv_3d/w"] = array.transpose(2, 3, 4, 1, 0)
+        elif parts[-1] == "conv3d":
+            file[f"{place}/conv_3d/b"] = array
+        elif leaf != "weight":
+            own = {"bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}[leaf]
+            file[f"{place}/batch_norm/{own}"] = array
+    return file
+
+
+@pytest.mark.parametrize("prefix", ["Flow/inception_i3d/", ""])
+def test_the_authors_checkpoint(network: nn.Cell, prefix: str, tmp_path: Path) -> None:
+    """Without scales, which are one; that of Kinetics-600 has no prefix, shapes with ones in front, and momenta."""
+    state = export_state(network, "piergiaj")
+    made = rule_made((name, array.shape) for name, array in state.items())
+    file = {f"{prefix}{name}": array for name, array in deepmind_file(made).items()}
+    assert len(file) == 230
+    if not prefix:
+        file = {n: a.reshape(1, 1, 1, 1, -1) if "batch_norm" in n else a for n, a in file.items()}
+        file |= {f"{n}/Momentum": a for n, a in file.items() if "moving" not in n}
+        file["global_step"] = np.array(5)
+    load(network, made, "piergiaj")  # with scales other than one
+    report = load(network, read(write_checkpoint(tmp_path / "model.ckpt", file)), "deepmind")
+    assert (len(report.loaded), len(report.ones), report.prefix) == (230, 57, prefix)
+    assert len(report.ignored) == (0 if prefix else 117)
+    assert "not in such files, set to one: 57" in str(report).splitlines()
+    for name, array in export_state(network, "piergiaj").items():
+        norm = name.endswith(".bn.weight")
+        np.testing.assert_array_equal(array, np.ones_like(array) if norm else made[name], strict=True)
+
+
+def test_export_has_no_place_for_a_scale(network: nn.Cell) -> None:
+    assert len(export_state(network, "deepmind")) == 230  # fresh scales are one
+    network.Mixed_5c.b0.bn.bn2d.gamma.set_data(Tensor(np.full(48, 1.5, np.float32)))
+    with pytest.raises(WeightsError, match=r"deepmind: Mixed_5c/Branch_0/Conv3d_0a_1x1/batch_norm/gamma is not one"):
+        export_state(network, "deepmind")
+
+
+def test_what_else_is_missing_stays_missing(network: nn.Cell) -> None:
+    file = {f"RGB/inception_i3d/{name}": array for name, array in export_state(network, "deepmind").items()}
+    del file["RGB/inception_i3d/Mixed_3b/Branch_0/Conv3d_0a_1x1/batch_norm/beta"]
+    with pytest.raises(
+        WeightsError, match=r"missing from the file: 1\n  Mixed_3b/Branch_0/Conv3d_0a_1x1/batch_norm/be"
+    ):
+        load(network, file, "deepmind")
+    with pytest.raises(WeightsError, match="pass layout='deepmind'"):
+        load(network, file, "piergiaj")
 
 
 @pytest.mark.parametrize("layout", ["piergiaj", "hassony2", "mindspore"])

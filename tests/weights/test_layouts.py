@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from actionbook.weights import LAYOUTS, WeightsError
-from actionbook.weights.layouts import get_layout, okankop_name, torch_name
+from actionbook.weights.layouts import Layout, get_layout
+from actionbook.weights.names import okankop_name, torch_name
 
 NAMES = {
     "features.0.0.weight": "features.0.0.weight",
@@ -48,3 +50,43 @@ def test_unknown_layout_lists_the_known() -> None:
     assert get_layout(LAYOUTS["okankop"]) is get_layout("okankop")
     with pytest.raises(WeightsError, match=r"'okancop'.*okankop"):
         get_layout("okancop")
+
+
+def test_axes_of_tensorflow() -> None:
+    last = Layout("last", str, channels_last=True)
+    for stored, expected in (((7, 6), (6, 7)), ((5, 4, 3, 2), (2, 3, 5, 4)), ((6, 5, 4, 3, 2), (2, 3, 6, 5, 4))):
+        array = np.arange(np.prod(stored)).reshape(stored)
+        assert last.turned(stored, expected) == expected
+        turned = last.from_file("w", array, expected)
+        assert turned.shape == expected
+        assert turned[1, 2, ...].ravel().tolist() == array[..., 2, 1].ravel().tolist()
+        np.testing.assert_array_equal(last.to_file(turned), array)
+    assert last.turned((5,), (5,)) == (5,)
+    np.testing.assert_array_equal(last.to_file(np.arange(5)), np.arange(5))
+    assert last.turned((1, 5), (5,)) == (5, 1)  # of the wrong shape, and it stays so
+
+
+def test_shapes_filled_up_with_ones() -> None:
+    padded = Layout("padded", str, padded=True)
+    assert padded.turned((1, 1, 5, 4), (5, 4)) == (5, 4)
+    assert padded.turned((1, 1, 1, 5), (5,)) == (5,)
+    assert padded.turned((1, 4), (1, 4)) == (1, 4)  # no more axes than there are
+    assert padded.turned((1, 2, 5), (5,)) == (1, 2, 5)
+    assert padded.from_file("b", np.arange(5).reshape(1, 1, 1, 5), (5,)).tolist() == [0, 1, 2, 3, 4]
+    both = Layout("both", str, padded=True, channels_last=True)
+    assert both.turned((1, 1, 1, 1, 5), (5,)) == (5,)
+    assert both.turned((3, 3, 1, 1, 5), (5, 1, 3, 3, 1)) == (5, 1, 3, 3, 1)
+
+
+def test_only_the_first_input_channels() -> None:
+    cut = Layout("cut", str, cut="a")
+    array = np.arange(2 * 4 * 3).reshape(2, 4, 3)
+    np.testing.assert_array_equal(cut.from_file("a", array, (2, 3, 3)), array[:, :3])
+    assert cut.from_file("b", array, (2, 3, 3)).shape == (2, 4, 3)
+    for name, found, expected in (
+        ("b", (2, 4), (2, 3)),
+        ("a", (2, 3), (2, 4)),
+        ("a", (3, 4), (2, 3)),
+        ("a", (4,), (3,)),
+    ):
+        assert not cut.cuts(name, found, expected)

@@ -10,6 +10,7 @@ from typing import Any
 import mindspore as ms
 import numpy as np
 import pytest
+from foreign import write_caffe, write_checkpoint, write_graph
 from mindspore import Tensor
 
 import actionbook
@@ -33,13 +34,22 @@ COUNTS = [
     for one in rows
     for classes, count in one.parameters.items()
 ]
-WIDTH = {"i3d": 0.06, "mobilenetv2_3d": 0.2}
+# Parameters by classes of ECO's networks: the fact sheets' counts, and those of 174 classes from the same features.
+ECO = {
+    "eco_full": {400: 47_502_128, 101: 47_042_565, 51: 46_965_715, 174: 46_965_715 + 123 * 1537},
+    "eco_lite": {400: 37_503_856, 101: 37_350_469, 51: 37_324_819, 174: 37_324_819 + 123 * 513},
+}
+WIDTH = {"i3d": 0.06, "mobilenetv2_3d": 0.2, "eco_full": 0.06, "eco_lite": 0.06}
 Published = Callable[..., tuple[WeightFile, dict[str, np.ndarray], Path]]
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _graph_mode() -> None:
     set_device("CPU")
+
+
+def write_index(path: Path, arrays: dict[str, np.ndarray]) -> Path:
+    return write_checkpoint(path.with_suffix(""), arrays)
 
 
 @pytest.fixture
@@ -50,11 +60,14 @@ def published(tmp_path: Path, write_torch: Any) -> Published:
     """
 
     def write(name: str, prefix: str = "") -> tuple[WeightFile, dict[str, np.ndarray], Path]:
-        entry = ENTRIES[name].model_dump(mode="json", exclude_unset=True, exclude={"git_blob"})
+        entry = ENTRIES[name].model_dump(mode="json", exclude_unset=True, exclude={"git_blob", "bytes"})
         entry["options"]["width"] = WIDTH[entry["network"]]
         network = create_model(entry["network"], **entry["options"])
         state = rule_made((key, array.shape) for key, array in export_state(network, entry["layout"]).items())
-        path = write_torch(tmp_path / entry["name"], {f"{prefix}{key}": array for key, array in state.items()})
+        path = tmp_path / entry["name"]
+        path.parent.mkdir(exist_ok=True)
+        write = {".index": write_index, ".pb": write_graph, ".caffemodel": write_caffe}.get(path.suffix, write_torch)
+        write(path, {f"{prefix}{key}": array for key, array in state.items()})
         entry |= {"sha256": sha256_file(path), "status": "single"}
         manifest = {"kind": "weights", "name": "own", "title": "Own", "licence": "none", "homepage": "nowhere"}
         (tmp_path / "own.yaml").write_text(json.dumps({**manifest, "files": [entry]}), encoding="utf-8")
@@ -63,22 +76,37 @@ def published(tmp_path: Path, write_torch: Any) -> Published:
     return write
 
 
-@pytest.mark.parametrize("name", ENTRIES)
+def test_every_entry_has_a_known_layout() -> None:
+    assert {entry.layout for entry in ENTRIES.values()} <= set(LAYOUTS)
+
+
+NETWORKS = {(entry.network, *sorted(entry.options.items())): entry.id for entry in ENTRIES.values()}
+
+
+@pytest.mark.parametrize("name", NETWORKS.values())
 def test_every_entry_builds_its_network(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("actionbook.models.layers._initialise", lambda *_: None)  # shapes alone count
     entry = ENTRIES[name]
-    assert entry.layout in LAYOUTS
     network = create_model(entry.network, **entry.options)
+    if entry.network in ECO:
+        assert count_parameters(network) == ECO[entry.network][entry.classes]
+        return
     options = {"in_channels": 3, **entry.options} if entry.network == "i3d" else dict(entry.options)
     classes = options.pop("num_classes")
     known = [count for model, *rest, count in COUNTS if (model, *rest) == (entry.network, options, classes)]
     charades = classes == 157  # with its classes the authors' program was not counted
-    assert [count_parameters(network)] == known or (charades and not known)
+    scratch_600 = classes == 600 and entry.network == "i3d"  # nor with these
+    assert [count_parameters(network)] == known or ((charades or scratch_600) and not known)
 
 
 @pytest.mark.parametrize(
     ("name", "prefix"),
-    [("i3d_rgb_imagenet", ""), ("i3d_flow_imagenet_hassony2", ""), ("mobilenetv2_3d_ucf101", "module.")],
+    [
+        ("i3d_rgb_imagenet", ""),
+        ("i3d_flow_imagenet_hassony2", ""),
+        ("i3d_flow_imagenet_deepmind", "Flow/inception_i3d/"),
+        ("mobilenetv2_3d_ucf101", "module."),
+    ],
 )
 def test_a_published_network_comes_back_with_its_weights(published: Published, name: str, prefix: str) -> None:
     entry, state, manifest = published(name, prefix)
@@ -97,12 +125,20 @@ def test_a_published_network_comes_back_with_its_weights(published: Published, n
     assert found.classes == load_dataset(entry.trained_on.manifest or "").classes
 
 
-def test_a_network_of_bgr_clips_takes_rgb_ones(published: Published) -> None:
-    entry, state, manifest = published("mobilenetv2_3d_kinetics600")
+@pytest.mark.parametrize(
+    ("name", "mean"),
+    [
+        ("mobilenetv2_3d_kinetics600", (99.4750, 107.7354, 114.7748)),
+        ("eco_lite_hmdb51_caffe", (123, 117, 104)),
+        ("eco_full_ucf101_ascend", (128, 117, 104)),
+    ],
+)
+def test_a_network_of_bgr_clips_takes_rgb_ones(name: str, mean: tuple[float, ...], published: Published) -> None:
+    entry, state, manifest = published(name)
     found = load_pretrained(entry.id, manifest.parent, str(manifest))
-    assert found.classes is None
+    assert found.classes is None or entry.trained_on.manifest
     assert found.transform.channel_order == "rgb"
-    assert found.transform.mean == entry.transform.mean[::-1] == (99.4750, 107.7354, 114.7748)
+    assert found.transform.mean == entry.transform.mean[::-1] == mean
     original = create_model(entry.network, **entry.options)
     load(original, state, entry.layout)
     rgb = np.random.default_rng(0).standard_normal((1, 3, 4, 32, 32)).astype(np.float32)
@@ -140,7 +176,9 @@ def test_another_file_is_refused(published: Published) -> None:
 
 
 def test_names_of_published_networks(tmp_path: Path) -> None:
-    assert actionbook.list_pretrained() == list_pretrained() == sorted(ENTRIES)
+    assert actionbook.list_pretrained() == list_pretrained() == sorted(ENTRIES.keys() - {"eco_init_2d", "eco_init_3d"})
+    with pytest.raises(WeightsError, match="no published weights are called 'eco_init_2d'"):
+        load_pretrained("eco_init_2d", tmp_path)  # only a part of a network
     assert list_pretrained("weights_efficient3d") == ["mobilenetv2_3d_kinetics600", "mobilenetv2_3d_ucf101"]
     with pytest.raises(BookError, match=r"'i3d_rgb_imagnet'.*i3d_rgb_imagenet"):
         actionbook.load_pretrained("i3d_rgb_imagnet", tmp_path)

@@ -233,9 +233,9 @@ def zipped(*names: str) -> bytes:
 OTHERS = {
     "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(50), "HDF5 file.*h5py"),
     "ONNX": (b"\x08\x08\x12\x07pytorch\x1a\x05", "ONNX model.*checkpoint that it was exported from"),
-    "saved model": (b"\x08\x01\x12\x99\x01", "TensorFlow SavedModel"),
-    "checkpoint list": (b'model_checkpoint_path: "model.ckpt-1"\n', "list of TensorFlow checkpoints"),
-    "TensorFlow index": (bytes(60) + b"\x57\xfb\x80\x8b\x24\x75\x47\xdb", "TensorFlow checkpoint.*load_checkpoint"),
+    "saved model": (b"\x08\x01\x12\x99\x01", r"TensorFlow SavedModel.*variables/variables\.index"),
+    "graph in text": (b'node {\n  name: "a"\n', r"TensorFlow graph in text.*\.pb"),
+    "checkpoint list": (b'model_checkpoint_path: "model.ckpt-1"\n', "list of TensorFlow checkpoints.*Take one"),
     "TensorFlow Lite": (b"\x1c\0\0\0TFL3" + bytes(20), "TensorFlow Lite"),
     "MINDIR": (b"\n\x050.1.1\x12\x09MindSpore", "MINDIR model"),
     "OM": (b"IMOD" + bytes(60), "Ascend OM model"),
@@ -268,7 +268,8 @@ def test_other_files_are_named_for_what_they_are(name: str, tmp_path: Path) -> N
     assert ("Fetch the file again" in str(caught.value)) == (name in ("empty", "noise"))
 
 
-def test_the_data_of_a_tensorflow_checkpoint_tell_only_by_their_name(tmp_path: Path) -> None:
-    (tmp_path / "model.ckpt-9.data-00000-of-00001").write_bytes(bytes(range(200, 256)))
-    with pytest.raises(WeightsError, match="TensorFlow checkpoint"):
-        read(tmp_path / "model.ckpt-9.data-00000-of-00001")
+def test_a_folder_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path in (tmp_path, Path(), ""):
+        with pytest.raises(WeightsError, match=r"cannot be opened \(Is a directory\)\. Name a file in it"):
+            read(path)

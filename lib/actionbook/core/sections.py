@@ -87,14 +87,23 @@ class Weights(Strict):
     """Name of a weights manifest in data_manifests/, or the path of a .yaml file of your own."""
     file: str | None = None
     """One of its files, in ``<data_root>/weights/``; the manifest says its layout."""
+    also: tuple[str, ...] = ()
+    """Further files of the manifest, loaded behind `file` and without `skip`: each for another part of the network."""
     run: Name | None = None
     """The first seed of this run, instead of a file."""
     skip: tuple[str, ...] = ()
     """Prefixes of parameters that keep their fresh values, such as the classifier when the classes differ."""
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of all files, in the order in which they are loaded."""
+        return () if self.file is None else (self.file, *self.also)
+
     @model_validator(mode="after")
     def _one_origin(self) -> Weights:
         named = [name for name in ("manifest", "file") if getattr(self, name) is not None]
+        if self.also and self.file is None:
+            raise ValueError("also names further files; expected manifest and file before them")
         if len(named) != (0 if self.run else 2):
             found = ", ".join([*named, *(["run"] if self.run else [])]) or "none of them"
             raise ValueError(f"expected manifest and file, or run alone; found {found}")

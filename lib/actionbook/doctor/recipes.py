@@ -9,7 +9,6 @@ from actionbook.doctor.findings import Check, Finding, ok, problem, warning
 
 if TYPE_CHECKING:
     from actionbook.core.recipe import Recipe
-    from actionbook.core.sections import Weights
     from actionbook.core.workspace import Stage
 
 
@@ -77,25 +76,26 @@ def names(stage: Stage) -> Iterator[Finding]:
 
 def weights(stage: Stage) -> Iterator[Finding]:
     """Each weight file that some run starts from: its entry, its layout, its size, and its table of contents."""
-    seen: set[tuple[str | None, str | None]] = set()
+    seen: set[tuple[str | None, str]] = set()
     for own in runs_of(stage).values():
         start = own.recipe.weights
-        if start is not None and start.run is None and (start.manifest, start.file) not in seen:
-            seen.add((start.manifest, start.file))
-            yield _weight_file(own, start)
+        for name in start.files if start is not None else ():
+            if start is not None and (start.manifest, name) not in seen:
+                seen.add((start.manifest, name))
+                yield _weight_file(own, str(start.manifest), name)
     if not seen:
         yield ok("weights", "no run starts from a published file")
 
 
-def _weight_file(stage: Stage, start: Weights) -> Finding:
+def _weight_file(stage: Stage, book: str, name: str) -> Finding:
     from actionbook.core.manifest import load_weights  # noqa: PLC0415
     from actionbook.core.paths import shown  # noqa: PLC0415
     from actionbook.weights.errors import WeightsError  # noqa: PLC0415
     from actionbook.weights.layouts import get_layout  # noqa: PLC0415
     from actionbook.weights.reader import opened  # noqa: PLC0415
 
-    manifest = load_weights(str(start.manifest))
-    source = manifest.file(str(start.file))
+    manifest = load_weights(book)
+    source = manifest.file(name)
     get_layout(source.layout)
     path = stage.data_root / "weights" / source.name
     if not path.is_file():

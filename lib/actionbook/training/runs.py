@@ -171,9 +171,8 @@ def initial_network(stage: Stage, seed: int) -> nn.Cell:
         load_checkpoint(trained, folder / "network.ckpt")
         report = load(network, export_state(trained, "mindspore"), "mindspore", skip=weights.skip)
         logger.info("%s: %s", folder.name, report)
-    elif weights is not None:
-        path, entry = _weights_file(stage)
-        logger.info("%s: %s", weights.file, load_file(network, entry, path, skip=weights.skip))
+    for path, entry, skip in _weight_files(stage):
+        logger.info("%s: %s", entry.name, load_file(network, entry, path, skip=skip))
     return network
 
 
@@ -197,16 +196,20 @@ def _run(stage: Stage, name: str | None) -> Stage:
     return stage.for_run(next(run for run in recipe.training.runs if run.name == (name or recipe.main_run.name)))
 
 
-def _weights_file(stage: Stage) -> tuple[Path, WeightFile]:
-    """The file that the recipe names, and its entry in the manifest."""
+def _weight_files(stage: Stage) -> list[tuple[Path, WeightFile, tuple[str, ...]]]:
+    """The files that the recipe names, with their entries in the manifest, and what is skipped in each."""
     weights = stage.recipe.weights
-    assert weights is not None
-    entry = manifest.load_weights(str(weights.manifest)).file(str(weights.file))
-    return stage.data_root / "weights" / str(weights.file), entry
+    if weights is None or weights.run:
+        return []
+    book = manifest.load_weights(str(weights.manifest))
+    return [
+        (stage.data_root / "weights" / name, book.file(name), weights.skip if name == weights.file else ())
+        for name in weights.files
+    ]
 
 
 def _weights_content(stage: Stage) -> Any:
-    """What the initial weights are, None for fresh ones: digest of the file, or what the earlier run rests on.
+    """What the initial weights are, None for fresh ones: digests of the files, or what the earlier run rests on.
 
     Not on which code: that is named beside it, and a training of another library may be gone on with.
     """
@@ -214,8 +217,9 @@ def _weights_content(stage: Stage) -> Any:
     if weights is None:
         return None
     if not weights.run:
-        path, entry = _weights_file(stage)
-        return [verify(path, entry), entry.layout, weights.skip]
+        return [
+            part for path, entry, skip in _weight_files(stage) for part in (verify(path, entry), entry.layout, skip)
+        ]
     earlier, seed = _origin(stage)
     basis = rests_on(earlier, dataset_of(earlier).index(), seed)
     return [{key: value for key, value in basis.items() if key != "code"}, weights.skip]

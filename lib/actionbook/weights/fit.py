@@ -6,17 +6,20 @@ import difflib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, TypeAlias
 
 from actionbook.weights.errors import WeightsError
 from actionbook.weights.layouts import LAYOUTS, Layout
-from actionbook.weights.report import LoadReport, Nearest, WrongShape
+from actionbook.weights.report import LoadReport, Nearest, WrongShape, module_of
 
 Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
 
 WRAPPERS: Final = frozenset({"module", "model", "_orig_mod", "net", "network"})
 """What DataParallel, Lightning, `torch.compile` and training scripts put before every name."""
 _MAX_WRAPPERS: Final = 8
+_MARKS: Final = r"[./]"
+"""What stands between the modules in a name: a dot in PyTorch and MindSpore, a slash in TensorFlow."""
 _COMPARED: Final = 500
 """Names among which the likest is looked for: comparing takes its time."""
 
@@ -50,25 +53,42 @@ def fit(
     tensor's name stands twice in the file, or if `skip` names nothing in the network.
     """
     parameters = original_names(network, layout)
-    prefix = common_prefix([name for name in file if not _within(name, allow_unexpected)], parameters)
+    prefix = common_prefix(
+        [name for name in file if not (_within(name, allow_unexpected) or re.fullmatch(layout.ignored, name))],
+        parameters,
+    )
     tensors: dict[str, str] = {}
     for stored in file:
-        if tensors.setdefault(stored.removeprefix(prefix), stored) != stored:
+        name = layout.respelt(stored.removeprefix(prefix))
+        if tensors.setdefault(name, stored) != stored:
             raise WeightsError(
-                f"the weights hold {stored!r} twice, with and without {prefix!r}. Pass only one of them."
+                f"the weights hold {tensors[name]!r} and {stored!r}, which are both {name!r}. Pass only one of them."
             )
-    counters = [name for name in tensors if re.fullmatch(layout.ignored, name)]
+    counters = [name for name in tensors if re.fullmatch(layout.ignored, name) and name not in parameters]
     for entry in skip:
         if not any(_within(name, [entry]) for name in parameters):
             raise WeightsError(
                 f"skip names {entry!r}, which the network does not have. Its heads: {_heads(parameters)}."
             )
-    kept = {name for name in parameters if _within(name, skip if name in tensors else (*skip, *allow_missing))}
+    kept = {
+        name
+        for name in parameters
+        if _within(name, skip if name in tensors else (*skip, *allow_missing)) or not layout.holds(name)
+    }
     both = [name for name in parameters if name in tensors and name not in kept]
-    shapes = {name: (network[parameters[name]], file[tensors[name]]) for name in both}
+    shapes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
+    cut = dict[str, WrongShape]()
+    for name in both:
+        expected = network[parameters[name]]
+        found = layout.turned(file[tensors[name]], expected)
+        if layout.cuts(name, found, expected):
+            cut[name], found = WrongShape(name, expected, found), expected
+        shapes[name] = expected, found
     extra = [name for name in tensors if name not in parameters and name not in counters]
     left = {name for name in extra if _within(name, (*skip, *allow_unexpected))}
-    missing = tuple(name for name in parameters if name not in tensors and name not in kept)
+    absent = [name for name in parameters if name not in tensors and name not in kept]
+    ones = tuple(name for name in absent if re.fullmatch(layout.ones, name))
+    missing = tuple(name for name in absent if name not in ones)
     unexpected = tuple(name for name in extra if name not in left)
     report = LoadReport(
         layout.name,
@@ -79,6 +99,8 @@ def fit(
         kept=tuple(name for name in parameters if name in kept),
         ignored=(*counters, *(name for name in extra if name in left)),
         prefix=prefix,
+        ones=ones,
+        cut=tuple(cut.values()),
         nearest=_nearest(network, file, layout) if missing and unexpected else None,
     )
     return Fit(report, parameters, tensors)
@@ -99,7 +121,7 @@ def original_names(network: Iterable[str], layout: Layout) -> dict[str, str]:
 
 
 def common_prefix(names: Collection[str], wanted: Collection[str]) -> str:
-    """What wrappers put before every one of `names`, up to its last dot; empty if nothing.
+    """What wrappers put before every one of `names`, up to its last dot or slash; empty if nothing.
 
     Of the beginnings that all names share it is the one without which most names are among `wanted`, the shortest of
     equal ones. Where none are, it is what is known as a wrapper's.
@@ -109,17 +131,17 @@ def common_prefix(names: Collection[str], wanted: Collection[str]) -> str:
     best = max(counts, key=counts.__getitem__)
     if counts[best]:
         return best
-    known = [prefix for prefix in beginnings if set(prefix[:-1].split(".")) <= WRAPPERS]
+    known = [prefix for prefix in beginnings if set(re.split(_MARKS, prefix[:-1])) <= WRAPPERS]
     return known[-1] if known else ""
 
 
 def _shared(names: Collection[str]) -> Iterator[str]:
-    """The beginnings that all names share, up to a dot each, the shorter first."""
+    """The beginnings that all names share, up to a dot or slash each, the shorter first."""
     if not names:
         return
-    parts = next(iter(names)).split(".")[:-1]
-    for count in range(1, min(len(parts), _MAX_WRAPPERS) + 1):
-        prefix = ".".join(parts[:count]) + "."
+    first = next(iter(names))
+    for mark in islice(re.finditer(_MARKS, first), _MAX_WRAPPERS):
+        prefix = first[: mark.end()]
         if not all(name.startswith(prefix) for name in names):
             return
         yield prefix
@@ -131,7 +153,7 @@ def _nearest(network: Shapes, file: Shapes, layout: Layout) -> Nearest:
     for one in (layout, *LAYOUTS.values()):
         wanted = {one.original_name(name) for name in network}
         prefix = common_prefix(file.keys(), wanted)
-        found = {name.removeprefix(prefix) for name in file}
+        found = {one.respelt(name.removeprefix(prefix)) for name in file}
         if best is None or len(wanted & found) > best[0]:
             best = len(wanted & found), one, wanted, found
     assert best is not None
@@ -149,10 +171,10 @@ def _nearest(network: Shapes, file: Shapes, layout: Layout) -> Nearest:
 
 def _within(name: str, entries: Iterable[str]) -> bool:
     """Whether `name` is one of `entries` or lies in a module that they name."""
-    return any(name == entry or name.startswith(f"{entry}.") for entry in entries)
+    return any(name == entry or name.startswith((f"{entry}.", f"{entry}/")) for entry in entries)
 
 
 def _heads(parameters: Iterable[str]) -> str:
     """The last modules of a network, for a message."""
-    modules = list(dict.fromkeys(name.rpartition(".")[0] for name in parameters))
+    modules = list(dict.fromkeys(module_of(name) for name in parameters))
     return ", ".join(modules[-3:])

@@ -1,4 +1,4 @@
-"""How a foreign checkpoint names its tensors: the rules from MindSpore's names to the original ones."""
+"""How a foreign checkpoint names its tensors and lays their axes: from MindSpore's parameters to the original ones."""
 
 from __future__ import annotations
 
@@ -8,117 +8,127 @@ from dataclasses import dataclass
 from typing import Final
 
 from actionbook.weights.errors import WeightsError
+from actionbook.weights.names import (
+    bn_inception_name,
+    deepmind_name,
+    eco_caffe_name,
+    eco_lite_name,
+    eco_name,
+    eco_tensorflow_name,
+    hassony2_name,
+    okankop_name,
+    torch_name,
+)
+from actionbook.weights.stored import Array
+
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The names of one family of checkpoints.
+    """One family of checkpoints. The patterns are regular expressions of whole original names.
 
     Attributes:
         name: what `load` and `export_state` call it.
         original_name: MindSpore parameter name -> name in the file.
-        ignored: regular expression; entries of the file whose whole name matches are no parameters of any network.
+        ignored: entries of the file that are no parameters of a network, where the network has none of that name.
+        channels_last: kernels are stored as (k, ..., in, out) and dense layers as (in, out), as TensorFlow does; else
+            as (out, in, k, ...) and (out, in).
+        padded: shapes may be filled up with ones in front, as Caffe does.
+        respelt: name in a file -> the original name, where the files of a family differ among themselves.
+        ones: parameters that the original network does not have, because they are one there.
+        part: parameters that these files hold; all others of the network keep their values. Empty: they hold all.
+        cut: parameters with more input channels in the file than in the network, which takes the first ones.
     """
 
     name: str
     original_name: Callable[[str], str]
     ignored: str = ""
+    channels_last: bool = False
+    padded: bool = False
+    respelt: Callable[[str], str] = str
+    ones: str = ""
+    part: str = ""
+    cut: str = ""
 
+    def holds(self, name: str) -> bool:
+        """Whether such files have the parameter of that original name."""
+        return not self.part or re.fullmatch(self.part, name) is not None
 
-# MindSpore's batch normalisation and PyTorch's hold the same four arrays under other names.
-_BATCH_NORM: Final = {
-    "gamma": "weight",
-    "beta": "bias",
-    "moving_mean": "running_mean",
-    "moving_variance": "running_var",
-}
+    def turned(self, stored: Shape, expected: Shape) -> Shape:
+        """The shape of a stored array once it lies as this library's, which would be `expected`."""
+        if self.padded:
+            extra = max(len(stored) - len(expected), 0)
+            stored = stored[extra:] if stored[:extra] == (1,) * extra else stored
+        if self.channels_last and len(stored) > 1:
+            return stored[-1], stored[-2], *stored[:-2]
+        return stored
 
+    def from_file(self, name: str, array: Array, expected: Shape) -> Array:
+        """A stored array as the parameter of that original name and of shape `expected`."""
+        shape = self.turned(array.shape, expected)
+        if self.channels_last and len(shape) > 1:
+            array = array.reshape(*shape[2:], shape[1], shape[0])
+            array = array.transpose(array.ndim - 1, array.ndim - 2, *range(array.ndim - 2))
+        array = array.reshape(shape)
+        return array[:, : expected[1]] if self.cuts(name, shape, expected) else array
 
-def torch_name(name: str) -> str:
-    """PyTorch's name of a MindSpore parameter in a network of the same structure.
+    def to_file(self, array: Array) -> Array:
+        """A parameter's array as it is stored."""
+        if self.channels_last and array.ndim > 1:
+            return array.transpose(*range(2, array.ndim), 1, 0)
+        return array
 
-    ``features.0.1.bn2d.gamma`` -> ``features.0.1.weight`` (`nn.BatchNorm3d` nests a 2-D one); convolution and dense
-    parameters are called alike.
-    """
-    module, dot, leaf = name.rpartition(".")
-    if leaf in _BATCH_NORM:
-        module, leaf = module.removesuffix(".bn2d"), _BATCH_NORM[leaf]
-    return f"{module}{dot}{leaf}"
-
-
-def okankop_name(name: str) -> str:
-    """The name in a checkpoint of Efficient-3DCNNs, whose ShuffleNetV2 spells its branches ``banch1``, ``banch2``."""
-    return re.sub(r"\bbranch([12])\b", r"banch\1", torch_name(name))
-
-
-_HASSONY2: Final = {
-    "b0": "branch_0",
-    "b1a": "branch_1.0",
-    "b1b": "branch_1.1",
-    "b2a": "branch_2.0",
-    "b2b": "branch_2.1",
-    "b3b": "branch_3.1",  # the pool is 0
-}
-
-
-def hassony2_name(name: str) -> str:
-    """The name in a checkpoint of kinetics_i3d_pytorch.
-
-    ``Mixed_3b.b1a.bn.bn2d.gamma`` -> ``mixed_3b.branch_1.0.batch3d.weight``.
-    """
-    module, *rest = torch_name(name).split(".")
-    if module == "logits":
-        return ".".join(["conv3d_0c_1x1", *rest])
-    rest = [_HASSONY2.get(part, "batch3d" if part == "bn" else part) for part in rest]
-    return ".".join([module[0].lower() + module[1:], *rest])
-
-
-_ECO: Final = {
-    "single": "1x1",
-    "triple_reduce": "3x3_reduce",
-    "triple": "3x3",
-    "double_reduce": "double_3x3_reduce",
-    "double_1": "double_3x3_1",
-    "double_2": "double_3x3_2",
-    "projection": "pool_proj",
-}
-
-
-def eco_name(name: str) -> str:
-    """The name in a checkpoint of ECO-pytorch.
-
-    ``trunk.inception_3a.single.bn.gamma`` -> ``base_model.inception_3a_1x1_bn.weight``, ``res3.b_1.weight`` ->
-    ``base_model.res3b_1.weight``.
-    """
-    *modules, leaf = torch_name(name).split(".")
-    if modules == ["fc"]:
-        return f"base_model.fc_final.{leaf}"
-    if modules[0] in ("trunk", "tail"):
-        modules = modules[1:]
-    if modules[0].startswith("res"):
-        return f"base_model.{''.join(modules)}.{leaf}"
-    kind = "_bn" if modules.pop() == "bn" else ""
-    return f"base_model.{'_'.join(_ECO.get(one, one) for one in modules)}{kind}.{leaf}"
-
-
-def eco_lite_name(name: str) -> str:
-    """The same, of ECO Lite, whose classifier is ``new_fc``."""
-    return eco_name(name).replace("base_model.fc_final", "new_fc")
+    def cuts(self, name: str, found: Shape, expected: Shape) -> bool:
+        """Whether the network takes only the first input channels of an array of shape `found`."""
+        if not re.fullmatch(self.cut, name) or len(found) < 2 or len(found) != len(expected):
+            return False
+        return found[1] > expected[1] and (found[0], *found[2:]) == (expected[0], *expected[2:])
 
 
 _COUNTERS: Final = r"(.*\.)?num_batches_tracked"  # of batches that a norm has seen; PyTorch has them since 0.4.1
 
 _MASKS: Final = r"(.*\.)?mask_key"  # the state of this library's dropout: no weight
 
+# The slots of TensorFlow's optimisers and averages, and its counters of steps.
+_SLOTS: Final = r"(.*/)?(Momentum|Adam(_1)?|RMSProp(_1)?|ExponentialMovingAverage|global_step|learning_rate)"
+
+_TAIL_2D: Final = r"inception_(3c_(3x3|double_3x3_2)|4[a-e]_|5[ab]_).*"  # of BN-Inception, what ECO Lite does not have
+
 # Layouts by name. `okankop`: Efficient-3DCNNs. `piergiaj`: pytorch-i3d. `hassony2`: kinetics_i3d_pytorch, and the files
-# of video_features. `mindspore`: this library.
+# of video_features. `deepmind`: kinetics-i3d, whose batch norm has no scale. `eco_...`: ECO's programs (of Caffe's,
+# files for different data call the classifier differently). `bn_inception` and `eco_c3d`: what ECO begins with, the one
+# for its 2-D part and the other, a whole 3-D network with 128 channels where ECO has 96, for its 3-D part.
+# `mindspore`: this library.
 LAYOUTS: Final[Mapping[str, Layout]] = {
-    "okankop": Layout("okankop", okankop_name, ignored=_COUNTERS),
-    "piergiaj": Layout("piergiaj", torch_name, ignored=_COUNTERS),
-    "hassony2": Layout("hassony2", hassony2_name, ignored=_COUNTERS),
-    "eco_pytorch": Layout("eco_pytorch", eco_name, ignored=_COUNTERS),
-    "eco_lite_pytorch": Layout("eco_lite_pytorch", eco_lite_name, ignored=_COUNTERS),
-    "mindspore": Layout("mindspore", str, ignored=_MASKS),
+    one.name: one
+    for one in (
+        Layout("okankop", okankop_name, ignored=_COUNTERS),
+        Layout("piergiaj", torch_name, ignored=_COUNTERS),
+        Layout("hassony2", hassony2_name, ignored=_COUNTERS),
+        Layout("deepmind", deepmind_name, ignored=_SLOTS, channels_last=True, padded=True, ones=r".*/batch_norm/gamma"),
+        Layout("eco_pytorch", eco_name, ignored=_COUNTERS),
+        Layout("eco_lite_pytorch", eco_lite_name, ignored=_COUNTERS),
+        Layout("eco_tensorflow", eco_tensorflow_name, ignored=_SLOTS, channels_last=True),
+        Layout(
+            "eco_caffe", eco_caffe_name, padded=True, respelt=lambda name: re.sub(r"^fc8[A-Za-z]*(?=\.)", "fc8", name)
+        ),
+        Layout(
+            "bn_inception",
+            bn_inception_name,
+            ignored=rf"{_COUNTERS}|(fc|fc_action|classifier)\..*|{_TAIL_2D}",
+            padded=True,
+            part=r"(conv|inception_).*",
+        ),
+        Layout(
+            "eco_c3d",
+            eco_name,
+            ignored=rf"{_COUNTERS}|new_fc\..*|base_model\.(?!res[345]).*|base_model\.res3a_(1|1_bn|down)\..*",
+            part=r"base_model\.res[345].*",
+            cut=r"base_model\.res3a_2\.weight",
+        ),
+        Layout("mindspore", str, ignored=_MASKS),
+    )
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -58,9 +59,12 @@ def load(
     report = replace(fitted.report, origin=state.origin if isinstance(state, Weights) else None)
     if not report.ok:
         raise WeightsError(f"the weights do not fit the network.\n{report}\n{report.remedy}")
-    arrays = {name: state[fitted.tensors[name]] for name in report.loaded}
-    targets = {name: parameters[fitted.parameters[name]] for name in report.loaded}
-    for name, array in {name: _fitting(name, arrays[name], targets[name]) for name in report.loaded}.items():
+    own = get_layout(layout)
+    targets = {name: parameters[fitted.parameters[name]] for name in (*report.loaded, *report.ones)}
+    arrays: dict[str, Array] = {name: np.ones(targets[name].shape, np.float32) for name in report.ones}
+    for name in report.loaded:
+        arrays[name] = own.from_file(name, state[fitted.tensors[name]], tuple(targets[name].shape))
+    for name, array in {name: _fitting(name, array, targets[name]) for name, array in arrays.items()}.items():
         _assign(targets[name], array)
     return report
 
@@ -79,12 +83,19 @@ def fits(
 def export_state(model: nn.Cell, layout: str | Layout = "okankop") -> dict[str, Array]:
     """Copies of all parameters of `model` under their original names: the inverse of `load`.
 
-    Without wrapper prefixes and counters. `actionbook.weights.write_safetensors` makes a file of it that any framework
-    reads, and ``numpy.savez(path, **export_state(model))`` one for NumPy.
+    Without wrapper prefixes and counters, the axes as the layout has them. `actionbook.weights.write_safetensors`
+    makes a file of it that any framework reads, and ``numpy.savez(path, **export_state(model))`` one for NumPy.
+    Raises WeightsError if the layout has no place for a parameter.
     """
+    family = get_layout(layout)
     own = {parameter.name: parameter for parameter in _parameters(model)}
-    names = original_names(own, get_layout(layout))
-    return {name: np.array(own[stored].asnumpy()) for name, stored in names.items()}
+    names = original_names(own, family)
+    lost = {name for name in names if re.fullmatch(family.ones, name)}
+    for name in lost:
+        if (own[names[name]].asnumpy() != 1).any():
+            raise WeightsError(f"layout {family.name}: {name} is not one, and such files have no place for it.")
+    kept = {name: own[stored].asnumpy() for name, stored in names.items() if name not in lost}
+    return {name: np.array(family.to_file(array), order="C") for name, array in kept.items()}
 
 
 def _parameters(model: nn.Cell) -> list[Parameter]:

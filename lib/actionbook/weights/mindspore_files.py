@@ -11,7 +11,6 @@ from __future__ import annotations
 import binascii
 import math
 import mmap
-from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -20,16 +19,8 @@ from typing import IO, Final
 import numpy as np
 
 from actionbook.weights.errors import FETCH_AGAIN, WeightsError
-from actionbook.weights.stored import (
-    MAX_DIMENSIONS,
-    MAX_ELEMENTS,
-    Array,
-    OpenFile,
-    Origin,
-    Plain,
-    Stored,
-    from_bfloat16,
-)
+from actionbook.weights.stored import Array, OpenFile, Origin, Plain, Stored, from_bfloat16
+from actionbook.weights.wire import Data, Span, array, checked_shape, fields, message, text, varints
 
 _TYPES: Final = {
     "Float16": "f2", "Float32": "f4", "Float64": "f8", "BFloat16": "u2", "Bool": "?", "Int8": "i1", "Int16": "i2",
@@ -37,11 +28,6 @@ _TYPES: Final = {
 }  # fmt: skip
 _CHECKSUM: Final = b"crc_num"
 _CHECKSUM_BYTES: Final = len(_CHECKSUM) + 10
-_MAX_PARTS: Final = 1_000_000
-_VARINT, _BYTES = 0, 2
-
-Span = tuple[int, int]
-"""Begin and end of bytes in the file."""
 
 
 def open_mindspore(file: IO[bytes], path: Path, stack: ExitStack) -> OpenFile:
@@ -76,20 +62,20 @@ def _parameters(data: mmap.mmap) -> dict[str, tuple[str, tuple[int, ...], list[S
             raise ValueError("its checksum does not agree")
     found: dict[str, tuple[str, tuple[int, ...], list[Span]]] = {}
     last = None
-    for number, value in _fields(data, (0, end)):
-        if number != 1 or not isinstance(value, tuple):
+    for number, value in fields(data, (0, end)):
+        if number != 1:
             raise ValueError("not a parameter")
         name, kind, dims = "", "map", list[int]()
         spans: list[Span] = []
-        for inner, part in _fields(data, value):
-            if inner == 1 and isinstance(part, tuple):
-                name = data[slice(*part)].decode()
-            elif inner == 2 and isinstance(part, tuple):
-                kind, dims, content = _tensor(data, part)
+        for inner, part in fields(data, message(value)):
+            if inner == 1:
+                name = text(data, part)
+            elif inner == 2:
+                kind, dims, content = _tensor(data, message(part))
                 spans.append(content)
-        shape = () if dims == [0] else tuple(dims)
-        if len(shape) > MAX_DIMENSIONS or math.prod(max(size, 1) for size in shape) > MAX_ELEMENTS:
-            raise ValueError(f"{name[:200]!r} has the shape {dims[:8]}")
+        if not name:
+            raise ValueError("not a parameter")
+        shape = () if dims == [0] else checked_shape(name, dims)
         if name in found and (name != last or found[name][:2] != (kind, shape)):
             raise ValueError(f"{name[:200]!r} stands twice")
         found.setdefault(name, (kind, shape, []))[2].extend(spans)
@@ -101,57 +87,19 @@ def _parameters(data: mmap.mmap) -> dict[str, tuple[str, tuple[int, ...], list[S
     return found
 
 
-def _tensor(data: mmap.mmap, span: Span) -> tuple[str, list[int], Span]:
+def _tensor(data: Data, span: Span) -> tuple[str, list[int], Span]:
     """Type, sizes and place of the bytes of one TensorProto."""
-    kind, dims, content = "", [], (0, 0)
-    for number, value in _fields(data, span):
-        if number == 1 and isinstance(value, int):
-            dims.append(value)
-        elif number == 1 and isinstance(value, tuple):  # packed
-            place, stop = value
-            while place < stop:
-                size, place = _varint(data, place, stop)
-                dims.append(size)
-        elif number == 2 and isinstance(value, tuple):
-            kind = data[value[0] : min(value[1], value[0] + 40)].decode()
-        elif number == 3 and isinstance(value, tuple):
-            content = value
+    kind, dims, content = "", list[int](), (0, 0)
+    for number, value in fields(data, span):
+        if number == 1:
+            dims += varints(data, value)
+        elif number == 2:
+            kind = text(data, value)
+        elif number == 3:
+            content = message(value)
     return kind, dims, content
 
 
-def _fields(data: mmap.mmap, span: Span) -> Iterator[tuple[int, int | Span]]:
-    """The fields of a message: number, and value or place. Raises ValueError beyond its end."""
-    place, end = span
-    for _ in range(_MAX_PARTS):
-        if place >= end:
-            return
-        key, place = _varint(data, place, end)
-        value, place = _varint(data, place, end)
-        if key & 7 == _VARINT:
-            yield key >> 3, value
-        elif key & 7 == _BYTES and value <= end - place:
-            yield key >> 3, (place, place + value)
-            place += value
-        else:
-            raise ValueError(f"a field that leaves its message at byte {place}")
-    raise ValueError(f"more than {_MAX_PARTS} parts")
-
-
-def _varint(data: mmap.mmap, place: int, end: int) -> tuple[int, int]:
-    """A number of seven bits a byte, the lowest first, and the place behind it."""
-    number = 0
-    for shift in range(0, 70, 7):
-        if place >= end:
-            raise ValueError("truncated")
-        byte = data[place]
-        place += 1
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return number, place
-    raise ValueError("a number that does not end")
-
-
-def _array(data: mmap.mmap, kind: str, shape: tuple[int, ...], spans: list[Span]) -> Array:
-    raw = b"".join(data[start:stop] for start, stop in spans)
-    view = np.frombuffer(raw, np.dtype(_TYPES[kind]).newbyteorder("<")).reshape(shape)
-    return from_bfloat16(view) if kind == "BFloat16" else np.array(view, view.dtype.newbyteorder("="))
+def _array(data: Data, kind: str, shape: tuple[int, ...], spans: list[Span]) -> Array:
+    found = array(data, spans, f"<{_TYPES[kind]}", shape)
+    return from_bfloat16(found) if kind == "BFloat16" else found

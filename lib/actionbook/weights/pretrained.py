@@ -16,6 +16,7 @@ from actionbook.core.spec import IMAGE, Spec
 from actionbook.core.weight_files import Clips, TrainedOn, WeightFile, WeightsManifest
 from actionbook.models import create_model
 from actionbook.weights.errors import WeightsError
+from actionbook.weights.layouts import get_layout
 from actionbook.weights.loading import load
 from actionbook.weights.reader import read, read_metadata
 from actionbook.weights.report import LoadReport
@@ -45,7 +46,10 @@ class Pretrained:
 
 
 def list_pretrained(manifest: str | None = None) -> list[str]:
-    """Names that `load_pretrained` knows, sorted: of all weights manifests of the book, or of the one called so."""
+    """Names that `load_pretrained` knows, sorted: of all weights manifests of the book, or of the one called so.
+
+    Files that fill only a part of a network (`Layout.part`) are none of them: a training begins with these.
+    """
     return sorted(entry.id for _, entry in _entries(manifest))
 
 
@@ -81,7 +85,8 @@ def load_pretrained(name: str, folder: Path | str, manifest: str | None = None) 
 def load_file(network: nn.Cell, entry: WeightFile, path: Path, skip: Collection[str] = ()) -> LoadReport:
     """Check the file at `path` against its entry and put its tensors into `network`, as they are.
 
-    `skip` names what keeps its initial values (see `actionbook.weights.load`). The report holds the file's digest.
+    `skip` names what keeps its initial values (see `actionbook.weights.load`). The report holds the file's digest; of a
+    checkpoint in several files that is the index's, in which the checksums of the others' numbers are.
     Raises BookError for a file that is missing or another one, WeightsError for tensors that do not fit.
     """
     digest = verify(path, entry)
@@ -91,7 +96,7 @@ def load_file(network: nn.Cell, entry: WeightFile, path: Path, skip: Collection[
 def _entries(manifest: str | None) -> Iterator[tuple[WeightsManifest, WeightFile]]:
     for name in weights_manifests() if manifest is None else [manifest]:
         book = load_weights(name)
-        yield from ((book, entry) for entry in book.files)
+        yield from ((book, entry) for entry in book.files if not get_layout(entry.layout).part)
 
 
 def _turn_round(network: nn.Cell) -> None:

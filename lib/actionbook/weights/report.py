@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from actionbook.weights.stored import Origin
 
 _SHOWN = 20
+
+
+def module_of(name: str) -> str:
+    """What a tensor belongs to: its name up to the last dot or slash."""
+    return re.sub(r"(^|[./])[^./]*$", "", name)
 
 
 @dataclass(frozen=True, order=True)
@@ -47,12 +53,15 @@ class LoadReport:
     Attributes:
         layout: name of the layout.
         loaded: in both, put into the network.
+        ones: parameters that networks of this layout do not have because they are one there; set to one.
         missing: parameters of the network that the file does not have.
         unexpected: tensors of the file that the network does not have.
         wrong_shape: in both, with different shapes.
-        kept: parameters left at their initial values because the caller asked for it (`skip`, `allow_missing`).
+        kept: parameters left at their initial values because the caller asked for it (`skip`, `allow_missing`), or
+            because files of this layout are for another part of the network.
         ignored: tensors of the file left out because the layout or the caller (`skip`, `allow_unexpected`) says so.
         sha256: digest of the file, where the arrays came from one.
+        cut: those of `loaded` of which the network takes only the first input channels.
         prefix: what stood before every name of the file and was taken off, such as ``module.``.
         origin: where in a file the arrays were and what lay beside them; None if they were not read from one.
         nearest: the layout whose names fit best, where names are missing and others unexpected.
@@ -60,11 +69,13 @@ class LoadReport:
 
     layout: str
     loaded: tuple[str, ...] = ()
+    ones: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     wrong_shape: tuple[WrongShape, ...] = ()
     kept: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    cut: tuple[WrongShape, ...] = ()
     sha256: str = ""
     prefix: str = ""
     origin: Origin | None = None
@@ -81,7 +92,7 @@ class LoadReport:
 
         That is so when every wrong shape is in one module and differs in its first axis only.
         """
-        modules = {item.name.rpartition(".")[0] for item in self.wrong_shape}
+        modules = {module_of(item.name) for item in self.wrong_shape}
         counts = {(item.found[:1], item.expected[:1]) for item in self.wrong_shape}
         same = all(item.found[1:] == item.expected[1:] for item in self.wrong_shape)
         if len(modules) != 1 or len(counts) != 1 or not same:
@@ -112,6 +123,8 @@ class LoadReport:
         lines = [f"layout {self.layout}: {len(self.loaded)} tensors {'loaded' if self.ok else 'fit'}"]
         lines += _origin_lines(self.origin) if self.origin else []
         lines += [f"taken off every name: {self.prefix}"] if self.prefix else []
+        lines += [f"not in such files, set to one: {len(self.ones)}"] if self.ones else []
+        lines += _listed("of which the first input channels are taken", self.cut)
         lines += _listed("missing from the file", self.missing)
         lines += _listed("unexpected in the file", self.unexpected)
         lines += _listed("wrong shape", self.wrong_shape)

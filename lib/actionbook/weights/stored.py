@@ -68,6 +68,8 @@ class OpenFile:
     arrays: Mapping[str, Stored]
     metadata: Mapping[str, Plain] = field(default_factory=dict)
     """Plain values beside the arrays, such as epoch and accuracy."""
+    nbytes: int | None = None
+    """Bytes of all files that it is made of; None: of the one that was opened."""
 
 
 class Weights(dict[str, Array]):
@@ -80,7 +82,8 @@ class Weights(dict[str, Array]):
 
 def read_all(file: OpenFile, path: Path) -> Weights:
     """All arrays of an open file. Raises WeightsError for arrays far larger than the file, before they are made."""
-    if sum(one.nbytes for one in file.arrays.values()) > max(_MAX_GROWTH * path.stat().st_size, _MIN_RESULT_BYTES):
+    size = path.stat().st_size if file.nbytes is None else file.nbytes
+    if sum(one.nbytes for one in file.arrays.values()) > max(_MAX_GROWTH * size, _MIN_RESULT_BYTES):
         raise WeightsError(
             f"{path}: its arrays unfold to far more bytes than the file has. Fetch the file again; if it is meant so, "
             "save each array whole and uncompressed."
