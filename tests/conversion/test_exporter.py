@@ -279,3 +279,36 @@ def test_a_network_in_16_bits_is_exported_as_what_it_is(level, tmp_path):
 
 def test_a_network_in_32_bits_is_held_to_more(tmp_path):
     assert not export_onnx(Unequal(), tmp_path / "net.onnx", (3, 4, 16, 16)).half
+
+
+class Padded(nn.Cell):
+    """Zeros around the values by `ops.pad`, before a pool; other modes have no ONNX form."""
+
+    def __init__(self, mode: str, value: float | None = None) -> None:
+        super().__init__()
+        self.mode, self.value = mode, value
+        self.pool, self.dense = nn.MaxPool2d(3, 2, pad_mode="valid"), nn.Dense(3, 2)
+
+    def construct(self, x: Tensor) -> Tensor:
+        # Behind ReLU, for ONNX Runtime 1.31 takes zeros before a max pool for its own padding, which is never the maximum.
+        x = ops.pad(ops.relu(x.mean(axis=2)), (1, 0, 2, 1), self.mode, self.value)
+        return self.dense(self.pool(x).mean(axis=(2, 3)))
+
+
+@pytest.mark.parametrize("value", [None, 0])
+def test_zeros_of_ops_pad_are_exported(value, tmp_path):
+    usual, network = ops.pad, Padded("constant", value)
+    export = export_onnx(network, tmp_path / "net.onnx", (3, 2, 6, 8))
+    assert export.operators["Pad"] == 1
+    assert ops.pad is usual
+    graph = onnx.load(export.path).graph
+    pads = next(t for t in graph.initializer if t.name == next(n for n in graph.node if n.op_type == "Pad").input[1])
+    assert onnx.numpy_helper.to_array(pads).tolist() == [0, 0, 2, 1, 0, 0, 1, 0]
+
+
+@pytest.mark.parametrize(("mode", "value"), [("reflect", None), ("constant", -1.0)])
+def test_what_else_pads_is_named_with_a_remedy(mode, value, tmp_path):
+    usual = ops.pad
+    with pytest.raises(ConversionError, match=r"operator \w+ has no ONNX form there. Use"):
+        export_onnx(Padded(mode, value), tmp_path / "net.onnx", (3, 2, 6, 8))
+    assert ops.pad is usual
