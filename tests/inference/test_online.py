@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import count, islice
+from itertools import count, islice, pairwise
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from actionbook.clips.transforms import tested_clip
 from actionbook.core.transforms import Transforms
 from actionbook.inference import InferenceError
-from actionbook.inference.online import Online, Running, WorkingSet, quotas
+from actionbook.inference.online import Online, Running, WorkingSet, quotas, working_sets
 from actionbook.tasks.pooling import softmax
 
 TRANSFORMS = Transforms(size=16)
@@ -40,15 +40,6 @@ def stream(frames: int) -> Iterator[np.ndarray]:
     return map(frame, range(frames))
 
 
-def sets(frames: int, slot: int, seen: int) -> list[list[int]]:
-    """The working set after every full slot."""
-    found, working = [], WorkingSet(frames, slot)
-    for _ in range(seen):
-        if working.push():
-            found.append(working.numbers)
-    return found
-
-
 @pytest.mark.parametrize(
     ("frames", "expected"),
     [
@@ -68,34 +59,35 @@ def test_quotas(frames: int, expected: list[list[int]]) -> None:
 def test_quotas_are_whole_and_a_slot_only_shrinks_as_it_ages(frames: int) -> None:
     found = [quotas(frames, slots) for slots in range(1, 8)]
     assert all(sum(one) == frames and min(one) >= 1 and len(one) <= 5 for one in found)
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in pairwise(found):
         assert all(new <= old for old, new in zip(before[::-1], after[-2::-1], strict=False))
 
 
 def test_the_originals_choice_of_frames() -> None:
     eight = [0, 2, 4, 6, 9, 11, 13, 15]  # eight of sixteen, evenly spaced and rounded
     four, two = [0, 4, 11, 15], [0, 15]  # the second, third and fourth quarter of these fall on 2.33, 4.67, 7
-    found = sets(16, 16, 112)
+    found = working_sets(112, 16)
     after = [lambda part, k=k: [16 * k + n for n in part] for k in range(7)]
+    found = [list(numbers) for numbers in found]
     assert found[0] == list(range(16))
     assert found[1] == after[0](eight) + after[1](eight)
     assert found[2] == after[0](four) + after[1](four) + after[2](eight)
     assert found[3] == after[0](two) + after[1](two) + after[2](four) + after[3](eight)
-    assert found[4] == [0, 16] + after[2](two) + after[3](four) + after[4](eight)
-    assert found[6] == [32, 48] + after[4](two) + after[5](four) + after[6](eight)
+    assert found[4] == [0, 16, *after[2](two), *after[3](four), *after[4](eight)]
+    assert found[6] == [32, 48, *after[4](two), *after[5](four), *after[6](eight)]
 
 
 @pytest.mark.parametrize(("frames", "slot"), [(4, 4), (4, 25), (8, 8), (8, 100), (16, 40), (12, 13)])
 def test_a_set_has_different_frames_in_order_and_half_of_the_newest_slot(frames: int, slot: int) -> None:
-    for k, numbers in enumerate(sets(frames, slot, 9 * slot)):
-        assert numbers == sorted(set(numbers))
+    for k, numbers in enumerate(working_sets(9 * slot, frames, slot)):
+        assert list(numbers) == sorted(set(numbers))
         assert len(numbers) == frames
         assert sum(number >= k * slot for number in numbers) == (frames if k == 0 else frames // 2)
         assert numbers[-1] == (k + 1) * slot - 1
 
 
 def test_short_slots_repeat_frames() -> None:
-    assert sets(8, 2, 4) == [[0, 0, 0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 2, 2, 3, 3]]
+    assert working_sets(4, 8, 2) == [(0, 0, 0, 0, 1, 1, 1, 1), (0, 0, 1, 1, 2, 2, 3, 3)]
 
 
 def test_the_running_prediction_is_the_mean_with_the_one_before() -> None:
@@ -136,6 +128,7 @@ def test_the_network_sees_clips_of_the_tested_transform() -> None:
 def test_a_stream_that_ends_within_a_slot(frames: int, expected: list[tuple[int, tuple[int, ...]]]) -> None:
     online = Online(Network(), TRANSFORMS, 4, slot=8)
     assert [(one.frame, one.numbers) for one in online.follow(stream(frames))] == expected
+    assert working_sets(frames, 4, 8) == [numbers for _, numbers in expected]
     assert online.kept == 0
 
 
@@ -183,11 +176,12 @@ def test_a_source_that_fails_leaves_what_was_seen() -> None:
     np.testing.assert_array_equal(found[-1].probabilities, expected.probabilities)
 
 
-def test_a_frame_that_cannot_be_transformed_does_not_count() -> None:
+@pytest.mark.parametrize("wrong", [np.zeros((24, 32), np.uint8), np.zeros((24, 32, 3)), np.zeros((0, 32, 3), np.uint8)])
+def test_what_is_no_frame_does_not_count(wrong: np.ndarray) -> None:
     online = Online(Network(), TRANSFORMS, 4)
     online.push(frame(0))
-    with pytest.raises(Exception, match=".+"):
-        online.push(np.zeros((0, 0, 3), np.uint8))
+    with pytest.raises(InferenceError, match=r"frame 1: .*, expected uint8 \(H, W, 3\)"):
+        online.push(wrong)
     assert [shown(online.push(frame(number))) for number in (1, 2, 3)] == [None, None, (0, 1, 2, 3)]
 
 
@@ -208,9 +202,9 @@ def test_a_network_that_fails_leaves_its_last_answer() -> None:
 
 
 def test_impossible_numbers_are_refused() -> None:
-    with pytest.raises(InferenceError, match="0 frames from 1 slots"):
+    with pytest.raises(InferenceError, match="0 frames from slots of 0"):
         WorkingSet(0)
-    with pytest.raises(InferenceError, match="slots of 0 frames"):
+    with pytest.raises(InferenceError, match="4 frames from slots of 0"):
         WorkingSet(4, 0)
     with pytest.raises(InferenceError, match="0 frames a second"):
         Online(Network(), TRANSFORMS, 4, rate=0)

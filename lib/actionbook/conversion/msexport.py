@@ -12,7 +12,7 @@ from pathlib import Path
 import mindspore as ms
 import numpy as np
 import onnx
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, nn
 
 from actionbook.conversion.errors import ConversionError, first_line
 from actionbook.conversion.graph import Graph, value_sizes
@@ -35,7 +35,7 @@ REMEDIES = {
     "AdaptiveMaxPool3D": "ops.amax(x, (2, 3, 4))",
     "HSigmoid": "ops.relu6(x + 3) / 6",
     "HSwish": "x * ops.relu6(x + 3) / 6",
-    "PadV3": "nn.Pad, or the padding of the convolution or pool that follows",
+    "PadV3": "the padding of the convolution or pool that follows, or nn.Pad",
 }
 
 
@@ -113,7 +113,7 @@ def export_raw(
     names = {"input_names": list(spec.inputs), "output_names": [spec.output_name]}
     with tempfile.TemporaryDirectory(prefix="onnx-") as folder, forward_only(network, "grouped") as forward:
         raw, mindir = Path(folder) / "network.onnx", Path(folder) / "network.mindir"
-        with _exporter("ONNX"), _constant_pads():
+        with _exporter("ONNX"):
             ms.onnx.export(forward, *examples, file_name=str(raw), **names)
         model = onnx.load(raw)
         check_outputs([value_sizes(value) or () for value in model.graph.output], spec)
@@ -146,26 +146,6 @@ def quiet(logger: logging.Logger) -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-
-
-@contextlib.contextmanager
-def _constant_pads() -> Iterator[None]:
-    """Let `ops.pad` write zeros by the primitive Pad meanwhile: its own, PadV3, has no ONNX form."""
-    usual = ops.pad
-    ops.pad = _pad
-    try:
-        yield
-    finally:
-        ops.pad = usual
-
-
-def _pad(x: Tensor, padding: tuple[int, ...], mode: str = "constant", value: float | None = None) -> Tensor:
-    """`ops.pad` with whole numbers, last axis first; compiled as part of a network. Other modes and values: PadV3."""
-    if mode != "constant" or value:
-        return ops.function.nn_func.pad(x, padding, mode, value)
-    rest = ((0, 0),) * (x.ndim - len(padding) // 2)
-    pairs = tuple((padding[2 * axis], padding[2 * axis + 1]) for axis in range(len(padding) // 2)[::-1])
-    return ops.Pad(rest + pairs)(x)
 
 
 @contextlib.contextmanager

@@ -28,10 +28,8 @@ def quotas(frames: int, slots: int) -> list[int]:
 
     Each takes half of what the newer ones leave, rounded up, and the oldest all of the rest. For 16 frames these are
     the original's: [16], [8, 8], [4, 4, 8], [2, 2, 4, 8], [1, 1, 2, 4, 8]. More slots than `MOST_SLOTS`, or than have a
-    frame each, count as the most that are possible: 4 frames have three, [1, 1, 2]. Raises InferenceError below 1.
+    frame each, count as the most that are possible: 4 frames have three, [1, 1, 2]. Both numbers are 1 or more.
     """
-    if frames < 1 or slots < 1:
-        raise InferenceError(f"{frames} frames from {slots} slots: expected 1 or more of both")
     found: list[int] = []
     left = frames
     while len(found) < min(slots, MOST_SLOTS) - 1 and left > 1:
@@ -53,9 +51,8 @@ class WorkingSet:
         A slot of fewer frames than are wanted of it repeats some. Raises InferenceError for numbers below 1.
         """
         self.frames, self.slot = frames, frames if slot is None else slot
-        if self.slot < 1:
-            raise InferenceError(f"slots of {self.slot} frames: expected 1 or more")
-        quotas(frames, 1)
+        if frames < 1 or self.slot < 1:
+            raise InferenceError(f"{frames} frames from slots of {self.slot}: expected 1 or more of both")
         self._places = frozenset(_spread(range(self.slot), frames))
         self.reset()
 
@@ -89,8 +86,8 @@ class WorkingSet:
     def finish(self) -> bool:
         """The stream has ended: whether its unfinished slot gives new `numbers`; then `reset` is next.
 
-        It counts as a slot where at least half of it was seen, or where there is no other. A stream that is shorter than
-        a slot, and perhaps than `frames`, repeats frames.
+        It counts as a slot where at least half of it was seen, or where there is no other. A stream that is shorter
+        than a slot, and perhaps than `frames`, repeats frames.
         """
         rest = self.seen % self.slot
         counts = bool(rest) and (2 * rest >= self.slot or not self._slots)
@@ -108,6 +105,21 @@ class WorkingSet:
 def _spread(numbers: list[int] | range, count: int) -> list[int]:
     """`count` of them, evenly spaced from the first to the last, rounded to even as NumPy does; one: the first."""
     return [numbers[place] for place in np.rint(np.linspace(0, len(numbers) - 1, count)).astype(int)]
+
+
+def working_sets(stream: int, frames: int, slot: int | None = None) -> list[tuple[int, ...]]:
+    """All sets of a stream of so many frames, in order of time; the last one is that of `WorkingSet.finish`, if any.
+
+    Raises as `WorkingSet`.
+    """
+    working = WorkingSet(frames, slot)
+    found = [tuple(working.numbers) for _ in range(stream) if working.push()]
+    return [*found, tuple(working.numbers)] if working.finish() else found
+
+
+def running_mean(newest: np.ndarray, before: np.ndarray | None) -> np.ndarray:
+    """The running prediction (classes,): the mean of the newest one and the running one before, None where none was."""
+    return newest if before is None else (newest + before) / 2
 
 
 @dataclass(frozen=True)
@@ -168,7 +180,14 @@ class Online:
         return len(self._parts)
 
     def push(self, frame: np.ndarray) -> Running | None:
-        """Take the next frame, uint8 (H, W, 3) RGB or (H, W, 2) flow; the prediction, where a slot is full with it."""
+        """Take the next frame, uint8 (H, W, 3) RGB or (H, W, 2) flow; the prediction, where a slot is full with it.
+
+        Raises InferenceError for something else, which does not count. (OpenCV's cameras give BGR: turn it round.)
+        """
+        channels = self._transforms.channels
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != channels or not frame.size:
+            found = f"{frame.dtype} {frame.shape}"
+            raise InferenceError(f"frame {self._set.seen}: {found}, expected uint8 (H, W, {channels})")
         if self._set.wanted:
             self._parts[self._set.seen] = tested_clip([frame], self._transforms)[:, 0]
         return self._predicted() if self._set.push() else None
@@ -197,7 +216,6 @@ class Online:
         self._parts = {number: self._parts[number] for number in numbers}
         clip = np.stack([self._parts[number] for number in numbers], axis=1)
         newest = softmax(self._run(clip[None])[0])
-        before = self._probabilities
-        self._probabilities = newest if before is None else (newest + before) / 2
+        self._probabilities = running_mean(newest, self._probabilities)
         seconds = None if self._rate is None else seen / self._rate
         return Running(seen, seconds, self._probabilities, newest, tuple(numbers))
