@@ -44,7 +44,7 @@ def after_shares(
     if not shares or not all(0 < share <= 1 for share in shares):
         raise BookError(f"shares {list(shares)}: expected numbers above 0, of at most 1")
     samples = tested_samples(stage, index)
-    clips = _sampled if policy == "sampler" else _online
+    clips = {"sampler": _sampled, "working set": _online}[policy]
     return {share: predictions(stage, index, *clips(engine, stage, _until(samples, share), slot)) for share in shares}
 
 
