@@ -73,7 +73,7 @@ def test_files_are_read_as_batches_of_one_video(videos: PortVideos) -> None:
 
 
 def test_the_librarys_networks_get_their_own_layout(videos: PortVideos, tmp_path: Path) -> None:
-    ours = write_batches(videos.clips(), tmp_path / "ours", batch_size=2, spec=SHAPE, progress=False)
+    ours = write_batches(videos.samples(), tmp_path / "ours", batch_size=2, spec=SHAPE, progress=False)
     assert [name for ids in ours.ids for name in ids] == ITEMS
     np.testing.assert_array_equal(ours.load(1)["image"][0], CLIPS[2])
 

@@ -37,7 +37,7 @@ def video_clips(path: Path | str, sampling: Sampling, transforms: Transforms) ->
         raise VideoError(f"{path}: has {frames} frames, at least two are needed")
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Video:
     """See `clips.sampling.Item`."""
 

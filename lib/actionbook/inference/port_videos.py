@@ -36,14 +36,14 @@ class PortVideos(BatchSet):
     """A folder of the port's input files, one video in each, by the ids of their items.
 
     Its spec is that of the files: ``clip_holder`` (T, H, W, C). An engine of the port's OM, opened with this spec and
-    batch size 1, runs it as it is. Networks of this library take (C, T, H, W): `clips` has them so.
+    batch size 1, runs it as it is. Networks of this library take (C, T, H, W): `samples` has them so.
     """
 
     def path(self, number: int, name: str | None = None) -> Path:
         """The file of video `number`."""
         return self.folder / f"{_clip(self.ids[number][0])}.bin"
 
-    def clips(self) -> Iterator[tuple[str, np.ndarray]]:
+    def samples(self) -> Iterator[tuple[str, np.ndarray]]:
         """(id, clip float32 (C, T, H, W)) of every video, as `write_batches` takes them."""
         for number, (item,) in enumerate(self.ids):
             (frames,) = self.load(number).values()
