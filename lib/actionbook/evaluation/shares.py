@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from actionbook.clips.samples import Samples
+from actionbook.clips.sampling import Sampler
 from actionbook.core.errors import BookError
 from actionbook.core.workspace import Stage
 from actionbook.datasets.index import Index
@@ -43,37 +42,31 @@ def after_shares(
     """
     if not shares or not all(0 < share <= 1 for share in shares):
         raise BookError(f"shares {list(shares)}: expected numbers above 0, of at most 1")
-    samples = tested_samples(stage, index)
-    clips = {"sampler": _sampled, "working set": _online}[policy]
-    return {share: predictions(stage, index, *clips(engine, stage, _until(samples, share), slot)) for share in shares}
+    samples, sampling = tested_samples(stage, index), stage.recipe.sampling
+    videos: list[Any] = list(samples.index.items.itertuples(index=False))
+    found: dict[float, Predictions] = {}
+    for share in shares:
+        rows: list[tuple[str, int, np.ndarray]] = []
+        for number, video in enumerate(videos):
+            # 0.07 of 100 frames are 7, whatever the seventeenth digit says.
+            seen = math.ceil(round(video.frames * share, 6))
+            if policy == "sampler":
+                clips = Sampler(sampling).test(video._replace(frames=seen))
+            else:
+                clips = [np.array(numbers) for numbers in working_sets(seen, sampling.tested, slot)]
+            rows += [(video.item, number, frames) for frames in clips]
+        if not rows:
+            raise BookError(f"of {len(samples)} videos none is long enough for a clip: ask for a larger share")
+        table = pd.DataFrame(rows, columns=["item", "number", "frames"])
+        items, outputs = run_samples(engine, samples, table, stage.recipe.export.inference_batch, stage.workers)
+        if policy == "working set":
+            items, outputs = _running(items, outputs)
+        found[share] = predictions(stage, index, items, outputs)
+    return found
 
 
-def share_table(found: Mapping[str, Mapping[float, Predictions]]) -> pd.DataFrame:
-    """The main score by policy and share: one row a share, a column for each policy (or network) of `found`."""
-    table = pd.DataFrame({name: {share: one.score.value for share, one in of.items()} for name, of in found.items()})
-    return table.rename_axis("share seen").reset_index()
-
-
-def _until(samples: Samples, share: float) -> Samples:
-    """The same videos, as if each ended after this share."""
-    items = samples.index.items
-    # 0.07 of 100 frames are 7, whatever the seventeenth digit says.
-    seen = [math.ceil(round(frames * share, 6)) for frames in items.frames]
-    return replace(samples, index=samples.index.with_items(items.assign(frames=seen)))
-
-
-def _sampled(engine: Engine, stage: Stage, samples: Samples, _: int | None) -> tuple[list[str], np.ndarray]:
-    return _run(engine, stage, samples, samples.tests)
-
-
-def _online(engine: Engine, stage: Stage, samples: Samples, slot: int | None) -> tuple[list[str], np.ndarray]:
-    frames = stage.recipe.sampling.tested
-    rows = [
-        (item, number, np.array(numbers))
-        for number, (item, seen) in enumerate(zip(samples.index.items.item, samples.index.items.frames, strict=True))
-        for numbers in working_sets(seen, frames, slot)
-    ]
-    items, outputs = _run(engine, stage, samples, pd.DataFrame(rows, columns=["item", "number", "frames"]))
+def _running(items: Sequence[str], outputs: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """The running prediction of every item after its last set, as logarithms of probabilities."""
     running: dict[str, np.ndarray] = {}
     for item, probabilities in zip(items, softmax(outputs), strict=True):
         running[item] = running_mean(probabilities, running.get(item))
@@ -81,7 +74,7 @@ def _online(engine: Engine, stage: Stage, samples: Samples, slot: int | None) ->
     return list(running), np.log(np.maximum(np.stack(list(running.values())), least))
 
 
-def _run(engine: Engine, stage: Stage, samples: Samples, table: pd.DataFrame) -> tuple[list[str], np.ndarray]:
-    if table.empty:
-        raise BookError(f"of {len(samples)} videos none is long enough for a clip: ask for a larger share")
-    return run_samples(engine, samples, table, stage.recipe.export.inference_batch, stage.workers)
+def share_table(found: Mapping[str, Mapping[float, Predictions]]) -> pd.DataFrame:
+    """The main score by policy and share: one row a share, a column for each policy (or network) of `found`."""
+    table = pd.DataFrame({name: {share: one.score.value for share, one in of.items()} for name, of in found.items()})
+    return table.rename_axis("share seen").reset_index()
