@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from actionbook.clips.own_video import video_clips
-from actionbook.clips.sampling import window_clip, windows_of
+from actionbook.clips.sampling import centre_clip, window_clip, windows_of
 from actionbook.clips.transforms import tested_clip
-from actionbook.core.sampling import Windows
+from actionbook.core.sampling import Centre, Windows
 from actionbook.core.transforms import Transforms
 from actionbook.datasets.figures import write_avi
 from actionbook.video import decode
@@ -31,9 +31,9 @@ def test_windows_and_clips_are_those_of_the_test_set(tmp_path: Path, frames: int
     path = video_of(tmp_path, frames)
     found = list(video_clips(path, SAMPLING, TRANSFORMS))
     expected = windows_of(frames, SAMPLING.window)
-    assert [window for window, _, _ in found] == expected
-    for (_, pixels, clip), window in zip(found, expected, strict=True):
-        original = read_frames(path, window_clip(window, SAMPLING.frames, SAMPLING.stride).tolist())
+    for (numbers, pixels, clip), window in zip(found, expected, strict=True):
+        assert numbers.tolist() == window_clip(window, SAMPLING.frames, SAMPLING.stride).tolist()
+        original = read_frames(path, numbers.tolist())
         np.testing.assert_array_equal(pixels, original)
         np.testing.assert_array_equal(clip, tested_clip(list(original), TRANSFORMS))
 
@@ -56,3 +56,12 @@ def test_tested_clips_may_be_longer_than_those_of_training(tmp_path: Path) -> No
     ((_, pixels, clip),) = video_clips(path, SAMPLING.model_copy(update={"test_frames": 6}), TRANSFORMS)
     assert (len(pixels), clip.shape) == (6, (3, 6, 16, 16))
     np.testing.assert_array_equal(pixels, read_frames(path, [0, 2, 4, 6, 0, 2]))
+
+
+@pytest.mark.parametrize("frames", [1, 3, 20])
+def test_samplers_that_need_the_whole_video_get_it(tmp_path: Path, frames: int) -> None:
+    path, sampling = video_of(tmp_path, frames), Centre(name="centre", frames=4, stride=2)
+    ((numbers, pixels, clip),) = video_clips(path, sampling, TRANSFORMS)
+    assert numbers.tolist() == centre_clip(frames, 4, 2).tolist()
+    np.testing.assert_array_equal(pixels, read_frames(path, numbers.tolist()))
+    np.testing.assert_array_equal(clip, tested_clip(list(pixels), TRANSFORMS))

@@ -279,3 +279,29 @@ def test_a_network_in_16_bits_is_exported_as_what_it_is(level, tmp_path):
 
 def test_a_network_in_32_bits_is_held_to_more(tmp_path):
     assert not export_onnx(Unequal(), tmp_path / "net.onnx", (3, 4, 16, 16)).half
+
+
+class Padded(nn.Cell):
+    """Zeros around the values before a pool, by MindSpore's cell or by its function."""
+
+    def __init__(self, pad: nn.Cell) -> None:
+        super().__init__()
+        self.pad, self.pool, self.dense = pad, nn.MaxPool2d(3, 2, pad_mode="valid"), nn.Dense(3, 2)
+
+    def construct(self, x: Tensor) -> Tensor:
+        # Without ReLU the check would refuse the file: ONNX Runtime 1.31 takes zeros before a max pool for the pool's
+        # own padding, which never is the maximum.
+        return self.dense(self.pool(self.pad(ops.relu(x.mean(axis=2)))).mean(axis=(2, 3)))
+
+
+def test_zeros_that_are_padded_by_the_cell_are_exported(tmp_path):
+    export = export_onnx(Padded(nn.Pad(((0, 0), (0, 0), (2, 1), (1, 0)))), tmp_path / "net.onnx", (3, 2, 6, 8))
+    assert export.operators["Pad"] == 1
+    graph = onnx.load(export.path).graph
+    pads = next(t for t in graph.initializer if t.name == next(n for n in graph.node if n.op_type == "Pad").input[1])
+    assert onnx.numpy_helper.to_array(pads).tolist() == [0, 0, 2, 1, 0, 0, 1, 0]
+
+
+def test_zeros_that_are_padded_by_the_function_are_named_with_the_cell(tmp_path):
+    with pytest.raises(ConversionError, match=r"operator PadV3 has no ONNX form there\. Use .* nn\.Pad instead"):
+        export_onnx(Padded(nn.ZeroPad2d((1, 0, 2, 1))), tmp_path / "net.onnx", (3, 2, 6, 8))

@@ -18,6 +18,7 @@ from mindspore import Tensor, nn, ops
 
 from actionbook.conversion import check_explicit, export_onnx
 from actionbook.conversion.graph import attributes
+from actionbook.models.eco import eco_full, eco_lite
 from actionbook.models.layers import ChannelShuffle, GroupedConv3d
 from actionbook.models.pooling import AvgPool3d, MaxPool3d
 
@@ -261,6 +262,13 @@ def test_a_batch_norm_behind_the_dense_layer_is_the_output():
     network = nn.SequentialCell(Head("mean", (1, 3, 2, 4, 4), 0), nn.BatchNorm1d(4)).set_train(False)
     random_weights(network, 0)
     check_export(network, (3, 2, 4, 4), None, "banded")
+
+
+@pytest.mark.parametrize(("make", "frames", "batch"), [(eco_full, 4, 4), (eco_lite, 8, None)])
+def test_frames_of_clips_go_through_2d_layers_and_on_into_3d_ones(make, frames, batch):
+    network = make(4, 0.0625).set_train(False)
+    random_weights(network, 0)
+    check_export(network, (3, frames, 32, 32), batch, "banded")
 
 
 def test_region_features_are_exported_with_a_fixed_number_of_clips():

@@ -16,8 +16,8 @@ from actionbook.datasets.dataset import dataset_of
 from actionbook.datasets.figures import write_avi
 from actionbook.datasets.index import write_index
 from actionbook.stages import own_video
-from actionbook.stages.own_video import Answer, answer_table, ask, pick
-from actionbook.video.decode import VideoError
+from actionbook.stages.own_video import Answer, answer_table, ask, over_time, pick
+from actionbook.video.decode import VideoError, probe
 
 Ask = Callable[..., list[Answer]]
 
@@ -61,6 +61,31 @@ def test_the_answer_is_the_mean_over_the_windows(stage: Stage, tmp_path: Path) -
     assert answer.strips[1].title == "my own.avi, said to be Walking, 73%"
     assert answer.best()["class"].tolist() == ["MoonWalk", "Walking"]
     assert answer.loop.title == "my own.avi: MoonWalk, 57%"
+
+
+def test_one_clip_of_the_whole_video(
+    tiny_stage: Callable[..., Stage], stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    centre = tiny_stage(sampling={"name": "centre", "frames": 4, "stride": 2})
+    (answer,) = ask(centre, video(tmp_path / "own.avi", 13))
+    assert (answer.number, answer.said) == (1, "MoonWalk")
+    assert [strip.numbers for strip in answer.strips] == [[3, 5, 7, 9]]
+
+
+def test_the_answer_while_the_video_runs(stage: Stage, tmp_path: Path) -> None:
+    path = video(tmp_path / "own.avi", 13)
+    sure, less = (1 / (1 + np.exp(-2)), 1 / (1 + np.exp(-1)))
+    table = over_time(stage, path, slot=6)
+    rate = probe(path).fps
+    assert table.columns.tolist() == ["frames", "seconds", "answer", "probability", "MoonWalk", "Walking"]
+    assert table.frames.tolist() == [6, 12]  # the last frame alone is less than half of a slot
+    assert table.seconds.tolist() == pytest.approx([6 / rate, 12 / rate])
+    assert table.answer.tolist() == ["MoonWalk", "MoonWalk"]
+    assert table.MoonWalk.tolist() == pytest.approx([sure, (sure + 1 - less) / 2])
+    assert table.probability.tolist() == table.MoonWalk.tolist()
+    assert over_time(stage, video(tmp_path / "short.avi", 3)).frames.tolist() == [3]
+    with pytest.raises(BookError, match=r"none\.mp4 does not exist"):
+        over_time(stage, tmp_path / "none.mp4")
 
 
 def test_a_loop_shows_no_frame_twice(stage: Stage, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ REMEDIES = {
     "AdaptiveMaxPool3D": "ops.amax(x, (2, 3, 4))",
     "HSigmoid": "ops.relu6(x + 3) / 6",
     "HSwish": "x * ops.relu6(x + 3) / 6",
-    "PadV3": "the padding of the convolution or pool that follows",
+    "PadV3": "the padding of the convolution or pool that follows, or nn.Pad",
 }
 
 

@@ -22,7 +22,7 @@ from actionbook.core.spec import Arrays, Shape, Spec
 from actionbook.core.workspace import Stage
 from actionbook.datasets.dataset import dataset_of
 from actionbook.datasets.index import Index
-from actionbook.inference import NetworkEngine, read_results, run_batches
+from actionbook.inference import Engine, NetworkEngine, read_results, run_batches
 from actionbook.tasks import Predictions, task_of
 
 FLOORS = ("video", "clips", "models", "inference")
@@ -160,7 +160,7 @@ def _rests_on(network: str, stage: Stage, samples: Samples, batch: int) -> dict[
 
 
 def run_samples(
-    engine: NetworkEngine, samples: Samples, table: pd.DataFrame, batch: int, workers: int
+    engine: Engine, samples: Samples, table: pd.DataFrame, batch: int, workers: int
 ) -> tuple[list[str], np.ndarray]:
     """Run the rows of a table of samples through an engine: (item of each, outputs (samples, ...))."""
     items: list[str] = []

@@ -8,8 +8,17 @@ from actionbook.inference.engines import MindirEngine, NetworkEngine, OnnxEngine
 from actionbook.inference.errors import InferenceError
 from actionbook.inference.interface import Engine, FolderEngine, FolderRun
 from actionbook.inference.om import AisBenchEngine, MsameEngine
+from actionbook.inference.online import Online, Running
 from actionbook.inference.opening import open_engine
 from actionbook.inference.port import read_port_batches
+from actionbook.inference.port_videos import (
+    PortVideos,
+    read_port_labels,
+    read_port_results,
+    read_port_videos,
+    write_port_labels,
+    write_port_videos,
+)
 from actionbook.inference.runner import read_results, run_batches
 from actionbook.inference.summaries import Summary, parse_msame_console, read_summary
 from actionbook.inference.throughput import Throughput, measure, measure_sizes, throughput_table
@@ -24,7 +33,10 @@ __all__ = [
     "MindirEngine",
     "MsameEngine",
     "NetworkEngine",
+    "Online",
     "OnnxEngine",
+    "PortVideos",
+    "Running",
     "Summary",
     "Throughput",
     "ais_bench_command",
@@ -36,9 +48,14 @@ __all__ = [
     "parse_msame_console",
     "read_batches",
     "read_port_batches",
+    "read_port_labels",
+    "read_port_results",
+    "read_port_videos",
     "read_results",
     "read_summary",
     "run_batches",
     "throughput_table",
     "write_batches",
+    "write_port_labels",
+    "write_port_videos",
 ]

@@ -1,4 +1,4 @@
-"""What the network of a finished chapter says of single video files: its answer for every window, and for the whole."""
+"""What the network of a finished chapter says of single video files: of every clip, of the whole, and as they run."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ import numpy as np
 import pandas as pd
 
 from actionbook.clips.own_video import video_clips
-from actionbook.clips.sampling import window_clip
 from actionbook.core.errors import BookError
 from actionbook.core.paths import expanded, shown
-from actionbook.core.sampling import Windows
 from actionbook.core.workspace import Stage
 from actionbook.datasets.dataset import dataset_of
-from actionbook.inference import Engine, open_engine
+from actionbook.inference import Engine, Online, open_engine
 from actionbook.stages.strips import Strip, counted
 from actionbook.tasks.pooling import pool_clips, softmax
+from actionbook.video.decode import iterate, probe, shown_pixels
 
 _WINDOWS = 3
 """Of a video, whose frames are kept to be shown."""
@@ -39,9 +38,9 @@ class Answer:
     label: str | None
     """What it is, where that is known."""
     windows: tuple[Strip, ...]
-    """Frames of the first test windows; their titles are what the network says of them."""
+    """Frames of the first tested clips (windows, or what the sampling makes); their titles are what is said of them."""
     number: int
-    """Windows that were tested."""
+    """Clips that were tested."""
     scores: pd.Series[Any]
     """The probability of each class, by its name, over all windows."""
 
@@ -100,7 +99,7 @@ def first_tests(stage: Stage, most: int = 10) -> pd.DataFrame:
 def ask(stage: Stage, video: str | os.PathLike[str] | None = None, most: int = 10) -> list[Answer]:
     """What the chapter's exported network says of a video file; None: of those that `first_tests` names.
 
-    Windows, transform and pooling are those of the test. Raises BookError for a file that is missing, empty, no video
+    Sampling, transform and pooling are those of the test. Raises BookError for a file that is missing, empty, no video
     or too short, saying which file that was, and where the network has not been exported.
     """
     if video is None:
@@ -108,11 +107,24 @@ def ask(stage: Stage, video: str | os.PathLike[str] | None = None, most: int = 1
         asked = [(stage.data_root / path, label) for path, label in zip(table.path, table.label, strict=True)]
     else:
         asked = [(_file(video), None)]
-    network = stage.folder / "export" / "network.onnx"
-    if not network.is_file():
-        raise BookError(f"{shown(network)} does not exist: run notebooks/{stage.recipe.chapter}/04_conversion.ipynb")
-    engine = open_engine(network)
+    engine = _engine(stage)
     return [_ask(stage, engine, path, label) for path, label in asked]
+
+
+def over_time(stage: Stage, video: str | os.PathLike[str], slot: int | None = None) -> pd.DataFrame:
+    """What the chapter's exported network says of a video file while it runs, see `inference.Online`.
+
+    One row each time that a slot of `slot` frames is full (None: as many as a clip has): frames and seconds seen, the
+    running answer and its probability, and then those of every class, by name. Raises BookError as `ask`.
+    """
+    path, recipe, classes = _file(video), stage.recipe, list(stage.manifest.classes)
+    engine, rate = _engine(stage), probe(path).fps or None
+    online = Online(engine.run, recipe.transforms, recipe.sampling.tested, slot=slot, rate=rate)
+    rows = [
+        (one.frame, one.seconds, classes[one.probabilities.argmax()], one.probabilities.max(), *one.probabilities)
+        for one in online.follow(map(shown_pixels, iterate(path)))
+    ]
+    return pd.DataFrame(rows, columns=["frames", "seconds", "answer", "probability", *classes])
 
 
 def pick(answers: Sequence[Answer]) -> list[Answer]:
@@ -149,19 +161,23 @@ def _file(video: Any) -> Path:
     return path
 
 
+def _engine(stage: Stage) -> Engine:
+    network = stage.folder / "export" / "network.onnx"
+    if not network.is_file():
+        raise BookError(f"{shown(network)} does not exist: run notebooks/{stage.recipe.chapter}/04_conversion.ipynb")
+    return open_engine(network)
+
+
 def _ask(stage: Stage, engine: Engine, path: Path, label: str | None) -> Answer:
-    sampling, classes = stage.recipe.sampling, list(stage.manifest.classes)
-    if not isinstance(sampling, Windows):
-        raise BookError(f"sampling.name is {sampling.name!r}, a video is cut into windows by 'windows' alone")
+    classes = list(stage.manifest.classes)
     logits: list[np.ndarray] = []
     windows: list[Strip] = []
-    for window, frames, clip in video_clips(path, sampling, stage.recipe.transforms):
+    for numbers, frames, clip in video_clips(path, stage.recipe.sampling, stage.recipe.transforms):
         logits.append(engine.run(clip[None])[0])
         if len(windows) < _WINDOWS:
             chance = softmax(logits[-1])
             said = f"{classes[chance.argmax()]}, {chance.max():.0%}"
-            numbers = counted(window_clip(window, sampling.tested, sampling.stride))
-            windows.append(Strip(said, _small(frames), numbers))
+            windows.append(Strip(said, _small(frames), counted(numbers)))
     how = stage.recipe.evaluation.pool
     pooled = pool_clips(["video"] * len(logits), np.stack(logits), how).iloc[0].to_numpy()
     scores = pooled if how == "softmax_mean" else softmax(pooled)
