@@ -164,6 +164,7 @@ ECO: Table = {
     "model.options.dropout": (0.6, "CF, ECO_full.prototxt: of the 2-D features (the port keeps 0.6)"),
     "model.options.dropout_3d": (0.5, "CF, ECO_full.prototxt: of the 3-D features"),
     "weights.manifest": ("weights_eco", OURS),
+    "weights.also": ([], OURS),
     "training.reference_batch": (None, OURS),
     "training.optimizer": ("sgd", "the port, train.py; CF, solver.prototxt"),
     "training.momentum": (0.9, "the port, opts.py; CF, solver.prototxt"),

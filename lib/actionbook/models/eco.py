@@ -85,19 +85,17 @@ class HalvingPool(nn.Cell):
     def __init__(self, pools: str) -> None:
         super().__init__()
         self.shifted = pools == "port"
+        self.before = nn.Pad(((0, 0), (0, 0), (1, 0), (1, 0)))
         # An even side lacks one value, and "same" leaves that out at the end. Not `ops.pad`: its gradient hangs on a
         # CPU (MindSpore 2.10).
         self.pool = nn.MaxPool2d(3, 2, pad_mode="valid" if self.shifted else "same")
 
     def construct(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H/2, W/2). Raises ValueError for an odd side."""
-        n, c, h, w = x.shape
+        h, w = x.shape[2:]
         if h % 2 or w % 2:
             raise ValueError(f"{h} x {w}: ECO halves even sides only; clips of a multiple of 32 pixels have them")
-        if self.shifted:
-            x = ops.concat((ops.zeros((n, c, 1, w), x.dtype), x), 2)
-            x = ops.concat((ops.zeros((n, c, h + 1, 1), x.dtype), x), 3)
-        return self.pool(x)
+        return self.pool(self.before(x) if self.shifted else x)
 
 
 @ops.constexpr
