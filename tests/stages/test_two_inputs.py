@@ -250,7 +250,7 @@ def test_what_is_of_one_class_a_video_is_refused(made, of_one_class):
 
 def test_its_trainings_are_shown_by_their_own_score(made):
     trainings = made[2]
-    assert training.motion_claims(trainings) == training.stream_claims(trainings) == ()
+    assert training.order_claims(trainings) == training.stream_claims(trainings) == ()
     seeds = trainings.seeds
     assert (seeds["ylabel"], "chance" in seeds) == ("mAP", False)
     assert seeds["values"].value.tolist() == [trainings.rows[0].score.value]

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from actionbook.core.files import sha256_file, sha256_json
+from actionbook.core.manifest import DatasetManifest
 from actionbook.core.recipe import JOINT
 from actionbook.core.score import WITHIN_GROUPS, metric_title
 from actionbook.core.sections import Detection
@@ -19,7 +20,7 @@ from actionbook.datasets.dataset import dataset_of
 from actionbook.evaluation.fusion import fuse
 from actionbook.evaluation.predict import centre_validation, missing_rule, predict_test
 from actionbook.models.profile import layer_table
-from actionbook.stages.data import PAIRS, data_sets, warn_of_partial_copy
+from actionbook.stages.data import ORDERED, data_sets, warn_of_partial_copy
 from actionbook.tasks import Classification, Predictions
 from actionbook.tasks.classification import within_groups
 from actionbook.training.jobs import side_by_side, train_side_by_side
@@ -88,18 +89,18 @@ class Trainings:
 
     @property
     def seeds(self) -> dict[str, Any]:
-        """What `seeds_plot` takes: accuracy within the reversed pairs where there are such, else the main score.
+        """What `seeds_plot` takes: accuracy within classes of one group (`ORDERED`), if any, else the main score.
 
         Of detection without a level of chance: that depends on how often each class occurs.
         """
         values, manifest = self.repeated, self.stage.manifest
         if isinstance(self.stage.recipe.task, Detection):
             return {"values": values, "ylabel": metric_title(self.rows[0].score.metric)}
-        pairs = manifest.class_groups.get(PAIRS)
-        if not pairs:
+        words, groups = ordered_groups(manifest)
+        if not groups:
             return {"values": values, "chance": 1 / len(manifest.classes)}
         values = values.assign(value=values[WITHIN_GROUPS])
-        return {"values": values, "chance": 1 / len(pairs[0]), "ylabel": "top-1 within reversed pairs"}
+        return {"values": values, "chance": 1 / len(groups[0]), "ylabel": f"top-1 within {words}"}
 
     def curves(self, *leave_out: str) -> dict[str, pd.DataFrame]:
         """The logs of runs with several seeds, to be drawn, without the runs named in `leave_out`."""
@@ -158,11 +159,25 @@ def _spread(values: pd.Series) -> str:
     return f"{values.mean():.3f}\u00a0±\u00a0{values.std():.3f}" if len(values) > 1 else f"{values.mean():.3f}"
 
 
-def motion_claims(trainings: Trainings, clips: str = "clip", frames: str = "one_frame") -> tuple[Claim, ...]:
-    """That clips tell classes that are each other's reversal apart and single frames do not, by two runs' names.
+def ordered_groups(manifest: DatasetManifest) -> tuple[str, tuple[tuple[str, ...], ...]]:
+    """What such classes are called, and the groups of them (`ORDERED`); none where the manifest names none."""
+    return next(
+        ((words, manifest.class_groups[name]) for name, words in ORDERED.items() if name in manifest.class_groups),
+        ("", ()),
+    )
 
-    Within four, and within three, standard deviations of a coin thrown for every video. None where a run is missing,
-    where the manifest names no such classes, or where the task is not classification.
+
+def order_claims(
+    trainings: Trainings,
+    clips: str = "clip",
+    frames: str = "one_frame",
+    words: tuple[str, str] = ("clips tell reversed classes apart", "single frames do not"),
+) -> tuple[Claim, ...]:
+    """That one run tells classes apart which differ by the order of time alone, and another does not.
+
+    `clips` and `frames` are the runs, `words` what is claimed of them. Within four, and within three, standard
+    deviations of a coin thrown for every video. None where a run is missing, where the manifest names no such classes,
+    or where the task is not classification.
     """
     moving, still = (trainings.mean(run, WITHIN_GROUPS) for run in (clips, frames))
     found = next((score for row in trainings.rows if (score := row.other(WITHIN_GROUPS))), None)
@@ -171,8 +186,8 @@ def motion_claims(trainings: Trainings, clips: str = "clip", frames: str = "one_
     coin = (0.25 / found.expected) ** 0.5
     of = f"of {found.expected} videos, mean of seeds; a coin: 0.5 ± {coin:.3f}"
     return (
-        Claim(claim="clips tell reversed classes apart", holds=moving > 0.5 + 4 * coin, shown=f"{moving:.3f} {of}"),
-        Claim(claim="single frames do not", holds=abs(still - 0.5) < 3 * coin, shown=f"{still:.3f} {of}"),
+        Claim(claim=words[0], holds=moving > 0.5 + 4 * coin, shown=f"{moving:.3f} {of}"),
+        Claim(claim=words[1], holds=abs(still - 0.5) < 3 * coin, shown=f"{still:.3f} {of}"),
     )
 
 
@@ -222,7 +237,7 @@ class _Cost:
 def _row(stream: str, trained: TrainedRun, found: Predictions, stage: Stage, cost: tuple[int, int]) -> TrainingRow:
     manifest, log = trained.stage.manifest, trained.log
     numbers = {label: number for number, label in enumerate(manifest.classes)}
-    pairs = [tuple(numbers[label] for label in pair) for pair in manifest.class_groups.get(PAIRS, ())]
+    pairs = [tuple(numbers[label] for label in pair) for pair in ordered_groups(manifest)[1]]
     main, *others = found.scores
     classification = isinstance(found.task, Classification)
     return TrainingRow(
