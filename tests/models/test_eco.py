@@ -10,7 +10,8 @@ import pytest
 from mindspore import Tensor, nn, ops
 
 from actionbook.core.errors import BookError
-from actionbook.models import create_model, eco
+from actionbook.core.spec import Spec
+from actionbook.models import check_clips, create_model, eco
 from actionbook.models.eco import ECO, EqualPool, HalvingPool, Stage3D
 from actionbook.models.layers import Dropout
 from actionbook.models.profile import layer_table, watch_outputs
@@ -136,10 +137,20 @@ def test_weights_are_the_same_for_any_number_of_segments() -> None:
     assert [inside(network, clip(1, 3, t, 32, 32), "")[0].shape for t in (4, 8, 20)] == [(1, 5)] * 3
 
 
-@pytest.mark.parametrize(("shape", "match"), [((3, 6, 32, 32), "6 frames.*multiple of 4"), ((3, 4, 36, 36), "9 x 9")])
-def test_clips_that_do_not_fit(shape: tuple[int, ...], match: str) -> None:
+@pytest.mark.parametrize(
+    ("model", "shape", "match"),
+    [
+        ("eco_full", (3, 6, 32, 32), "6 frames.*multiple of 4"),
+        ("eco_full", (3, 4, 48, 64), "48 x 64.*multiples of 32"),
+        ("eco_lite", (3, 4, 48, 36), "48 x 36.*multiples of 8"),
+    ],
+)
+def test_clips_that_do_not_fit(model: str, shape: tuple[int, ...], match: str) -> None:
+    network = create_model(model, **NARROW)
     with pytest.raises(ValueError, match=match):
-        inside(create_model("eco_full", **NARROW), clip(1, *shape), "")
+        inside(network, clip(1, *shape), "")
+    with pytest.raises(BookError, match=f"recipe 'x'.*{match}"):
+        check_clips(network, Spec.of(shape), "recipe 'x'")
 
 
 def test_options() -> None:

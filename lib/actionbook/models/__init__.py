@@ -8,6 +8,7 @@ from typing import Any
 from mindspore import nn
 
 from actionbook.core.errors import BookError
+from actionbook.core.spec import Spec
 from actionbook.models.eco import eco_full, eco_lite
 from actionbook.models.i3d import I3D
 from actionbook.models.mobilenet_3d import MobileNet
@@ -52,3 +53,15 @@ def create_model(name: str, *, num_classes: int, **options: Any) -> nn.Cell:
     except (TypeError, ValueError) as error:
         raise BookError(f"model {name!r} does not take these options: {error}") from error
     return network.set_train(False)
+
+
+def check_clips(network: nn.Cell, spec: Spec, where: str) -> None:
+    """Raise BookError, which begins with `where`, if the network says that it cannot take clips of these shapes."""
+    check = getattr(network, "check_clip", None)
+    if check is None:
+        return
+    for shape in spec.inputs.values():
+        try:
+            check(shape)
+        except ValueError as error:
+            raise BookError(f"{where}: {error}") from error

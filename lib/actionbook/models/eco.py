@@ -91,10 +91,7 @@ class HalvingPool(nn.Cell):
         self.pool = nn.MaxPool2d(3, 2, pad_mode="valid" if self.shifted else "same")
 
     def construct(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, H/2, W/2). Raises ValueError for an odd side."""
-        h, w = x.shape[2:]
-        if h % 2 or w % 2:
-            raise ValueError(f"{h} x {w}: ECO halves even sides only; clips of a multiple of 32 pixels have them")
+        """(N, C, H, W) -> (N, C, H/2, W/2)."""
         return self.pool(self.before(x) if self.shifted else x)
 
 
@@ -225,6 +222,7 @@ class ECO(nn.Cell):
         if pools not in POOLS:
             raise ValueError(f"pools {pools!r}: expected one of {', '.join(POOLS)}")
         super().__init__()
+        self.step = 32 if full else 8
         channels = {name: one.scaled(width) for name, one in MODULES.items()}
         stem, wide = _scaled(64, width), _scaled(192, width)
         modules: OrderedDict[str, Inception] = OrderedDict()
@@ -256,11 +254,18 @@ class ECO(nn.Cell):
         self.fc = nn.Dense(flat + deep[3] if full else deep[3], num_classes)
         init_xavier(self, seed)
 
-    def construct(self, x: Tensor) -> Tensor:
-        """Clips (N, 3, T, H, W) -> logits (N, num_classes). Raises ValueError where T is no multiple of 4."""
-        n, _, t, h, w = x.shape
+    def check_clip(self, shape: tuple[int, ...]) -> None:
+        """Raise ValueError for a clip (3, T, H, W) that cannot be halved as often as the network does it."""
+        _, t, h, w = shape
         if t % 4:
-            raise ValueError(f"{t} frames: ECO takes a multiple of 4")
+            raise ValueError(f"{t} frames: expected a multiple of 4, as time is halved twice")
+        if h % self.step or w % self.step:
+            raise ValueError(f"{h} x {w} pixels: expected multiples of {self.step}, as pools halve even sides only")
+
+    def construct(self, x: Tensor) -> Tensor:
+        """Clips (N, 3, T, H, W) -> logits (N, num_classes). Raises ValueError as `check_clip`."""
+        n, _, t, h, w = x.shape
+        self.check_clip((3, t, h, w))
         shared = self.trunk(x.transpose(0, 2, 1, 3, 4).reshape(n * t, 3, h, w))
         inner = self.inception_3c.inner(shared)
         _, c, h, w = inner.shape

@@ -92,9 +92,8 @@ def films(chapter: Chapter) -> list[Film]:
         return []
     spec = MiniSpec(**manifest.generator.model_dump(), classes=manifest.classes)
     kinds = [recipe.for_stream(name).transforms.modality for name in recipe.stream_names]
-    acted = [
-        (name, render_scene(MINIATURES[manifest.dataset].scene(Clip(name, 3, 1), spec))) for name in spec.classes[2:4]
-    ]
+    shown = manifest.class_groups.get("same_actions", (spec.classes[2:4],))[0]
+    acted = [(name, render_scene(MINIATURES[manifest.dataset].scene(Clip(name, 3, 1), spec))) for name in shown]
     if "flow" not in kinds:
         return [(f"Class {name}", frames[::EVERY]) for name, frames in acted]
     name, frames = acted[0]

@@ -23,7 +23,7 @@ from actionbook.core.weight_files import WeightFile
 from actionbook.core.workspace import Stage
 from actionbook.datasets.dataset import dataset_of
 from actionbook.datasets.index import Index
-from actionbook.models import create_model
+from actionbook.models import check_clips, create_model
 from actionbook.tasks import task_of
 from actionbook.training import FLOORS, VALIDATION
 from actionbook.training.checkpoint import load_checkpoint
@@ -177,10 +177,18 @@ def initial_network(stage: Stage, seed: int) -> nn.Cell:
 
 
 def new_network(stage: Stage, **options: int) -> nn.Cell:
-    """The network of the stage's recipe for its data set, freshly initialised."""
+    """The network of the stage's recipe for its data set, freshly initialised.
+
+    Raises BookError where it cannot take the recipe's clips.
+    """
     recipe = stage.recipe
     classes = len(stage.manifest.classes)
-    return create_model(recipe.model.name, num_classes=classes, **{**options, **recipe.model_options})
+    network = create_model(recipe.model.name, num_classes=classes, **{**options, **recipe.model_options})
+    for other in (recipe, *map(recipe.with_test_frames, recipe.evaluation.compare_frames)):
+        for tested in (False, True):
+            where = f"recipe {recipe.name!r}, {recipe.model.name}: sampling or transforms.size"
+            check_clips(network, other.spec(classes, tested=tested), where)
+    return network
 
 
 def _origin(stage: Stage) -> tuple[Stage, int]:
