@@ -22,6 +22,7 @@ from actionbook.core import runtime
 from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_file, sha256_json
 from actionbook.core.paths import LIBRARY
+from actionbook.core.transforms import Transforms
 from actionbook.core.workspace import Stage
 from actionbook.datasets.dataset import dataset_of, store_path
 from actionbook.datasets.figures.encode import write_avi
@@ -93,7 +94,7 @@ def test_a_weight_file_replaced_by_another_under_the_same_name(
         return write_torch(root / "weights" / "net.pth", state)
 
     def describe(path: Path, layout: str = "mindspore") -> None:
-        clips = {"modality": "rgb", "size": 16, "frames": 4, "stride": 1, "mean": [0.0] * 3, "std": [1.0] * 3}
+        clips = {"modality": "rgb", "size": 16, "frames": 4, "stride": 1, "mean": Transforms().mean, "std": [1.0] * 3}
         entry = {"id": "own", "name": path.name, "status": "single", "sha256": sha256_file(path), "network": "averages"}
         entry |= {"options": {"num_classes": 2}, "layout": layout, "transform": clips, "trained_on": {"data": "d"}}
         head = {"kind": "weights", "name": "own", "title": "Own", "licence": "none", "homepage": "h"}

@@ -16,6 +16,7 @@ from mindspore import nn
 from actionbook.core import runtime
 from actionbook.core.errors import BookError
 from actionbook.core.manifest import load_weights
+from actionbook.core.transforms import Transforms
 from actionbook.core.workspace import Stage
 from actionbook.datasets.dataset import dataset_of
 from actionbook.datasets.index import Index, write_index
@@ -271,14 +272,16 @@ def test_a_network_from_two_files_that_each_fill_a_part(tiny_stage: Open, tiny: 
     for name, state in zip(parts, (flat, deep), strict=True):
         write_safetensors(tmp_path / "data" / "weights" / name, state)
     entry = load_weights("weights_eco").file("C3DResNet18_rgb_16F_kinetics_v1.pth.tar").model_dump(mode="json")
+    needed = {**entry["transform"], "mean": list(Transforms().mean)}
+    entry |= {"transform": needed}
     files = [{**entry, "id": layout, "name": name, "layout": layout} for name, layout in parts.items()]
     head = {"kind": "weights", "name": "own", "title": "Own", "licence": "none", "homepage": "nowhere"}
     (tmp_path / "own.yaml").write_text(json.dumps({**head, "files": files}))
 
-    def stage(*names: str) -> Stage:
+    def stage(*names: str, **changes: Any) -> Stage:
         weights = {"manifest": str(tmp_path / "own.yaml"), "file": names[0], "also": names[1:]}
         model = {"name": "eco_lite", "options": options}
-        return tiny_stage(weights=weights, model=model, root=tmp_path / "data")
+        return tiny_stage(weights=weights, model=model, root=tmp_path / "data", **changes)
 
     found = export_state(initial_network(stage(*parts), 1), "eco_lite_pytorch")
     fresh = export_state(initial_network(stage("flat.safetensors"), 1), "eco_lite_pytorch")
@@ -288,6 +291,8 @@ def test_a_network_from_two_files_that_each_fill_a_part(tiny_stage: Open, tiny: 
         assert (fresh[name] == array).all() or "res" in name or "new_fc" in name
     folders = {folder_of(stage(*names)) for names in (parts, ["flat.safetensors"], reversed(list(parts)))}
     assert len(folders) == 3  # which files, and in which order, is content
+    with pytest.raises(BookError, match=r"transforms\.mean is \[104\.0.*flat\.safetensors was trained with \[114\.7"):
+        initial_network(stage(*parts, transforms={"mean": [104.0, 117.0, 128.0]}), 1)
     (tmp_path / "data" / "weights" / "deep.safetensors").unlink()
     with pytest.raises(BookError, match=r"deep\.safetensors: is missing"):
         initial_network(stage(*parts), 1)

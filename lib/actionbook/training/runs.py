@@ -163,6 +163,7 @@ def initial_network(stage: Stage, seed: int) -> nn.Cell:
 
     A file is looked for in ``<data_root>/weights/`` and checked against its manifest before it is read. What an earlier
     run has learned is taken from that run's first seed, with its own number of classes.
+    Raises BookError where the recipe's values are on another scale than those that a file was trained on.
     """
     network, weights = new_network(stage, seed=seed), stage.recipe.weights
     if weights is not None and weights.run:
@@ -172,8 +173,20 @@ def initial_network(stage: Stage, seed: int) -> nn.Cell:
         report = load(network, export_state(trained, "mindspore"), "mindspore", skip=weights.skip)
         logger.info("%s: %s", folder.name, report)
     for path, entry, skip in _weight_files(stage):
+        _check_scale(stage.recipe, entry)
         logger.info("%s: %s", entry.name, load_file(network, entry, path, skip=skip))
     return network
+
+
+def _check_scale(recipe: Recipe, entry: WeightFile) -> None:
+    """Clips with another mean or scale do not fail, they only cost accuracy."""
+    for key in ("mean", "std"):
+        found, needed = getattr(recipe.transforms, key), getattr(entry.transform, key)
+        if found != needed:
+            raise BookError(
+                f"recipe {recipe.name!r}: transforms.{key} is {list(found)}, {entry.name} was trained with "
+                f"{list(needed)} ({recipe.weights.manifest if recipe.weights else ''}): set it to that"
+            )
 
 
 def new_network(stage: Stage, **options: int) -> nn.Cell:
