@@ -58,7 +58,7 @@ def pillow(stores: list[str], clips: dict[str, Any], folder: str, checked: str) 
         with Image.open(paths[0]) as first:
             width, height = first.size
         crop = draw_crop(width, height, transforms, rng)
-        side = int(min(width, height) * crop.side)
+        side = int(min(width, height) * crop.height)
         left, top = round(crop.left * width), round(crop.top * height)
         frames = []
         for index in indices:

@@ -20,7 +20,7 @@ from bench.errors import NotRun, PeerFailed
 from bench.harness import Peer
 from bench.report import Result
 from bench.rounds import Pace
-from bench.rows import ROWS, flow, i3d, inference, paper
+from bench.rows import ROWS, eco, flow, i3d, inference, paper
 from bench.rows.i3d import FLOW, RGB, SHORT
 from bench.session import Scale, Session
 
@@ -106,7 +106,9 @@ def test_a_network_that_breaks_leaves_the_others_their_turn(session: Session, mo
 
 def test_every_network_of_the_book_has_a_row() -> None:
     assert (
-        sorted({*inference.MODELS, RGB.model}) == list_models() == sorted({name for name, *_ in PUBLISHED_PARAMETERS})
+        sorted({*inference.MODELS, RGB.model, *(workload.model for workload in eco.FORWARD)})
+        == list_models()
+        == sorted({name for name, *_ in PUBLISHED_PARAMETERS})
     )
 
 

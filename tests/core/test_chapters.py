@@ -16,14 +16,14 @@ from actionbook.core.errors import BookError
 from actionbook.core.paths import NOTEBOOKS, ROOT
 from actionbook.core.record import STAGES
 
-LINES = """      - file: notebooks/eco/index
+LINES = """      - file: notebooks/another/index
         sections:
-          - file: notebooks/eco/01_data
-          - file: notebooks/eco/02_architecture
-          - file: notebooks/eco/03_training
-          - file: notebooks/eco/04_conversion
-          - file: notebooks/eco/05_accuracy
-          - file: notebooks/eco/online  # beside the stages
+          - file: notebooks/another/01_data
+          - file: notebooks/another/02_architecture
+          - file: notebooks/another/03_training
+          - file: notebooks/another/04_conversion
+          - file: notebooks/another/05_accuracy
+          - file: notebooks/another/online  # beside the stages
 """
 
 
@@ -45,16 +45,16 @@ def checkout(tmp_path: Path) -> Path:
     contents = (ROOT / CONTENTS).read_text()
     assert contents.count("  - caption: Results\n") == 1
     (tmp_path / CONTENTS).write_text(contents.replace("  - caption: Results\n", f"{LINES}  - caption: Results\n"))
-    eco = tmp_path / "notebooks" / "eco"
-    eco.mkdir()
-    (eco / "index.md").write_text("A remark.\n\n# ECO\n\nText.\n\n# Another heading\n")
+    folder = tmp_path / "notebooks" / "another"
+    folder.mkdir()
+    (folder / "index.md").write_text("A remark.\n\n# Another\n\nText.\n\n# Another heading\n")
     for name in (*STAGES, "online"):
-        (eco / f"{name}.md").write_text("")
+        (folder / f"{name}.md").write_text("")
     return tmp_path
 
 
 def test_a_new_chapter_is_read_in_the_order_of_the_contents(checkout: Path) -> None:
-    assert chapters(checkout) == (*chapters(), Chapter("eco", "ECO", STAGES, ("online",)))
+    assert chapters(checkout) == (*chapters(), Chapter("another", "Another", STAGES, ("online",)))
 
 
 def test_a_new_chapter_stands_on_the_pages(checkout: Path) -> None:
@@ -63,10 +63,10 @@ def test_a_new_chapter_stands_on_the_pages(checkout: Path) -> None:
     subprocess.run(command, check=True, cwd=checkout, env=environment, timeout=120)
     pages = {name: (checkout / "book" / "_generated" / f"{name}.md").read_text() for name in ("status", "scoreboard")}
     for text in pages.values():
-        assert [line for line in text.splitlines() if line in ("## Efficient-3DCNNs", "## I3D", "## ECO")] == [
+        assert [line for line in text.splitlines() if line in ("## Efficient-3DCNNs", "## I3D", "## Another")] == [
             "## Efficient-3DCNNs",
             "## I3D",
-            "## ECO",
+            "## Another",
         ]
     assert "| ECO | not written yet |" not in pages["status"]
     assert "| StNet | not written yet |" in pages["status"]
@@ -113,10 +113,10 @@ def test_make_runs_a_new_chapter_with_the_others(checkout: Path) -> None:
 def test_make_runs_what_a_change_makes_stale(checkout: Path) -> None:
     touch_executed(checkout)
     assert executed(checkout, "notebooks") == []
-    (checkout / "notebooks" / "eco" / "04_conversion.md").touch()
-    assert executed(checkout, "notebooks") == ["eco/04_conversion", "eco/05_accuracy"]
+    (checkout / "notebooks" / "another" / "04_conversion.md").touch()
+    assert executed(checkout, "notebooks") == ["another/04_conversion", "another/05_accuracy"]
     next((checkout / "book" / "published").glob("*.yaml")).touch()
-    assert set(executed(checkout, "notebooks")) >= {"eco/online", "i3d/published_numbers"}
+    assert set(executed(checkout, "notebooks")) >= {"another/online", "i3d/published_numbers"}
 
 
 def test_make_tests_every_notebook_and_runs_what_is_missing_first(checkout: Path) -> None:
@@ -139,7 +139,7 @@ def test_what_is_built_goes_where_the_environment_says(
     monkeypatch.setenv("ACTIONBOOK_BUILD", "/b")
     lines = dry_run(checkout, "book", "clean")
     said = "\n".join(lines)
-    assert "actionbook.notebooks execute -o /b/executed/eco/01_data.ipynb notebooks/eco/01_data.md" in said
+    assert "actionbook.notebooks execute -o /b/executed/another/01_data.ipynb notebooks/another/01_data.md" in said
     assert "actionbook.results.pages --out /b/generated" in said
     assert "ACTIONBOOK_EXECUTED=/b/executed" in said
     assert "--path-output /b --all" in said
@@ -172,12 +172,12 @@ Damage = Callable[[Path], object]
     [
         (lambda root: (root / CONTENTS).unlink(), "cannot be read"),
         (lambda root: (root / CONTENTS).write_text("parts: [\n"), "not valid YAML"),
-        (lambda root: (root / "notebooks/eco/index.md").unlink(), "cannot be read"),
-        (lambda root: (root / "notebooks/eco/index.md").write_text("## Low\n"), "heading"),
+        (lambda root: (root / "notebooks/another/index.md").unlink(), "cannot be read"),
+        (lambda root: (root / "notebooks/another/index.md").write_text("## Low\n"), "heading"),
     ],
 )
 def test_damaged_contents_are_named(checkout: Path, damage: Damage, message: str) -> None:
     damage(checkout)
     with pytest.raises(BookError, match=message) as caught:
         chapters(checkout)
-    assert "_toc.yml" in str(caught.value) or "eco/index.md" in str(caught.value)
+    assert "_toc.yml" in str(caught.value) or "another/index.md" in str(caught.value)

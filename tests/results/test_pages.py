@@ -41,7 +41,9 @@ def test_pages_without_any_record() -> None:
     assert "0.81126 = 3069/3783" in beside
     assert "miniature" not in scoreboard
     assert status.count("**not run here**") == 5 * len(chapters())
-    assert all(f"| {name} | not written yet |" in status for name in PLANNED)
+    assert all(
+        f"| {name} | not written yet |" in status for name in PLANNED if name not in {one.title for one in chapters()}
+    )
 
 
 def test_pages_with_every_kind_of_record(make_record: MakeRecord, real_run: MakeRecord) -> None:

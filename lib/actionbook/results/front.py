@@ -34,6 +34,8 @@ EMBEDDED = "mini"
 EVERY = 2
 """Of a film's 25 frames in a second every second one is shown, ten in a second: nearly as fast as it is, in half the
 bytes."""
+FRAMES = 50
+"""Of longer films fewer frames are shown: no card takes more than 25."""
 _EMPTY = (Place("street", 3), Place("gym", 5), Place("beach", 8))
 """Where chapters that are planned will happen."""
 
@@ -95,7 +97,8 @@ def films(chapter: Chapter) -> list[Film]:
     shown = manifest.class_groups.get("same_actions", (spec.classes[2:4],))[0]
     acted = [(name, render_scene(MINIATURES[manifest.dataset].scene(Clip(name, 3, 1), spec))) for name in shown]
     if "flow" not in kinds:
-        return [(f"Class {name}", frames[::EVERY]) for name, frames in acted]
+        # Long films are shown quicker, or they would weigh as much as the rest of the page.
+        return [(f"Class {name}", frames[:: EVERY * -(-len(frames) // FRAMES)]) for name, frames in acted]
     name, frames = acted[0]
     moved = np.stack(list(flow_frames(map(grey, frames), recipe.data.flow)))[1:]
     beside = (f"Class {name} as optical flow", in_colours(moved, recipe.data.flow.bound)[::EVERY])
