@@ -68,7 +68,7 @@ def test_a_new_chapter_stands_on_the_pages(checkout: Path) -> None:
             "## I3D",
             "## Another",
         ]
-    assert "| ECO | not written yet |" not in pages["status"]
+    assert "| Another | not written yet |" not in pages["status"]
     assert "| StNet | not written yet |" in pages["status"]
 
 

@@ -46,6 +46,13 @@ def test_pages_without_any_record() -> None:
     )
 
 
+def test_a_chapter_that_is_there_is_planned_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "PLANNED", ("I3D", "Another"))
+    text = status_page([])
+    assert "| Another | not written yet |" in text
+    assert "| I3D | not written yet |" not in text
+
+
 def test_pages_with_every_kind_of_record(make_record: MakeRecord, real_run: MakeRecord) -> None:
     records = [make_record(), make_record("half", stage_04=None, stage_05=None), real_run(3069)]
     records.append(make_record("x_y", chapter="new_one", stage_01=None))
