@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 from bench import torch_env
 from bench.agreement import PUBLISHED_PARAMETERS
-from bench.harness import ROOT, child_environment
 from bench.peers.book import layout
 
 from actionbook.models import create_model, list_models
@@ -33,17 +32,8 @@ print(json.dumps({"shapes": shapes, "parameters": full}))
 
 
 @pytest.fixture(scope="module")
-def found() -> Mapping[str, Mapping]:
-    done = subprocess.run(
-        [str(TORCH), "-c", SCRIPT, json.dumps(list(PUBLISHED_PARAMETERS))],
-        cwd=ROOT,
-        env=child_environment({}, ours=False),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+def found(in_torch: Callable[[str, Any], str]) -> Mapping[str, Mapping]:
+    return json.loads(in_torch(SCRIPT, list(PUBLISHED_PARAMETERS)))
 
 
 def test_at_full_size_they_have_the_published_number_of_parameters(found: Mapping[str, Mapping]) -> None:

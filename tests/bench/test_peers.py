@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from bench import torch_env
 from bench.agreement import LOGITS
-from bench.harness import ROOT, child_environment
 
 TORCH = torch_env.FOLDER / "bin" / "python"
 pytestmark = pytest.mark.skipif(not TORCH.exists(), reason="no .venv-bench; make bench makes it")
@@ -34,7 +34,7 @@ for case in json.loads(sys.argv[1]):
 """
 
 
-def test_logits_agree_at_every_size_and_in_both_layouts(tmp_path: Path) -> None:
+def test_logits_agree_at_every_size_and_in_both_layouts(tmp_path: Path, in_torch: Callable[[str, Any], str]) -> None:
     from bench.peers import book
     from mindspore import Tensor
 
@@ -46,16 +46,7 @@ def test_logits_agree_at_every_size_and_in_both_layouts(tmp_path: Path) -> None:
         book.fixtures(weights, clips, shape, **network)
         cases.append({"options": network, "weights": weights, "clips": clips})
         expected.append(book.build(weights, **network)(Tensor(np.load(clips))).asnumpy())
-    done = subprocess.run(
-        [str(TORCH), "-c", SCRIPT, json.dumps(cases)],
-        cwd=ROOT,
-        env=child_environment({}, ours=False),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found = [np.array(json.loads(line)) for line in done.stdout.splitlines()]
+    found = [np.array(json.loads(line)) for line in in_torch(SCRIPT, cases).splitlines()]
     assert len(found) == 2 * len(CASES)
     for i, logits in enumerate(expected):
         for theirs in found[2 * i : 2 * i + 2]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,8 @@ from actionbook.core.training import Training
 from actionbook.models.layers import Dropout, conv3d, init_fan_out
 from actionbook.tasks import Classification
 from actionbook.training.optimiser import train_step
+
+sys.path.append(str(Path(__file__).parent))  # for `averages`: pytest's import mode leaves helpers out
 
 
 class TinyNetwork(nn.Cell):

@@ -13,6 +13,7 @@ import mindspore as ms
 import numpy as np
 import pandas as pd
 import pytest
+from averages import Averages
 from mindspore import Tensor, nn
 
 from actionbook.clips.pipeline import TrainingSource
@@ -279,17 +280,6 @@ def test_weights_that_are_no_numbers_are_not_written(source: Make, settings: Mak
 
 def kept_epochs(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("epoch-*"))
-
-
-class Averages(nn.Cell):
-    """A dense layer on the mean colours of a clip: compiled in no time."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.dense = nn.Dense(3, 2, weight_init="zeros", bias_init="zeros")
-
-    def construct(self, clip: Tensor) -> Tensor:
-        return self.dense(clip.mean((2, 3, 4)))
 
 
 @pytest.mark.parametrize("case", [(0, []), (1, [4]), (3, [2, 3, 4]), (9, [1, 2, 3, 4])])

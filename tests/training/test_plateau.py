@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from averages import Averages
 from mindspore import Parameter, Tensor, nn
 
 from actionbook.core.errors import BookError
@@ -22,17 +23,6 @@ Make = Callable[..., Any]
 SCORES = (0.3, 0.3, 0.4, 0.4, 0.4, 0.1, 0.5)
 """With a patience of 1 the rate falls after epochs 2, 4, 5 and 6."""
 FACTORS = (1, 1, 0.5, 0.5, 0.25, 0.125, 0.0625)
-
-
-class Averages(nn.Cell):
-    """A dense layer on the mean colours of a clip: compiled in no time."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.dense = nn.Dense(3, 2, weight_init="zeros", bias_init="zeros")
-
-    def construct(self, clip: Tensor) -> Tensor:
-        return self.dense(clip.mean((2, 3, 4)))
 
 
 def validation(scores: tuple[float, ...], *, first: int = 0) -> Callable[[nn.Cell], dict[str, float]]:

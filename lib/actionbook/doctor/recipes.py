@@ -79,8 +79,10 @@ def weights(stage: Stage) -> Iterator[Finding]:
     seen: set[tuple[str | None, str]] = set()
     for own in runs_of(stage).values():
         start = own.recipe.weights
-        for name in start.files if start is not None else ():
-            if start is not None and (start.manifest, name) not in seen:
+        if start is None:
+            continue
+        for name in start.files:
+            if (start.manifest, name) not in seen:
                 seen.add((start.manifest, name))
                 yield _weight_file(own, str(start.manifest), name)
     if not seen:

@@ -9,7 +9,7 @@ BN-Inception (Ioffe and Szegedy, arXiv 1502.03167), the 3-D part the last three 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from mindspore import Tensor, nn, ops
@@ -84,15 +84,17 @@ class HalvingPool(nn.Cell):
 
     def __init__(self, pools: str) -> None:
         super().__init__()
-        self.shifted = pools == "port"
-        self.before = nn.Pad(((0, 0), (0, 0), (1, 0), (1, 0)))
-        # An even side lacks one value, and "same" leaves that out at the end. Not `ops.pad`: its gradient hangs on a
-        # CPU (MindSpore 2.10).
-        self.pool = nn.MaxPool2d(3, 2, pad_mode="valid" if self.shifted else "same")
+        if pools == "port":
+            before = nn.Pad(((0, 0), (0, 0), (1, 0), (1, 0)))
+            self.pool: nn.Cell = nn.SequentialCell(before, nn.MaxPool2d(3, 2, pad_mode="valid"))
+        else:
+            # An even side lacks one value, and "same" leaves that out at the end. Not `ops.pad`: its gradient hangs on
+            # a CPU (MindSpore 2.10).
+            self.pool = nn.MaxPool2d(3, 2, pad_mode="same")
 
     def construct(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H/2, W/2)."""
-        return self.pool(self.before(x) if self.shifted else x)
+        return self.pool(x)
 
 
 @ops.constexpr
@@ -289,13 +291,11 @@ def eco_full(
     seed: int = 0,
 ) -> ECO:
     """ECO Full, see `ECO`. Dropout as in its UCF101 and HMDB51 trainings (0.5 and 0.5 on Kinetics)."""
-    options: dict[str, Any] = {"dropout": dropout, "dropout_3d": dropout_3d, "pools": pools, "eps": eps, "seed": seed}
-    return ECO(num_classes, width, full=True, **options)
+    return ECO(num_classes, width, full=True, dropout=dropout, dropout_3d=dropout_3d, pools=pools, eps=eps, seed=seed)
 
 
 def eco_lite(
     num_classes: int, width: float = 1.0, *, dropout: float = 0.6, pools: str = "ceil", eps: float = 1e-5, seed: int = 0
 ) -> ECO:
     """ECO Lite, see `ECO`. Dropout as in its UCF101 and HMDB51 trainings (0.3 on Kinetics)."""
-    options: dict[str, Any] = {"dropout": dropout, "dropout_3d": 0.0, "pools": pools, "eps": eps, "seed": seed}
-    return ECO(num_classes, width, full=False, **options)
+    return ECO(num_classes, width, full=False, dropout=dropout, dropout_3d=0.0, pools=pools, eps=eps, seed=seed)

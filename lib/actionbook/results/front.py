@@ -24,6 +24,7 @@ from actionbook.results.loops import loops
 from actionbook.results.markdown import escape, spread, table
 from actionbook.results.proof import ladder_of
 from actionbook.results.records import of_chapter
+from actionbook.stages.data import SAME_ACTIONS
 from actionbook.video.flow import flow_frames, grey
 
 Film = tuple[str, np.ndarray]
@@ -94,7 +95,7 @@ def films(chapter: Chapter) -> list[Film]:
         return []
     spec = MiniSpec(**manifest.generator.model_dump(), classes=manifest.classes)
     kinds = [recipe.for_stream(name).transforms.modality for name in recipe.stream_names]
-    shown = manifest.class_groups.get("same_actions", (spec.classes[2:4],))[0]
+    shown = manifest.class_groups.get(SAME_ACTIONS, (spec.classes[2:4],))[0]
     acted = [(name, render_scene(MINIATURES[manifest.dataset].scene(Clip(name, 3, 1), spec))) for name in shown]
     if "flow" not in kinds:
         # Long films are shown quicker, or they would weigh as much as the rest of the page.

@@ -25,8 +25,8 @@ from actionbook.stages.strips import Strip, counted
 
 logger = logging.getLogger(__name__)
 
-PAIRS = "reversed_pairs"
-ORDERED = {PAIRS: "reversed pairs", "same_actions": "the same two actions"}
+PAIRS, SAME_ACTIONS = "reversed_pairs", "same_actions"
+ORDERED = {PAIRS: "reversed pairs", SAME_ACTIONS: "the same two actions"}
 """Groups of classes that differ by the order of time alone, as manifests call them, and in words."""
 """Of a manifest's class groups: classes that are each other's reversal."""
 _TRIED = 5

@@ -197,10 +197,9 @@ def new_network(stage: Stage, **options: int) -> nn.Cell:
     recipe = stage.recipe
     classes = len(stage.manifest.classes)
     network = create_model(recipe.model.name, num_classes=classes, **{**options, **recipe.model_options})
-    for other in (recipe, *map(recipe.with_test_frames, recipe.evaluation.compare_frames)):
-        for tested in (False, True):
-            where = f"recipe {recipe.name!r}, {recipe.model.name}: sampling or transforms.size"
-            check_clips(network, other.spec(classes, tested=tested), where)
+    tests = (recipe, *map(recipe.with_test_frames, recipe.evaluation.compare_frames))
+    for spec in (recipe.spec(classes, tested=False), *(one.spec(classes) for one in tests)):
+        check_clips(network, spec, f"recipe {recipe.name!r}, {recipe.model.name}: sampling or transforms.size")
     return network
 
 
