@@ -127,6 +127,16 @@ def over_time(stage: Stage, video: str | os.PathLike[str], slot: int | None = No
     return pd.DataFrame(rows, columns=["frames", "seconds", "answer", "probability", *classes])
 
 
+def whole_video(path: str | os.PathLike[str], title: str, count: int = 8) -> Strip:
+    """`count` frames of a video file, evenly spaced from its first to its last, with their numbers.
+
+    Raises BookError as `ask`.
+    """
+    frames = [_small(shown_pixels(frame)[None])[0] for frame in iterate(_file(path))]
+    numbers = np.unique(np.rint(np.linspace(0, len(frames) - 1, count)).astype(int))
+    return Strip(title, np.stack([frames[number] for number in numbers]), counted(numbers))
+
+
 def pick(answers: Sequence[Answer]) -> list[Answer]:
     """The first answer that is right and the first that is wrong; where the class is not known, the first."""
     found = {answer.right: answer for answer in reversed(answers)}
