@@ -16,7 +16,7 @@ from actionbook.datasets.dataset import dataset_of
 from actionbook.datasets.figures import write_avi
 from actionbook.datasets.index import write_index
 from actionbook.stages import own_video
-from actionbook.stages.own_video import Answer, answer_table, ask, over_time, pick
+from actionbook.stages.own_video import Answer, answer_table, ask, frame_times, over_time, pick, whole_video
 from actionbook.video.decode import VideoError, probe
 
 Ask = Callable[..., list[Answer]]

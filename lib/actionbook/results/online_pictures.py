@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
@@ -38,7 +39,7 @@ def watched_plot(table: pd.DataFrame, strip: Row, truth: str | None = None, most
     """The probability of each class while one video runs, above frames of the video.
 
     `table` is that of `actionbook.stages.own_video.over_time`; `strip` frames with their numbers, each drawn where its
-    number is. The class `truth` is drawn thick; of the others at most `most` − 1, those that are ever most probable.
+    number is. The class `truth` is drawn thick; at most `most` classes are drawn, those that are ever most probable.
     Raises ValueError for frames without numbers.
     """
     (strip,) = checked([strip])
@@ -64,14 +65,14 @@ def watched_plot(table: pd.DataFrame, strip: Row, truth: str | None = None, most
     return fig
 
 
-def _frames(ax: object, frames: np.ndarray, numbers: Sequence[int], end: int) -> None:
+def _frames(ax: Axes, frames: np.ndarray, numbers: Sequence[int], end: int) -> None:
     """Frames side by side on an axis of frame numbers, the middle of each at its number."""
     half = 0.48 * end / len(frames)
     for frame, number in zip(frames, numbers, strict=True):
-        ax.imshow(frame, extent=(number - half, number + half, 0, 1), aspect="auto")  # type: ignore[attr-defined]
-    ax.set(xlim=(min(0, numbers[0] - half), end + half), ylim=(0, 1), yticks=[], xlabel="frames seen")  # type: ignore[attr-defined]
-    ax.set_xticks(numbers)  # type: ignore[attr-defined]
-    ax.grid(False)  # type: ignore[attr-defined]
+        ax.imshow(frame, extent=(number - half, number + half, 0, 1), aspect="auto")
+    ax.set(xlim=(min(0, numbers[0] - half), end + half), ylim=(0, 1), yticks=[], xlabel="frames seen")
+    ax.set_xticks(numbers)
+    ax.grid(False)
 
 
 def sets_plot(sets: Sequence[Sequence[int]], slot: int) -> Figure:
