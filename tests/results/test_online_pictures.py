@@ -17,7 +17,9 @@ WATCHED = pd.DataFrame(
         "seconds": [0.4, 0.8],
         "answer": ["run", "sit"],
         "probability": [0.6, 0.5],
-        **{"run": [0.6, 0.3], "sit": [0.3, 0.5], "walk": [0.1, 0.2]},
+        "run": [0.6, 0.3],
+        "sit": [0.3, 0.5],
+        "walk": [0.1, 0.2],
     }
 )
 

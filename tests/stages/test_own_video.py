@@ -88,6 +88,16 @@ def test_the_answer_while_the_video_runs(stage: Stage, tmp_path: Path) -> None:
         over_time(stage, tmp_path / "none.mp4")
 
 
+def test_what_frames_cost_and_the_whole_video(stage: Stage, tmp_path: Path) -> None:
+    path = video(tmp_path / "own.avi", 13)
+    table = frame_times(stage, path, slot=6)
+    assert table["a frame that"].tolist() == ["fills a slot", "is in between"]
+    assert table.frames.tolist() == [2, 11]
+    assert (table["ms each"] >= 0).all()
+    strip = whole_video(path, "own", 4)
+    assert (strip.title, strip.numbers, len(strip.frames)) == ("own", [1, 5, 9, 13], 4)
+
+
 def test_a_loop_shows_no_frame_twice(stage: Stage, tmp_path: Path) -> None:
     (answer,) = ask(stage, video(tmp_path / "own.avi", 10))
     assert answer.strips[1].numbers == [9, 10, 9, 10]
