@@ -272,6 +272,14 @@ def test_the_eco_papers_table() -> None:
     assert figure("eco.paper_quoted.full16.ucf101").value == 92.8
 
 
+def test_accuracies_on_the_page_of_eco_are_those_published() -> None:
+    page = (NOTEBOOKS / "eco" / "index.md").read_text(encoding="utf-8")
+    printed = {float(number) for number in re.findall(r"(\d\d\.\d) %", page)}
+    known = {round(100 * f.share, 1) for f in figures().values() if f.chapter == "eco" and f.metric == "top1"}
+    assert len(printed) > 10
+    assert printed <= known
+
+
 def test_the_cost_quoted_of_eco_is_that_of_the_network() -> None:
     """16.10 thousand million multiply-accumulates for 4 segments, and all but the classifier are once a segment."""
     assert figure("eco.cost_quoted.full8.operations").value == pytest.approx(2 * 16_100, rel=0.01)

@@ -16,7 +16,7 @@ from actionbook.datasets.dataset import dataset_of
 from actionbook.datasets.figures import write_avi
 from actionbook.datasets.index import write_index
 from actionbook.stages import own_video
-from actionbook.stages.own_video import Answer, answer_table, ask, over_time, pick
+from actionbook.stages.own_video import Answer, answer_table, ask, frame_times, over_time, pick, whole_video
 from actionbook.video.decode import VideoError, probe
 
 Ask = Callable[..., list[Answer]]
@@ -86,6 +86,16 @@ def test_the_answer_while_the_video_runs(stage: Stage, tmp_path: Path) -> None:
     assert over_time(stage, video(tmp_path / "short.avi", 3)).frames.tolist() == [3]
     with pytest.raises(BookError, match=r"none\.mp4 does not exist"):
         over_time(stage, tmp_path / "none.mp4")
+
+
+def test_what_frames_cost_and_the_whole_video(stage: Stage, tmp_path: Path) -> None:
+    path = video(tmp_path / "own.avi", 13)
+    table = frame_times(stage, path, slot=6)
+    assert table["a frame that"].tolist() == ["fills a slot", "is in between"]
+    assert table.frames.tolist() == [2, 11]
+    assert (table["ms each"] >= 0).all()
+    strip = whole_video(path, "own", 4)
+    assert (strip.title, strip.numbers, len(strip.frames)) == ("own", [1, 5, 9, 13], 4)
 
 
 def test_a_loop_shows_no_frame_twice(stage: Stage, tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from actionbook.tasks.pooling import softmax
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
 Policy = Literal["sampler", "working set"]
+Clip = tuple[int, tuple[int, ...]]
+"""A video's place in the list of test videos, and the numbers of the clip's frames."""
 
 
 def after_shares(
@@ -44,9 +46,9 @@ def after_shares(
         raise BookError(f"shares {list(shares)}: expected numbers above 0, of at most 1")
     samples, sampling = tested_samples(stage, index), stage.recipe.sampling
     videos: list[Any] = list(samples.index.items.itertuples(index=False))
-    found: dict[float, Predictions] = {}
+    rows: dict[float, list[tuple[str, Clip]]] = {}
     for share in shares:
-        rows: list[tuple[str, int, np.ndarray]] = []
+        rows[share] = []
         for number, video in enumerate(videos):
             # 0.07 of 100 frames are 7, whatever the seventeenth digit says.
             seen = math.ceil(round(video.frames * share, 6))
@@ -54,11 +56,17 @@ def after_shares(
                 clips = Sampler(sampling).test(video._replace(frames=seen))
             else:
                 clips = [np.array(numbers) for numbers in working_sets(seen, sampling.tested, slot)]
-            rows += [(video.item, number, frames) for frames in clips]
-        if not rows:
+            rows[share] += [(video.item, (number, tuple(frames.tolist()))) for frames in clips]
+        if not rows[share]:
             raise BookError(f"of {len(samples)} videos none is long enough for a clip: ask for a larger share")
-        table = pd.DataFrame(rows, columns=["item", "number", "frames"])
-        items, outputs = run_samples(engine, samples, table, stage.recipe.export.inference_batch, stage.workers)
+    # A working set belongs to every share that is not over before it: each clip is computed once.
+    places = {clip: place for place, clip in enumerate(dict.fromkeys(clip for of in rows.values() for _, clip in of))}
+    asked = [(videos[number].item, number, np.array(frames)) for number, frames in places]
+    table = pd.DataFrame(asked, columns=["item", "number", "frames"])
+    _, every = run_samples(engine, samples, table, stage.recipe.export.inference_batch, stage.workers)
+    found: dict[float, Predictions] = {}
+    for share, of in rows.items():
+        items, outputs = [item for item, _ in of], every[[places[clip] for _, clip in of]]
         if policy == "working set":
             items, outputs = _running(items, outputs)
         found[share] = predictions(stage, index, items, outputs)

@@ -99,10 +99,16 @@ def schedule_plot(rates: Mapping[str, Sequence[float]]) -> Figure:
     return fig
 
 
-def seeds_plot(values: pd.DataFrame, chance: float | None = None, ylabel: str = "top-1 accuracy") -> Figure:
+def seeds_plot(
+    values: pd.DataFrame,
+    chance: float | None = None,
+    ylabel: str = "top-1 accuracy",
+    levels: Mapping[str, float] | None = None,
+) -> Figure:
     """One dot for each seed, the mean as a bar and the standard deviation (n - 1) beside it, run by run.
 
-    `values` has the columns ``run``, ``seed`` and ``value`` (0..1); `chance` (0..1) draws the line of guessing.
+    `values` has the columns ``run``, ``seed`` and ``value`` (0..1); `chance` (0..1) draws the line of guessing, and
+    `levels` others, by what they are called.
     """
     values = values.dropna(subset=["value"])  # a run without this figure
     runs = list(dict.fromkeys(values["run"]))
@@ -120,10 +126,11 @@ def seeds_plot(values: pd.DataFrame, chance: float | None = None, ylabel: str = 
             note = f"{spread(found.tolist())}\n{len(found)} seed{'s' * (len(found) > 1)}"
             around = {"facecolor": PAPER, "edgecolor": "none", "pad": 1.5}  # no line runs through the words
             ax.annotate(note, (place + 0.34, found.mean()), va="center", fontsize=9, color=INK, bbox=around)
-        if chance is not None:  # named beside the plot, where no run is
-            ax.axhline(chance, color=QUIET, linestyle="--", linewidth=1.2, zorder=0)
+        lines = {**({} if chance is None else {"chance": chance}), **(levels or {})}
+        for name, level in lines.items():  # named beside the plot, where no run is
+            ax.axhline(level, color=QUIET, linestyle="--", linewidth=1.2, zorder=0)
             beside = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 8.5, "color": "#52606d"}
-            ax.annotate(f"chance\n{chance:.1%}", (1.01, chance), **beside)
+            ax.annotate(f"{name}\n{level:.1%}", (1.01, level), **beside)
         ax.set_xticks(range(len(runs)), ["\n".join(textwrap.wrap(str(run), 22)) for run in runs], fontsize=10)
         ax.set(xlim=(-0.4, len(runs) - 0.25), ylim=(0, 1.04), ylabel=ylabel)
         ax.yaxis.set_major_formatter(PercentFormatter(1))

@@ -104,8 +104,10 @@ def prepared_table(prepared: Mapping[str, Prepared]) -> pd.DataFrame:
     return pd.DataFrame(rows.values(), index=pd.Index(rows, name="data set"))
 
 
-def class_strips(data: StageData, most: int | None = None) -> list[Strip]:
+def class_strips(data: StageData, most: int | None = None, *, whole: bool = False) -> list[Strip]:
     """The first 15 frames of a video of each class, as they were before preparation; the title is the class.
+
+    With `whole`, 15 frames from its first to its last.
 
     Of classes that are each other's reversal (`PAIRS`) the second shows its *last* frames: played backwards they are
     the first one's, moment by moment, where the two videos are as long. A video that is shorter or cannot be read gives
@@ -119,16 +121,19 @@ def class_strips(data: StageData, most: int | None = None) -> list[Strip]:
     few = [label for pair in pairs for label in pair if label in found] if most is None else []
     labels = few or list(dict.fromkeys([*grouped, *found.index]))[: most or 6]
     backwards = {label for pair in pairs for label in pair[1:]}
-    strips = (_strip(data.own, label, found[label], last=label in backwards) for label in labels)
+    strips = (_strip(data.own, label, found[label], last=label in backwards, whole=whole) for label in labels)
     return [strip for strip in strips if strip is not None]
 
 
-def _strip(dataset: Dataset, label: str, paths: Sequence[str], *, last: bool) -> Strip | None:
+def _strip(dataset: Dataset, label: str, paths: Sequence[str], *, last: bool, whole: bool) -> Strip | None:
     for path in paths[:_TRIED]:
         with suppress(BookError, IndexError):  # notebook 01 says of each what is wrong with it, when it is prepared
             own = source_table(dataset, pd.DataFrame({"video": [path], "path": [path]}))
-            start = max(0, int(own.frames.iloc[0]) - _SHOWN) if last else 0
-            numbers = range(start, start + _SHOWN)
+            frames = int(own.frames.iloc[0])
+            start = max(0, frames - _SHOWN) if last else 0
+            numbers: Sequence[int] = range(start, start + _SHOWN)
+            if whole:
+                numbers = np.unique(np.linspace(0, frames - 1, _SHOWN).round().astype(int)).tolist()
             return Strip(label, unprepared_frames(dataset, path, numbers), counted(numbers))
     return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +126,34 @@ def over_time(stage: Stage, video: str | os.PathLike[str], slot: int | None = No
         for one in online.follow(map(shown_pixels, iterate(path)))
     ]
     return pd.DataFrame(rows, columns=["frames", "seconds", "answer", "probability", *classes])
+
+
+def frame_times(stage: Stage, video: str | os.PathLike[str], slot: int | None = None) -> pd.DataFrame:
+    """What a frame of a video file costs `inference.Online` on this machine, decoding left out.
+
+    Two rows: frames that fill a slot, for which the network is asked, and those in between; their number and their mean
+    time in milliseconds, NaN where there is none. `slot` as of `over_time`. Raises BookError as `ask`.
+    """
+    recipe, path = stage.recipe, _file(video)
+    online = Online(_engine(stage).run, recipe.transforms, recipe.sampling.tested, slot=slot)
+    spent: dict[str, list[float]] = {"fills a slot": [], "in between": []}
+    for frame in map(shown_pixels, iterate(path)):
+        start = time.perf_counter()
+        answer = online.push(frame)
+        took = time.perf_counter() - start
+        spent["in between" if answer is None else "fills a slot"].append(1000 * took)
+    rows = [(kind, len(each), float(np.mean(each)) if each else np.nan) for kind, each in spent.items()]
+    return pd.DataFrame(rows, columns=["a frame that", "frames", "ms each"]).replace({"in between": "is in between"})
+
+
+def whole_video(path: str | os.PathLike[str], title: str, count: int = 8) -> Strip:
+    """`count` frames of a video file, evenly spaced from its first to its last, with their numbers.
+
+    Raises BookError as `ask`.
+    """
+    frames = [_small(shown_pixels(frame)[None])[0] for frame in iterate(_file(path))]
+    numbers = np.unique(np.rint(np.linspace(0, len(frames) - 1, count)).astype(int))
+    return Strip(title, np.stack([frames[number] for number in numbers]), counted(numbers))
 
 
 def pick(answers: Sequence[Answer]) -> list[Answer]:
