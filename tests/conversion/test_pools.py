@@ -11,9 +11,9 @@ from mindspore import Tensor, nn, ops
 from onnx import helper
 
 from actionbook.conversion import ConversionError
-from actionbook.conversion.graph import attributes
+from actionbook.conversion.graph import attributes, count_operators
 from actionbook.conversion.msexport import export_raw
-from actionbook.conversion.pools import Pool, extend_for_ceil, needs_pools, restore_pools
+from actionbook.conversion.pools import Pool, count_the_padding, extend_for_ceil, needs_pools, restore_pools
 from actionbook.core.spec import Spec
 from actionbook.models.pooling import AvgPool3d, MaxPool3d
 
@@ -166,3 +166,52 @@ def test_a_window_of_padding_alone_cannot_be_written(graph):
 def test_a_file_without_max_pools_needs_none(build):
     node = helper.make_node("AveragePool", ["image"], ["class"], kernel_shape=[2])
     assert not needs_pools(build([node], (1, 1, 4), (1, 1, 3)))
+
+
+def mean_of_what_is_there(build, window, shape, factor):
+    kernel, stride, padding = window
+    values = {"kernel_shape": kernel, "strides": stride, "pads": [*padding, *padding]}
+    nodes = [
+        helper.make_node("AveragePool", ["image"], ["mean"], **values),
+        helper.make_node("Mul", ["factor", "mean"], ["class"]),
+    ]
+    return build(nodes, shape, (*shape[:2], *[None] * len(kernel)), factor=factor.astype(np.float32))
+
+
+def shares(window, sizes):
+    """What a pool that counts its zeros makes of ones."""
+
+    def share(_, inside, padding):
+        return inside.sum(-1) / (inside | padding).sum(-1)
+
+    return pool(np.ones((1, 1, *sizes)), window, ceil=False, reduce=share)[0, 0]
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(windows())
+def test_a_mean_times_the_share_that_is_there_is_one_pool(build, kept, case):
+    *window, _, clips = case
+    model = mean_of_what_is_there(build, window, clips.shape, shares(window, clips.shape[2:]))
+    graph = kept(model, count_the_padding, atol=1e-6)
+    assert count_operators(graph.to_model()) == {"AveragePool": 1}
+
+
+@pytest.mark.parametrize("change", [lambda share: share * 1.01, lambda share: share[:1, :1], lambda share: share[None]])
+def test_another_factor_stays(build, kept, change):
+    window = (3, 3), (1, 1), (1, 1)
+    share = shares(((1, 3, 3), (1, 1, 1), (0, 1, 1)), (1, 5, 6))[0]
+    graph = kept(mean_of_what_is_there(build, window, (2, 3, 5, 6), change(share)), count_the_padding, atol=1e-6)
+    expected = ["AveragePool"] if change(share).ndim == 3 else ["AveragePool", "Mul"]
+    assert [node.op_type for node in graph.nodes] == expected
+
+
+def test_a_mean_that_is_read_elsewhere_or_of_open_size_stays(build, kept):
+    window = (3, 3), (1, 1), (1, 1)
+    share = shares(((1, 3, 3), (1, 1, 1), (0, 1, 1)), (1, 3, 3))[0]
+    twice = mean_of_what_is_there(build, window, (1, 1, 3, 3), share)
+    twice.graph.node.append(helper.make_node("Add", ["class", "mean"], ["sum"]))
+    twice.graph.node[1].output[0] = "product"
+    twice.graph.node[2].input[0], twice.graph.node[2].output[0] = "product", "class"
+    open_size = mean_of_what_is_there(build, window, (1, 1, "height", 3), share)
+    for model in (twice, open_size):
+        assert count_operators(kept(model, count_the_padding).to_model())["Mul"] == 1

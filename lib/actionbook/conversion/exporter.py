@@ -19,7 +19,7 @@ from actionbook.conversion.interface import check_inputs
 from actionbook.conversion.layout import use_2d_convolutions
 from actionbook.conversion.msexport import export_raw, with_suffix
 from actionbook.conversion.names import mark_cells, tidy_names
-from actionbook.conversion.pools import Pool
+from actionbook.conversion.pools import Pool, count_the_padding
 from actionbook.conversion.repair import (
     drop_identities,
     fold_casts,
@@ -139,6 +139,7 @@ def repaired(raw: onnx.ModelProto, pools: list[Pool]) -> Graph:
     fold_casts(graph)
     mark_cells(graph.nodes)
     put_pads_right(graph, pools)
+    count_the_padding(graph)
     unwrap_batch_norm(graph)
     graph.prune()
     return graph

@@ -7,12 +7,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import onnx
 from mindspore.train.mind_ir_pb2 import AttributeProto, ModelProto
 from onnx import NodeProto
 
 from actionbook.conversion.errors import ConversionError
-from actionbook.conversion.graph import Graph, attributes, set_attribute
+from actionbook.conversion.graph import Graph, Sizes, attributes, set_attribute
 
 POOLS = ("MaxPool", "AveragePool")
 _PRIMITIVES = ("MaxPool", "MaxPool3D")
@@ -97,6 +98,53 @@ def extend_for_ceil(graph: Graph) -> None:
                 )
         set_attribute(node, "ceil_mode", None)
         set_attribute(node, "pads", pads)
+
+
+def count_the_padding(graph: Graph) -> None:
+    """Make one pool that counts its padding of a mean of what is there, times the share of each window that is there.
+
+    MindSpore has no such 2-D pool that it can export, so a network multiplies (`models.eco.EqualPool`). Pads must be
+    explicit and sizes static; elsewhere nothing changes.
+    """
+    pools = [node for node in graph.nodes if node.op_type == "AveragePool"]
+    shapes, consumers = graph.shapes() if pools else {}, graph.consumers()
+    gone = []
+    for node in pools:
+        users = consumers[node.output[0]]
+        if len(users) != 1 or users[0].op_type != "Mul":
+            continue
+        factor = graph.constants.get(next((name for name in users[0].input if name != node.output[0]), ""))
+        shares = _shares(node, shapes.get(node.input[0], ())[2:])
+        if factor is None or shares is None or factor.shape[-shares.ndim :] != shares.shape:
+            continue
+        if factor.size == shares.size and np.allclose(factor, shares.astype(factor.dtype), rtol=1e-6, atol=0):
+            set_attribute(node, "count_include_pad", 1)
+            node.output[0], node.doc_string = users[0].output[0], users[0].doc_string
+            gone.append(users[0])
+    graph.drop(gone)
+
+
+def _shares(node: NodeProto, sizes: Sizes) -> np.ndarray | None:
+    """What share of each window lies within the tensor, one axis for each size; None where that is not to be known."""
+    values = attributes(node)
+    kernel, none = values["kernel_shape"], [0] * (2 * len(values["kernel_shape"]))
+    pads, ones = values.get("pads", none), [1] * len(kernel)
+    mode = values.get("auto_pad", b"NOTSET")
+    if (
+        len(sizes) != len(kernel)
+        or mode != b"NOTSET"
+        or any(values.get(k, 0) for k in ("ceil_mode", "count_include_pad"))
+    ):
+        return None
+    shares = np.ones(())
+    axes = zip(sizes, kernel, values.get("strides", ones), pads, pads[len(kernel) :], strict=False)
+    for size, window, stride, begin, end in axes:
+        if size is None:
+            return None
+        starts = np.arange(0, size + begin + end - window + 1, stride) - begin
+        inside = np.minimum(starts + window, size) - np.maximum(starts, 0)
+        shares = np.multiply.outer(shares, inside / window)
+    return shares
 
 
 def _geometry(node: NodeProto) -> tuple[tuple[int, ...], tuple[int, ...]]:
