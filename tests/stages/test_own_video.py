@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import simplejpeg
 
 from actionbook.core.errors import BookError
 from actionbook.core.workspace import Stage
@@ -17,7 +18,8 @@ from actionbook.datasets.figures import write_avi
 from actionbook.datasets.index import write_index
 from actionbook.stages import own_video
 from actionbook.stages.own_video import Answer, answer_table, ask, frame_times, over_time, pick, whole_video
-from actionbook.video.decode import VideoError, probe
+from actionbook.video.decode import VideoError, probe, read_frames
+from actionbook.video.store import StoreInfo, write_store
 
 Ask = Callable[..., list[Answer]]
 
@@ -96,6 +98,29 @@ def test_what_frames_cost_and_the_whole_video(stage: Stage, tmp_path: Path) -> N
     assert (table["ms each"] >= 0).all()
     strip = whole_video(path, "own", 4)
     assert (strip.title, strip.numbers, len(strip.frames)) == ("own", [1, 5, 9, 13], 4)
+
+
+@pytest.mark.parametrize("stored", ["a store", "a folder"])
+def test_frames_are_watched_as_the_video_is(stage: Stage, tmp_path: Path, stored: str) -> None:
+    path = video(tmp_path / "own.avi", 13)
+    pixels = read_frames(path, range(13))
+    target = tmp_path / "frames" / "own.zip"
+    target.parent.mkdir()
+    if stored == "a store":
+        info = StoreInfo("own.avi", source_bytes=1, fps=probe(path).fps, height=32, quality=95, ffmpeg="none")
+        write_store(target, [simplejpeg.encode_jpeg(frame, quality=95) for frame in pixels], info)
+    else:
+        folder = target.with_suffix("")
+        folder.mkdir()
+        for number, frame in enumerate(pixels, 1):
+            (folder / f"image_{number:05}.jpg").write_bytes(simplejpeg.encode_jpeg(frame, quality=95))
+    watched, table = over_time(stage, path, slot=6), over_time(stage, target, slot=6)
+    assert table.seconds.equals(watched.seconds) if stored == "a store" else table.seconds.isna().all()
+    assert table.drop(columns="seconds").equals(watched.drop(columns="seconds"))
+    assert frame_times(stage, target, slot=6).frames.tolist() == [2, 11]
+    strip = whole_video(target, "own", 4)
+    assert strip.numbers == [1, 5, 9, 13]
+    np.testing.assert_allclose(strip.frames, pixels[[0, 4, 8, 12]], atol=3)
 
 
 def test_a_loop_shows_no_frame_twice(stage: Stage, tmp_path: Path) -> None:

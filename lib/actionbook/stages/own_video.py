@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from actionbook.inference import Engine, Online, open_engine
 from actionbook.stages.strips import Strip, counted
 from actionbook.tasks.pooling import pool_clips, softmax
 from actionbook.video.decode import iterate, probe, shown_pixels
+from actionbook.video.frame_folder import frames_path, open_frames
+from actionbook.video.store import FrameStore
 
 _WINDOWS = 3
 """Of a video, whose frames are kept to be shown."""
@@ -113,31 +115,33 @@ def ask(stage: Stage, video: str | os.PathLike[str] | None = None, most: int = 1
 
 
 def over_time(stage: Stage, video: str | os.PathLike[str], slot: int | None = None) -> pd.DataFrame:
-    """What the chapter's exported network says of a video file while it runs, see `inference.Online`.
+    """What the chapter's exported network says of a video while it runs, see `inference.Online`.
 
-    One row each time that a slot of `slot` frames is full (None: as many as a clip has): frames and seconds seen, the
-    running answer and its probability, and then those of every class, by name. Raises BookError as `ask`.
+    `video` is a file, or its frames as `open_frames` finds them. One row each time that a slot of `slot` frames is full
+    (None: as many as a clip has): frames and seconds seen (NaN where nobody wrote down the rate), the running answer
+    and its probability, and then those of every class, by name. Raises BookError as `ask`, and StoreError for frames
+    that cannot be read.
     """
-    path, recipe, classes = _file(video), stage.recipe, list(stage.manifest.classes)
-    engine, rate = _engine(stage), probe(path).fps or None
+    path, recipe, classes = _video(video), stage.recipe, list(stage.manifest.classes)
+    engine, rate = _engine(stage), _rate(path)
     online = Online(engine.run, recipe.transforms, recipe.sampling.tested, slot=slot, rate=rate)
     rows = [
         (one.frame, one.seconds, classes[one.probabilities.argmax()], one.probabilities.max(), *one.probabilities)
-        for one in online.follow(map(shown_pixels, iterate(path)))
+        for one in online.follow(_pixels(path))
     ]
     return pd.DataFrame(rows, columns=["frames", "seconds", "answer", "probability", *classes])
 
 
 def frame_times(stage: Stage, video: str | os.PathLike[str], slot: int | None = None) -> pd.DataFrame:
-    """What a frame of a video file costs `inference.Online` on this machine, decoding left out.
+    """What a frame of a video costs `inference.Online` on this machine, decoding left out.
 
     Two rows: frames that fill a slot, for which the network is asked, and those in between; their number and their mean
-    time in milliseconds, NaN where there is none. `slot` as of `over_time`. Raises BookError as `ask`.
+    time in milliseconds, NaN where there is none. `video` and `slot` as of `over_time`, which raises the same errors.
     """
-    recipe, path = stage.recipe, _file(video)
+    recipe, path = stage.recipe, _video(video)
     online = Online(_engine(stage).run, recipe.transforms, recipe.sampling.tested, slot=slot)
     spent: dict[str, list[float]] = {"fills a slot": [], "in between": []}
-    for frame in map(shown_pixels, iterate(path)):
+    for frame in _pixels(path):
         start = time.perf_counter()
         answer = online.push(frame)
         took = time.perf_counter() - start
@@ -147,11 +151,11 @@ def frame_times(stage: Stage, video: str | os.PathLike[str], slot: int | None = 
 
 
 def whole_video(path: str | os.PathLike[str], title: str, count: int = 8) -> Strip:
-    """`count` frames of a video file, evenly spaced from its first to its last, with their numbers.
+    """`count` frames of a video, evenly spaced from its first to its last, with their numbers.
 
-    Raises BookError as `ask`.
+    `path` as `video` of `over_time`, which raises the same errors.
     """
-    frames = [_small(shown_pixels(frame)[None])[0] for frame in iterate(_file(path))]
+    frames = [_small(frame[None])[0] for frame in _pixels(_video(path))]
     numbers = np.unique(np.rint(np.linspace(0, len(frames) - 1, count)).astype(int))
     return Strip(title, np.stack([frames[number] for number in numbers]), counted(numbers))
 
@@ -188,6 +192,34 @@ def _file(video: Any) -> Path:
     if path.is_file() and not path.stat().st_size:
         raise BookError(f"video: {path} is empty (0 bytes), expected a video; copy or record it again")
     return path
+
+
+def _video(video: str | os.PathLike[str]) -> Path:
+    """The video file, or where its frames are."""
+    return path if _stored(path := Path(video)) else _file(video)
+
+
+def _stored(path: Path) -> bool:
+    """Whether there are frames and not a video file: a store, or a folder that may be named as a store would be."""
+    return path.suffix == ".zip" and frames_path(path).exists()
+
+
+def _rate(path: Path) -> float | None:
+    """Frames per second, where the video or its store says so."""
+    if not _stored(path):
+        return probe(path).fps or None
+    with open_frames(path) as frames:
+        return frames.info.fps or None if isinstance(frames, FrameStore) else None
+
+
+def _pixels(path: Path) -> Iterator[np.ndarray]:
+    """Every frame once, uint8 RGB (H, W, 3), 0..255."""
+    if not _stored(path):
+        yield from map(shown_pixels, iterate(path))
+        return
+    with open_frames(path) as frames:
+        for number in range(len(frames)):
+            yield from frames.read([number])
 
 
 def _engine(stage: Stage) -> Engine:
