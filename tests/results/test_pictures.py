@@ -94,6 +94,14 @@ def test_seeds_plot_writes_mean_and_spread() -> None:
     assert "chance\n12.5%" in found
 
 
+def test_seeds_plot_draws_levels_beside_the_guess() -> None:
+    values = pd.DataFrame({"run": ["a", "a"], "seed": [1, 2], "value": [0.8, 0.9]})
+    figure = pictures.seeds_plot(values, chance=0.25, levels={"order unknown": 0.5})
+    dashed = [line.get_ydata()[0] for line in figure.axes[0].lines if line.get_linestyle() == "--"]
+    assert dashed == [0.25, 0.5]
+    assert "order unknown\n50.0%" in texts(figure)
+
+
 def test_no_line_runs_through_the_words_of_seeds_plot() -> None:
     values = pd.DataFrame({"run": ["a", "a"], "seed": [1, 2], "value": [0.5, 0.52]})
     figure = pictures.seeds_plot(values, chance=0.5)

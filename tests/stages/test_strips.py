@@ -18,7 +18,7 @@ from actionbook.stages.accuracy import Scored, one_stream_wrong, right_and_wrong
 from actionbook.stages.data import class_strips, drawing_rule, drawn_strips, read, split_table, tested_strips
 from actionbook.tasks import Predictions
 from actionbook.tasks.classification import Classification
-from actionbook.video.decode import read_frames
+from actionbook.video.decode import probe, read_frames
 from actionbook.video.frame_folder import open_frames
 
 
@@ -40,6 +40,18 @@ def test_of_a_reversal_the_second_class_shows_the_same_moments_backwards(
         np.testing.assert_array_equal(strip.frames, own)
     difference = np.abs(first.frames.astype(int) - second.frames[::-1]).mean()
     assert difference < 0.3 * np.abs(first.frames.astype(int) - second.frames).mean()
+
+
+def test_a_whole_video_is_shown_from_its_first_frame_to_its_last(tiny_stage: Callable[..., Stage]) -> None:
+    data = read(tiny_stage())
+    paths = data.index.table.drop_duplicates("label").path
+    for strip, video in zip(class_strips(data, whole=True), paths, strict=True):
+        frames = probe(data.own.root / video).frames
+        assert strip.numbers is not None
+        assert (strip.numbers[0], strip.numbers[-1]) == (1, frames)
+        assert max(np.diff(strip.numbers)) - min(np.diff(strip.numbers)) <= 1
+        own = read_frames(data.own.root / video, [number - 1 for number in strip.numbers])
+        np.testing.assert_array_equal(strip.frames, own)
 
 
 def test_clips_are_shown_with_the_numbers_of_their_frames(tiny_stage: Callable[..., Stage], prepared: Any) -> None:

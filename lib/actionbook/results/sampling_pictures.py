@@ -54,7 +54,14 @@ def places_plot(frame: np.ndarray, places: Sequence[tuple[int, int, int, int]]) 
         for number, (top, left, rows, columns) in enumerate(places):
             edge = {"edgecolor": colour(number), "linewidth": 1.4, "facecolor": "none"}
             ax.add_patch(Rectangle((left - 0.5, top - 0.5), columns, rows, **edge))
-            ax.plot(left + columns / 2, top + rows / 2, "o", color=colour(number), markersize=5, markeredgecolor=INK)
+            ax.plot(
+                left + columns / 2 - 0.5,
+                top + rows / 2 - 0.5,
+                "o",
+                color=colour(number),
+                markersize=5,
+                markeredgecolor=INK,
+            )
         ax.set(xticks=[], yticks=[], xlim=(-2, width + 1), ylim=(height + 1, -2))
         ax.spines[:].set_color(QUIET)
         ax.grid(False)
