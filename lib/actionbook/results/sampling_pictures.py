@@ -52,16 +52,10 @@ def places_plot(frame: np.ndarray, places: Sequence[tuple[int, int, int, int]]) 
         fig, ax = plt.subplots(figsize=(5.2, 5.2 * height / width))
         ax.imshow(frame, alpha=0.45)
         for number, (top, left, rows, columns) in enumerate(places):
-            edge = {"edgecolor": colour(number), "linewidth": 1.4, "facecolor": "none"}
-            ax.add_patch(Rectangle((left - 0.5, top - 0.5), columns, rows, **edge))
-            ax.plot(
-                left + columns / 2 - 0.5,
-                top + rows / 2 - 0.5,
-                "o",
-                color=colour(number),
-                markersize=5,
-                markeredgecolor=INK,
-            )
+            x, y = left - 0.5, top - 0.5  # the middle of a pixel has whole numbers
+            edge = colour(number)
+            ax.add_patch(Rectangle((x, y), columns, rows, edgecolor=edge, linewidth=1.4, facecolor="none"))
+            ax.plot(x + columns / 2, y + rows / 2, "o", color=edge, markersize=5, markeredgecolor=INK)
         ax.set(xticks=[], yticks=[], xlim=(-2, width + 1), ylim=(height + 1, -2))
         ax.spines[:].set_color(QUIET)
         ax.grid(False)
