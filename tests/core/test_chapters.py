@@ -29,9 +29,13 @@ LINES = """      - file: notebooks/another/index
 
 def test_the_books_chapters_have_the_five_stages_and_the_title_of_their_first_page() -> None:
     found = chapters()
-    assert [(one.name, one.title) for one in found] == [("efficient3d", "Efficient-3DCNNs"), ("i3d", "I3D")]
+    assert [(one.name, one.title) for one in found] == [
+        ("efficient3d", "Efficient-3DCNNs"),
+        ("i3d", "I3D"),
+        ("eco", "ECO"),
+    ]
     assert {one.stages for one in found} == {STAGES}
-    assert [one.beside for one in found] == [(), ("published_numbers",)]
+    assert [one.beside for one in found] == [(), ("published_numbers",), ()]
     assert sorted(one.name for one in found) == sorted(path.parent.name for path in NOTEBOOKS.glob("*/index.md"))
 
 

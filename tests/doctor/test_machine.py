@@ -155,11 +155,11 @@ def test_the_weight_files_of_a_recipe_are_held_against_its_networks(tmp_path: Pa
         environment.mindspore,
         "CPU",
         [
-            {**network, "weights": weights},
-            {**network, "run": "b", "classes": 2, "weights": weights},
-            {**network, "run": "c", "classes": 2, "weights": {**weights, "skip": ["fc"]}},
-            {**network, "run": "d", "weights": {**weights, "skip": ["head"]}},
-            {**network, "run": "e", "weights": {**weights, "path": str(tmp_path / "page.pth")}},
+            {**network, "weights": [weights]},
+            {**network, "run": "b", "classes": 2, "weights": [weights]},
+            {**network, "run": "c", "classes": 2, "weights": [{**weights, "skip": ["fc"]}]},
+            {**network, "run": "d", "weights": [weights, {**weights, "skip": ["head"]}]},
+            {**network, "run": "e", "weights": [{**weights, "path": str(tmp_path / "page.pth")}]},
         ],
     )
     rows.row("weights", "problem", "run 'b': ", "section weights")
@@ -167,7 +167,7 @@ def test_the_weight_files_of_a_recipe_are_held_against_its_networks(tmp_path: Pa
     rows.row("weights", "problem", "fc.weight: the network expects (2, ")
     rows.row("weights", "problem", "run 'd': ")
     rows.row("weights", "problem", "skip names 'head'")
-    rows.row("weights", "ok", "names and shapes of the weight file fit the network: 2 of the recipe's")
+    rows.row("weights", "ok", "fit each other in names and shapes: 3")
     assert len([row for row in rows if row.check == "weights"]) == 3
 
 

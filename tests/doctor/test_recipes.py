@@ -105,12 +105,18 @@ def test_weight_files(
     folder = shutil.copytree(tiny.root, tmp_path / "copy") / "weights"
     folder.mkdir()
     path, own = folder / "rgb_imagenet.pt", {"manifest": str(tmp_path / "own.yaml"), "file": "rgb_imagenet.pt"}
-    assert recipes.recipe_networks(tiny_stage(root=folder.parent, weights=own))[0]["weights"] is None
+    assert recipes.recipe_networks(tiny_stage(root=folder.parent, weights=own))[0]["weights"] == []
     shutil.copy(WEIGHTS / "cases" / "namespace_beside.pth", path)
     stage = tiny_stage(root=folder.parent, weights={**own, "skip": ["fc"]})
     table.of(recipes.weights, stage).row("weights", "ok", "PyTorch, under 'state_dict', 4 tensors, 3127 bytes")
     expected = {"path": str(path), "layout": "piergiaj", "skip": ["fc"]}
-    assert recipes.recipe_networks(stage)[0]["weights"] == expected
+    assert recipes.recipe_networks(stage)[0]["weights"] == [expected]
+    two = [source, {**source, "id": "second", "name": "3d.pt"}]
+    (tmp_path / "own.yaml").write_text(json.dumps({**head, "files": two}))
+    shutil.copy(path, folder / "3d.pt")
+    second = tiny_stage(root=folder.parent, weights={**own, "skip": ["fc"], "also": ["3d.pt"]})
+    of_both = [expected, {**expected, "path": str(folder / "3d.pt"), "skip": []}]
+    assert recipes.recipe_networks(second)[0]["weights"] == of_both
     both = table.of(recipes.weights, tiny_stage(root=folder.parent, weights={**own, "also": ["none.pt"]}))
     both.row("weights", "ok", "4 tensors")
     both.row("it", "problem", "no weight file 'none.pt'")

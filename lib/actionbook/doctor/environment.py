@@ -138,7 +138,7 @@ def mindspore(device: str, networks: list[dict[str, object]]) -> Iterator[Findin
     for misfit in told["misfits"]:
         yield problem("weights", misfit, "correct the recipe's section weights or model, as the message says")
     if told["fitting"]:
-        yield ok("weights", f"names and shapes of the weight file fit the network: {told['fitting']} of the recipe's")
+        yield ok("weights", f"weight files and networks that fit each other in names and shapes: {told['fitting']}")
 
 
 def ffmpeg() -> Iterator[Finding]:

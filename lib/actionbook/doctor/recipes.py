@@ -37,20 +37,23 @@ def recipe_networks(stage: Stage) -> list[dict[str, object]]:
     return list(found.values())
 
 
-def _weights_of(stage: Stage) -> dict[str, object] | None:
-    """Path, layout and `skip` of the file that a run starts from; None where there is none, or none to be found."""
+def _weights_of(stage: Stage) -> list[dict[str, object]]:
+    """Path, layout and `skip` of each file that a run starts from, as far as it is found."""
     from actionbook.core.errors import BookError  # noqa: PLC0415
     from actionbook.core.manifest import load_weights  # noqa: PLC0415
 
-    start = stage.recipe.weights
+    start, found = stage.recipe.weights, list[dict[str, object]]()
     if start is None or start.run is not None:
-        return None
-    try:
-        source = load_weights(str(start.manifest)).file(str(start.file))
-    except BookError:
-        return None
-    path = stage.data_root / "weights" / source.name
-    return {"path": str(path), "layout": source.layout, "skip": list(start.skip)} if path.is_file() else None
+        return []
+    for name in start.files:
+        try:
+            source = load_weights(str(start.manifest)).file(name)
+        except BookError:
+            continue
+        path, skip = stage.data_root / "weights" / source.name, start.skip if name == start.file else ()
+        if path.is_file():
+            found.append({"path": str(path), "layout": source.layout, "skip": list(skip)})
+    return found
 
 
 def runs_of(stage: Stage) -> dict[str, Stage]:

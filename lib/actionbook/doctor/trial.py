@@ -19,7 +19,8 @@ SECONDS = 6.0
 def main(device: str, networks: str) -> None:
     """Do it and print what came of it as one object of JSON; an exception passes through.
 
-    ``{"device": …, "made": …, "untried": …, "mistakes": […], "fitting": …, "misfits": […]}``; the last two: of files.
+    ``{"device": …, "made": …, "untried": …, "mistakes": […], "fitting": …, "misfits": […]}``; the last two: of
+    a file and a network each.
     """
     from actionbook.core.runtime import set_device  # noqa: PLC0415 (sets the environment before MindSpore is imported)
 
@@ -56,8 +57,8 @@ def _networks(wanted: list[dict[str, Any]]) -> dict[str, Any]:
         except BookError as error:
             mistakes.append(f"run {one['run']!r}: {error}")
             continue
-        if one.get("weights"):
-            misfit = _misfit(network, **one["weights"])
+        for weights in one.get("weights", ()):
+            misfit = _misfit(network, **weights)
             fitting += misfit == ""
             misfits += [f"run {one['run']!r}: {misfit}"] if misfit else []
     return {"made": made, "untried": untried, "mistakes": mistakes, "fitting": fitting, "misfits": misfits}
