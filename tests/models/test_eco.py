@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import mindspore as ms
@@ -14,10 +15,11 @@ from actionbook.core.spec import Spec
 from actionbook.models import check_clips, create_model, eco
 from actionbook.models.eco import ECO, EqualPool, HalvingPool, Stage3D
 from actionbook.models.layers import Dropout
-from actionbook.models.profile import layer_table, watch_outputs
+from actionbook.models.profile import layer_table
 
 NARROW: dict[str, Any] = {"num_classes": 5, "width": 0.05}
 RNG = np.random.default_rng(3)
+Inside = Callable[..., list[np.ndarray]]
 
 
 def clip(*shape: int) -> np.ndarray:
@@ -88,18 +90,7 @@ def test_shortcuts_carry_sums_that_are_not_normalised(stride: int) -> None:
     assert found.shape == (2, 4, 4 // stride, 6 // stride, 6 // stride)
 
 
-def inside(network: nn.Cell, x: np.ndarray, *names: str) -> list[np.ndarray]:
-    """What the cells of these names give."""
-    cells, found = dict(network.cells_and_names()), {}
-
-    def note(name: str, _cell: nn.Cell, output: Tensor) -> None:
-        found[name] = output.asnumpy()
-
-    watch_outputs(network, x, lambda cell: any(cell is cells[name] for name in names), note)
-    return [found[name] for name in names]
-
-
-def test_features_of_frames_come_first_and_those_of_time_last() -> None:
+def test_features_of_frames_come_first_and_those_of_time_last(inside: Inside) -> None:
     network = create_model("eco_full", **NARROW)
     x = clip(2, 3, 8, 32, 32)
     flat, deep, logits = inside(network, x, "tail.inception_5b", "res5", "")
@@ -115,7 +106,7 @@ def test_features_of_frames_come_first_and_those_of_time_last() -> None:
 
 
 @pytest.mark.parametrize("model", ["eco_full", "eco_lite"])
-def test_the_3d_part_sees_the_order_of_frames_and_the_2d_part_does_not(model: str) -> None:
+def test_the_3d_part_sees_the_order_of_frames_and_the_2d_part_does_not(inside: Inside, model: str) -> None:
     network = create_model(model, **NARROW)
     x = clip(1, 3, 4, 32, 32)
     names = ["res5", *(["tail.inception_5b"] if model == "eco_full" else [])]
@@ -125,14 +116,14 @@ def test_the_3d_part_sees_the_order_of_frames_and_the_2d_part_does_not(model: st
         np.testing.assert_allclose(one, other[::-1], atol=1e-6)
 
 
-def test_videos_of_a_batch_do_not_mix() -> None:
+def test_videos_of_a_batch_do_not_mix(inside: Inside) -> None:
     network = create_model("eco_full", **NARROW)
     x = clip(2, 3, 4, 32, 32)
     both, alone = inside(network, x, "")[0], [inside(network, one[None], "")[0][0] for one in x]
     np.testing.assert_allclose(both, alone, atol=1e-5)
 
 
-def test_weights_are_the_same_for_any_number_of_segments() -> None:
+def test_weights_are_the_same_for_any_number_of_segments(inside: Inside) -> None:
     network = create_model("eco_lite", **NARROW)
     assert [inside(network, clip(1, 3, t, 32, 32), "")[0].shape for t in (4, 8, 20)] == [(1, 5)] * 3
 
@@ -145,7 +136,7 @@ def test_weights_are_the_same_for_any_number_of_segments() -> None:
         ("eco_lite", (3, 4, 48, 36), "48 x 36.*multiples of 8"),
     ],
 )
-def test_clips_that_do_not_fit(model: str, shape: tuple[int, ...], match: str) -> None:
+def test_clips_that_do_not_fit(inside: Inside, model: str, shape: tuple[int, ...], match: str) -> None:
     network = create_model(model, **NARROW)
     with pytest.raises(ValueError, match=match):
         inside(network, clip(1, *shape), "")

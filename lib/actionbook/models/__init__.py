@@ -17,6 +17,7 @@ from actionbook.models.resnet_3d import resnet18, resnet50, resnet101, resnext10
 from actionbook.models.shufflenet_3d import ShuffleNet
 from actionbook.models.shufflenetv2_3d import ShuffleNetV2
 from actionbook.models.squeezenet_3d import SqueezeNet
+from actionbook.models.stnet import StNet
 
 MODELS: dict[str, Callable[..., nn.Cell]] = {
     "eco_full": eco_full,
@@ -31,6 +32,7 @@ MODELS: dict[str, Callable[..., nn.Cell]] = {
     "shufflenet_3d": ShuffleNet,
     "shufflenetv2_3d": ShuffleNetV2,
     "squeezenet_3d": SqueezeNet,
+    "stnet_resnet50": StNet,
 }
 
 
@@ -42,9 +44,9 @@ def list_models() -> list[str]:
 def create_model(name: str, *, num_classes: int, **options: Any) -> nn.Cell:
     """Build a network, in evaluation mode, with freshly initialised weights.
 
-    Those of the first two chapters take float32 clips (N, C, T, H, W) and return logits (N, num_classes). `options` are
-    those of the network's class or function. Raises BookError for a name or an option that does not exist, or a value
-    that an option does not take.
+    They take float32 clips (N, C, T, H, W) and return logits (N, num_classes). `options` are those of the network's
+    class or function. Raises BookError for a name or an option that does not exist, or a value that an option does not
+    take.
     """
     if name not in MODELS:
         raise BookError(f"model {name!r} is not known; there are: {', '.join(list_models())}")

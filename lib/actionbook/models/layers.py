@@ -233,6 +233,20 @@ def init_xavier(network: nn.Cell, seed: int) -> None:
     _initialise(network, draw)
 
 
+def init_he_uniform(network: nn.Cell, seed: int) -> None:
+    """Initialise from NumPy's generator: weights ~ U(-b, b) with b = sqrt(6 / fan_in), biases zero.
+
+    He et al. (arXiv 1502.01852), for layers before a ReLU; batch norm scale 1 and shift 0.
+    """
+    rng = np.random.default_rng(seed)
+
+    def draw(shape: tuple[int, ...]) -> np.ndarray:
+        bound = np.sqrt(6 / np.prod(shape[1:]))
+        return np.zeros(shape) if len(shape) == 1 else rng.uniform(-bound, bound, shape)
+
+    _initialise(network, draw)
+
+
 def _default(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     bound = 1 / np.sqrt(np.prod(shape[1:]))
     return rng.uniform(-bound, bound, shape)

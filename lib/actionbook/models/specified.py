@@ -165,6 +165,22 @@ TABLE: Final[Mapping[str, tuple[Specified, ...]]] = {
             ("lite_K101_N4", "lite_K101_N16", "lite_K51_N4_B2"),
         ),
     ),
+    "stnet": (
+        Specified(
+            "stnet_resnet50",
+            {},
+            {400: 33_158_864},
+            {(3, 35, 224, 224): "40.583 G", (3, 125, 256, 256): "189.269 G"},
+            ("grouped_K400_T7_N5_B1", "grouped_K400_T3_N5_B1_256"),
+        ),
+        Specified(
+            "stnet_resnet50",
+            {"xception": "dense", "max_pool": "port"},
+            {400: 48_878_288, 101: 48_571_813},
+            {(3, 35, 224, 224): "40.693 G", (3, 125, 256, 256): "189.662 G"},
+            ("dense_K400_T7_N5_B1", "dense_K51_T3_N3_B2"),
+        ),
+    ),
 }
-"""By chapter. Counted in okankop/Efficient-3DCNNs at commit 9db09f6, in piergiaj/pytorch-i3d at commit 05783d1 and in
-mzolfaghari/ECO-pytorch at commit b175e7c."""
+"""By chapter. Counted in okankop/Efficient-3DCNNs at commit 9db09f6, piergiaj/pytorch-i3d at commit 05783d1,
+mzolfaghari/ECO-pytorch at commit b175e7c, and mindspore-ai/models and PaddlePaddle/models at baa3220 and b71cf63."""

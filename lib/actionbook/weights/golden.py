@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -42,6 +42,7 @@ class Golden:
             here where it has another name, ``pooled`` says that the original's output is its mean over T, H and W.
         logits: (samples, classes).
         drawn: the order of the axes in which the numbers of every input were drawn.
+        scaled: factors of the rule's weights, by the end of their names.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Golden:
     stages: Mapping[str, Mapping[str, Any]]
     logits: Array
     drawn: Literal["NCTHW", "NTCHW"] = "NCTHW"
+    scaled: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def batch(self) -> dict[str, Array]:
@@ -71,7 +73,7 @@ class Golden:
     def network(self) -> nn.Cell:
         """The network with the rule's weights. Raises WeightsError unless every tensor finds its place."""
         network = create_model(self.model, num_classes=self.num_classes, **self.options)
-        load(network, rule_made(self.tensors), self.layout)
+        load(network, rule_made(self.tensors, self.scaled), self.layout)
         return network
 
 
@@ -139,7 +141,7 @@ def _golden(one: Specified, data: Mapping[str, Any], case: Mapping[str, Any]) ->
     return Golden(
         case["name"],
         one.model,
-        one.options,
+        {**one.options, **case.get("options", {})},
         classes,
         Spec({key: tuple(shape) for key, shape in case["inputs"].items()}, (classes,)),
         case.get("layout", data["layout"]),
@@ -147,6 +149,7 @@ def _golden(one: Specified, data: Mapping[str, Any], case: Mapping[str, Any]) ->
         case["stages"],
         np.atleast_2d(case["logits"]),
         case.get("drawn", "NCTHW"),
+        data.get("scaled", {}),
     )
 
 
@@ -183,24 +186,32 @@ def _stage_difference(output: Array, expected: Mapping[str, Any]) -> float:
     return float(greatest / (expected["std"] or 1.0)) if np.isfinite(figures).all() else np.inf
 
 
-def rule_made(tensors: Iterable[tuple[str, Iterable[int]]]) -> dict[str, Array]:
-    """Float32 arrays for (name, shape) pairs, names as in PyTorch without ``module.``.
+def rule_made(
+    tensors: Iterable[tuple[str, Iterable[int]]], scaled: Mapping[str, float] | None = None
+) -> dict[str, Array]:
+    """Float32 arrays for (name, shape) pairs, names as in PyTorch without ``module.``, or as in MindSpore.
 
     Each is drawn from ``RandomState(crc32(name))``: running means 0.1 x normal, running variances uniform in
     0.5..1.5, weights of two and more axes normal with variance 2 / fan-in, biases 0.1 x normal, batch norm scales
-    uniform in 0.5..1.5. The golden runs were made with these.
+    uniform in 0.5..1.5; all of it times the factor of each end of a name in `scaled`. The golden runs were made with
+    these.
     """
-    return {name: _draw(name, tuple(shape)).astype(np.float32) for name, shape in tensors}
+
+    def made(name: str, shape: tuple[int, ...]) -> Array:
+        factors = [factor for end, factor in (scaled or {}).items() if name.endswith(end)]
+        return np.asarray(np.prod(factors) * _draw(name, shape), np.float32)
+
+    return {name: made(name, tuple(shape)) for name, shape in tensors}
 
 
 def _draw(name: str, shape: tuple[int, ...]) -> Array:
     rng = np.random.RandomState(zlib.crc32(name.encode()))  # the legacy generator: its stream is frozen
-    if name.endswith("running_mean"):
+    if name.endswith(("running_mean", "moving_mean")):
         return np.asarray(0.1 * rng.standard_normal(shape))
-    if name.endswith("running_var"):
+    if name.endswith(("running_var", "moving_variance")):
         return rng.uniform(0.5, 1.5, shape)
     if len(shape) > 1:
         return np.asarray(rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:])))
-    if name.endswith(".bias"):
+    if name.endswith((".bias", ".beta")):
         return np.asarray(0.1 * rng.standard_normal(shape))
     return rng.uniform(0.5, 1.5, shape)
