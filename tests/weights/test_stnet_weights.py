@@ -1,4 +1,4 @@
-"""StNet's weight files: names in two programs, and the ResNet-50 of ImageNet that its training begins with."""
+"""StNet's weight files: names in its two programs, and the ResNet-50 of ImageNet that its training begins with."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from mindspore import nn
 
+from actionbook.core.manifest import load_weights
 from actionbook.weights import LAYOUTS, WeightsError, export_state, fits, load, read, read_shapes
 from actionbook.weights.fit import fit
 from actionbook.weights.golden import rule_made
@@ -322,3 +323,27 @@ def test_a_resnet_of_another_program_is_told_by_its_names() -> None:
     report = fit(GROUPED, TORCH, LAYOUTS["resnet50_mindspore"]).report
     assert report.remedy == "The file's names are those of another layout: pass layout='resnet50_torch'."
     assert fits(cell(narrow(GROUPED)), narrow(MINDCV), "resnet50_mindspore").ok
+
+
+def test_what_every_origin_wants_is_said_in_its_entry() -> None:
+    """Kernels, padding and epsilon cannot be told from a file of the other origins' names and shapes."""
+    entries = {entry.id: entry for entry in load_weights("weights_stnet").files}
+    said = {name: (entry.layout, entry.options) for name, entry in entries.items()}
+    assert said == {
+        "stnet_kinetics": ("stnet_paddle", {"num_classes": 400}),
+        "stnet_kinetics_mindspore": (
+            "stnet_mindspore",
+            {"num_classes": 400, "xception": "dense", "max_pool": "port"},
+        ),
+        "stnet_init_torchvision": ("resnet50_torch", {"num_classes": 400}),
+        "stnet_init_torchvision_v2": ("resnet50_torch", {"num_classes": 400}),
+        "stnet_init_mindspore": ("resnet50_mindspore", {"num_classes": 400, "max_pool": "port", "eps": 1e-4}),
+        "stnet_init_mindcv": ("resnet50_mindspore", {"num_classes": 400}),
+    }
+    assert {entry.network for entry in entries.values()} == {"stnet_resnet50"}
+    assert [name for name, entry in entries.items() if entry.sha256] == [
+        "stnet_kinetics_mindspore", "stnet_init_mindspore",
+    ]  # fmt: skip
+    for entry in entries.values():
+        np.testing.assert_allclose(np.array(entry.transform.mean) / 255, [0.485, 0.456, 0.406], rtol=1e-12)
+        np.testing.assert_allclose(np.array(entry.transform.std) / 255, [0.229, 0.224, 0.225], rtol=1e-12)
