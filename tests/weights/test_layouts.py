@@ -66,6 +66,18 @@ def test_axes_of_tensorflow() -> None:
     assert last.turned((1, 5), (5,)) == (5, 1)  # of the wrong shape, and it stays so
 
 
+def test_axes_of_paddle() -> None:
+    dense = Layout("dense", str, dense_last=True)
+    array = np.arange(6).reshape(2, 3)
+    assert dense.turned((2, 3), (3, 2)) == (3, 2)
+    np.testing.assert_array_equal(dense.from_file("w", array, (3, 2)), array.T)
+    np.testing.assert_array_equal(dense.to_file(array), array.T)
+    for shape in ((6,), (3, 2, 1), (1, 2, 3, 1)):
+        assert dense.turned(shape, shape) == shape
+        np.testing.assert_array_equal(dense.from_file("w", array.reshape(shape), shape), array.reshape(shape))
+        np.testing.assert_array_equal(dense.to_file(array.reshape(shape)), array.reshape(shape))
+
+
 def test_shapes_filled_up_with_ones() -> None:
     padded = Layout("padded", str, padded=True)
     assert padded.turned((1, 1, 5, 4), (5, 4)) == (5, 4)
@@ -90,3 +102,21 @@ def test_only_the_first_input_channels() -> None:
         ("a", (4,), (3,)),
     ):
         assert not cut.cuts(name, found, expected)
+
+
+def test_input_channels_of_several_frames() -> None:
+    inflated = Layout("inflated", str, inflated="a", cut="a")
+    array = np.array([[[1.0], [2.0], [6.0]], [[0.0], [0.0], [3.0]]])
+    assert inflated.from_file("a", array, (2, 6, 1)).tolist() == [[[1.5]] * 6, [[0.5]] * 6]
+    assert inflated.from_file("a", array, (2, 1, 1)).tolist() == [[[1.0]], [[0.0]]]  # cut
+    assert inflated.from_file("b", array, (2, 6, 1)).shape == (2, 3, 1)
+    for name, found, expected in (
+        ("b", (2, 3), (2, 6)),
+        ("a", (2, 3), (2, 3)),
+        ("a", (2, 3), (2, 7)),
+        ("a", (2, 0), (2, 6)),
+        ("a", (2, 3), (4, 6)),
+        ("a", (2, 3, 7), (2, 6, 5)),
+        ("a", (3,), (6,)),
+    ):
+        assert not inflated.inflates(name, found, expected)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,11 @@ ECO = {
     "eco_full": {400: 47_502_128, 101: 47_042_565, 51: 46_965_715, 174: 46_965_715 + 123 * 1537},
     "eco_lite": {400: 37_503_856, 101: 37_350_469, 51: 37_324_819, 174: 37_324_819 + 123 * 513},
 }
-WIDTH = {"i3d": 0.06, "mobilenetv2_3d": 0.2, "eco_full": 0.06, "eco_lite": 0.06}
+# The same of StNet by its kernels.
+STNET = {"grouped": 33_158_864, "dense": 48_878_288}
+WIDTH = {"i3d": 0.06, "mobilenetv2_3d": 0.2, "eco_full": 0.06, "eco_lite": 0.06, "stnet_resnet50": 0.0625}
+PARTS = {"eco_init_2d", "eco_init_3d", "stnet_init_mindcv", "stnet_init_mindspore"}
+PARTS |= {"stnet_init_torchvision", "stnet_init_torchvision_v2"}
 Published = Callable[..., tuple[WeightFile, dict[str, np.ndarray], Path]]
 
 
@@ -50,6 +55,23 @@ def _graph_mode() -> None:
 
 def write_index(path: Path, arrays: dict[str, np.ndarray]) -> Path:
     return write_checkpoint(path.with_suffix(""), arrays)
+
+
+def write_pickle(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    path.write_bytes(pickle.dumps(arrays, 2))
+
+
+def write_mindspore(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    ms.save_checkpoint([{"name": name, "data": Tensor(array)} for name, array in arrays.items()], str(path))
+
+
+WRITERS: dict[str, Callable[..., object]] = {
+    ".index": write_index,
+    ".pb": write_graph,
+    ".caffemodel": write_caffe,
+    ".pdparams": write_pickle,
+    ".ckpt": write_mindspore,
+}
 
 
 @pytest.fixture
@@ -66,8 +88,7 @@ def published(tmp_path: Path, write_torch: Any) -> Published:
         state = rule_made((key, array.shape) for key, array in export_state(network, entry["layout"]).items())
         path = tmp_path / entry["name"]
         path.parent.mkdir(exist_ok=True)
-        write = {".index": write_index, ".pb": write_graph, ".caffemodel": write_caffe}.get(path.suffix, write_torch)
-        write(path, {f"{prefix}{key}": array for key, array in state.items()})
+        WRITERS.get(path.suffix, write_torch)(path, {f"{prefix}{key}": array for key, array in state.items()})
         entry |= {"sha256": sha256_file(path), "status": "single"}
         manifest = {"kind": "weights", "name": "own", "title": "Own", "licence": "none", "homepage": "nowhere"}
         (tmp_path / "own.yaml").write_text(json.dumps({**manifest, "files": [entry]}), encoding="utf-8")
@@ -91,6 +112,9 @@ def test_every_entry_builds_its_network(name: str, monkeypatch: pytest.MonkeyPat
     if entry.network in ECO:
         assert count_parameters(network) == ECO[entry.network][entry.classes]
         return
+    if entry.network == "stnet_resnet50":
+        assert count_parameters(network) == STNET[str(entry.options.get("xception", "grouped"))]
+        return
     options = {"in_channels": 3, **entry.options} if entry.network == "i3d" else dict(entry.options)
     classes = options.pop("num_classes")
     known = [count for model, *rest, count in COUNTS if (model, *rest) == (entry.network, options, classes)]
@@ -106,6 +130,8 @@ def test_every_entry_builds_its_network(name: str, monkeypatch: pytest.MonkeyPat
         ("i3d_flow_imagenet_hassony2", ""),
         ("i3d_flow_imagenet_deepmind", "Flow/inception_i3d/"),
         ("mobilenetv2_3d_ucf101", "module."),
+        ("stnet_kinetics", ""),
+        ("stnet_kinetics_mindspore", ""),
     ],
 )
 def test_a_published_network_comes_back_with_its_weights(published: Published, name: str, prefix: str) -> None:
@@ -176,7 +202,7 @@ def test_another_file_is_refused(published: Published) -> None:
 
 
 def test_names_of_published_networks(tmp_path: Path) -> None:
-    assert actionbook.list_pretrained() == list_pretrained() == sorted(ENTRIES.keys() - {"eco_init_2d", "eco_init_3d"})
+    assert actionbook.list_pretrained() == list_pretrained() == sorted(ENTRIES.keys() - PARTS)
     with pytest.raises(WeightsError, match="no published weights are called 'eco_init_2d'"):
         load_pretrained("eco_init_2d", tmp_path)  # only a part of a network
     assert list_pretrained("weights_efficient3d") == ["mobilenetv2_3d_kinetics600", "mobilenetv2_3d_ucf101"]

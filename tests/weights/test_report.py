@@ -30,6 +30,28 @@ def test_text_names_everything_and_cuts_long_lists() -> None:
 
 
 @pytest.mark.parametrize(
+    ("found", "expected", "kind"),
+    [
+        ((8, 8, 3, 1), (8, 1, 3, 1), "dense"),
+        ((8, 1, 3), (8, 8, 3), "grouped"),
+        ((8, 4, 3), (8, 1, 3), ""),  # no square
+        ((8, 8, 3), (8, 1, 5), ""),
+        ((8, 8, 3), (4, 1, 3), ""),
+        ((8, 8), (8, 1), ""),  # no kernel
+        ((8, 8, 3), (8, 1), ""),
+        ((), (8,), ""),
+        ((8,), (), ""),
+    ],
+)
+def test_dense_and_grouped_kernels(found: tuple[int, ...], expected: tuple[int, ...], kind: str) -> None:
+    wrong = (*HEAD, WrongShape("a.weight", expected, found))
+    assert wrong[-1].grouping == kind
+    told = f"make the network with form={kind!r}; in a recipe, model.options: {{form: {kind}}}."
+    assert (told in LoadReport("a", wrong_shape=wrong, groups_option="form").remedy) == bool(kind)
+    assert "in a recipe" not in LoadReport("a", wrong_shape=wrong).remedy
+
+
+@pytest.mark.parametrize(
     ("wrong", "head"),
     [
         (HEAD, ("classifier.1", 600, 101)),

@@ -64,7 +64,8 @@ def fit(
             raise WeightsError(
                 f"the weights hold {tensors[name]!r} and {stored!r}, which are both {name!r}. Pass only one of them."
             )
-    counters = [name for name in tensors if re.fullmatch(layout.ignored, name) and name not in parameters]
+    held = {name for name in parameters if layout.holds(name)}
+    counters = [name for name in tensors if re.fullmatch(layout.ignored, name) and name not in held]
     for entry in skip:
         if not any(_within(name, [entry]) for name in parameters):
             raise WeightsError(
@@ -73,18 +74,20 @@ def fit(
     kept = {
         name
         for name in parameters
-        if _within(name, skip if name in tensors else (*skip, *allow_missing)) or not layout.holds(name)
+        if name not in held or _within(name, skip if name in tensors else (*skip, *allow_missing))
     }
     both = [name for name in parameters if name in tensors and name not in kept]
     shapes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
-    cut = dict[str, WrongShape]()
+    cut, inflated = list[WrongShape](), list[WrongShape]()
     for name in both:
         expected = network[parameters[name]]
         found = layout.turned(file[tensors[name]], expected)
-        if layout.cuts(name, found, expected):
-            cut[name], found = WrongShape(name, expected, found), expected
+        for wanted, changed in ((layout.cuts, cut), (layout.inflates, inflated)):
+            if wanted(name, found, expected):
+                changed.append(WrongShape(name, expected, found))
+                found = expected
         shapes[name] = expected, found
-    extra = [name for name in tensors if name not in parameters and name not in counters]
+    extra = [name for name in tensors if name not in held and name not in counters]
     left = {name for name in extra if _within(name, (*skip, *allow_unexpected))}
     absent = [name for name in parameters if name not in tensors and name not in kept]
     ones = tuple(name for name in absent if re.fullmatch(layout.ones, name))
@@ -100,7 +103,9 @@ def fit(
         ignored=(*counters, *(name for name in extra if name in left)),
         prefix=prefix,
         ones=ones,
-        cut=tuple(cut.values()),
+        cut=tuple(cut),
+        inflated=tuple(inflated),
+        groups_option=layout.groups_option,
         nearest=_nearest(network, file, layout) if missing and unexpected else None,
     )
     return Fit(report, parameters, tensors)

@@ -27,6 +27,10 @@ _ONNX: Final = (
     "`onnx.numpy_helper.to_array` of each, saved with `numpy.savez`."
 )
 _OLD_PICKLE: Final = "a pickle of protocol 0 or 1. Load it where it was made and save it with protocol 2."
+_VARIABLE: Final = (
+    "one variable of PaddlePaddle, whose first versions write a folder of them. Where it is installed, read the folder "
+    "with `paddle.static.load_program_state` and save what that returns with `pickle.dump` and protocol 2."
+)
 _BEGINNINGS: Final = (
     (rb"version https://git-lfs", "a Git LFS pointer, not the weights themselves. Run `git lfs pull` there."),
     (rb"\x89HDF\r\n\x1a\n", _HDF5),
@@ -41,6 +45,7 @@ _BEGINNINGS: Final = (
      "a Caffe network in text (prototxt): its layers without numbers. Take the .caffemodel that belongs to it."),
     (rb"\x08[\x03-\x14][\x12\x1a\x22\x2a\x3a\x42]", _ONNX),
     (rb"(?s)\n.{1,40}\x12\x09MindSpore", "a MINDIR model. Take the checkpoint that it was exported from."),
+    (rb"(?s)\0{16}.{4}\x08", _VARIABLE),
     (rb"\(dp?\d*\n|\}q|\(lp?\d*\n|c[\w.]+\n[\w.]+\n", _OLD_PICKLE),
 )  # fmt: skip
 _MEMBERS: Final = (

@@ -5,6 +5,8 @@ and divided by N. On a video whose frames are all the same picture the inflated 
 computes on the picture. Zero padding in time breaks this at both ends: there, fewer than N of the frames that a filter
 looks at are pictures. What holds for all frames between the ends holds for none where the network looks further than
 the clip is long, as a whole I3D does with 64 frames.
+
+A 2-D convolution over frames that are stacked on the channel axis is inflated along that axis (`inflate_channels`).
 """
 
 from __future__ import annotations
@@ -35,3 +37,14 @@ def inflate(state: Mapping[str, Array], frames: int | Mapping[str, int]) -> dict
             )
         inflated[name] = np.repeat(kernel[:, :, np.newaxis], depth, axis=2) / np.asarray(depth, kernel.dtype)
     return inflated
+
+
+def inflate_channels(kernel: Array, channels: int) -> Array:
+    """A kernel (C_out, C_in, ...) of one picture as that of frames stacked on the channel axis, (C_out, channels, ...).
+
+    The mean over C_in, divided by the number of frames, channels / C_in, for each of the channels: on grey frames that
+    are all the same picture the answer is the old one. So StNet begins (arXiv 1811.01549; `load_pretrain_params` of its
+    program). `channels` is a multiple of C_in.
+    """
+    frames = channels // kernel.shape[1]
+    return np.repeat(kernel.mean(axis=1, keepdims=True) / frames, channels, axis=1)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from actionbook.weights.errors import WeightsError
+from actionbook.weights.inflation import inflate_channels
 from actionbook.weights.names import (
     bn_inception_name,
     deepmind_name,
@@ -17,7 +18,9 @@ from actionbook.weights.names import (
     eco_tensorflow_name,
     hassony2_name,
     okankop_name,
+    stnet_paddle_name,
     torch_name,
+    torchvision_name,
 )
 from actionbook.weights.stored import Array
 
@@ -31,25 +34,32 @@ class Layout:
     Attributes:
         name: what `load` and `export_state` call it.
         original_name: MindSpore parameter name -> name in the file.
-        ignored: entries of the file that are no parameters of a network, where the network has none of that name.
+        ignored: entries of the file that are no parameters of a network, or none that it would take from such a file.
         channels_last: kernels are stored as (k, ..., in, out) and dense layers as (in, out), as TensorFlow does; else
             as (out, in, k, ...) and (out, in).
+        dense_last: dense layers are stored as (in, out) and kernels as (out, in, k, ...), as Paddle does.
         padded: shapes may be filled up with ones in front, as Caffe does.
         respelt: name in a file -> the original name, where the files of a family differ among themselves.
         ones: parameters that the original network does not have, because they are one there.
         part: parameters that these files hold; all others of the network keep their values. Empty: they hold all.
         cut: parameters with more input channels in the file than in the network, which takes the first ones.
+        inflated: parameters with the channels of one picture in the file and of several frames in the network, stacked
+            on the channel axis (`actionbook.weights.inflation.inflate_channels`).
+        groups_option: option of the network, ``dense`` or ``grouped``, that some kernels depend on; for messages.
     """
 
     name: str
     original_name: Callable[[str], str]
     ignored: str = ""
     channels_last: bool = False
+    dense_last: bool = False
     padded: bool = False
     respelt: Callable[[str], str] = str
     ones: str = ""
     part: str = ""
     cut: str = ""
+    inflated: str = ""
+    groups_option: str = ""
 
     def holds(self, name: str) -> bool:
         """Whether such files have the parameter of that original name."""
@@ -60,30 +70,44 @@ class Layout:
         if self.padded:
             extra = max(len(stored) - len(expected), 0)
             stored = stored[extra:] if stored[:extra] == (1,) * extra else stored
-        if self.channels_last and len(stored) > 1:
+        if self._turns(len(stored)):
             return stored[-1], stored[-2], *stored[:-2]
         return stored
 
     def from_file(self, name: str, array: Array, expected: Shape) -> Array:
         """A stored array as the parameter of that original name and of shape `expected`."""
         shape = self.turned(array.shape, expected)
-        if self.channels_last and len(shape) > 1:
+        if self._turns(len(shape)):
             array = array.reshape(*shape[2:], shape[1], shape[0])
             array = array.transpose(array.ndim - 1, array.ndim - 2, *range(array.ndim - 2))
         array = array.reshape(shape)
+        if self.inflates(name, shape, expected):
+            return inflate_channels(array, expected[1])
         return array[:, : expected[1]] if self.cuts(name, shape, expected) else array
 
     def to_file(self, array: Array) -> Array:
         """A parameter's array as it is stored."""
-        if self.channels_last and array.ndim > 1:
+        if self._turns(array.ndim):
             return array.transpose(*range(2, array.ndim), 1, 0)
         return array
 
     def cuts(self, name: str, found: Shape, expected: Shape) -> bool:
         """Whether the network takes only the first input channels of an array of shape `found`."""
-        if not re.fullmatch(self.cut, name) or len(found) < 2 or len(found) != len(expected):
-            return False
-        return found[1] > expected[1] and (found[0], *found[2:]) == (expected[0], *expected[2:])
+        return bool(re.fullmatch(self.cut, name)) and _differ_in_channels(found, expected) and found[1] > expected[1]
+
+    def inflates(self, name: str, found: Shape, expected: Shape) -> bool:
+        """Whether an array of shape `found` is made into one with several times as many input channels."""
+        fits = re.fullmatch(self.inflated, name) and _differ_in_channels(found, expected)
+        return bool(fits) and 0 < found[1] < expected[1] and expected[1] % found[1] == 0
+
+    def _turns(self, axes: int) -> bool:
+        """Whether arrays of so many axes are stored with the channels last."""
+        return (self.channels_last and axes > 1) or (self.dense_last and axes == 2)
+
+
+def _differ_in_channels(one: Shape, other: Shape) -> bool:
+    """Whether two shapes of kernels are the same but for the number of input channels."""
+    return len(one) > 1 < len(other) and one[1] != other[1] and (one[0], *one[2:]) == (other[0], *other[2:])
 
 
 _COUNTERS: Final = r"(.*\.)?num_batches_tracked"  # of batches that a norm has seen; PyTorch has them since 0.4.1
@@ -93,13 +117,24 @@ _MASKS: Final = r"(.*\.)?mask_key"  # the state of this library's dropout: no we
 # The slots of TensorFlow's optimisers and averages, and its counters of steps.
 _SLOTS: Final = r"(.*/)?(Momentum|Adam(_1)?|RMSProp(_1)?|ExponentialMovingAverage|global_step|learning_rate)"
 
+# The same of MindSpore, and of Paddle's Momentum.
+_MINDSPORE_SLOTS: Final = (
+    r"(accum|moments?[12]?|stat|velocity)\..*|learning_rate|momentum|weight_decay|global_step|epoch_num|step_num"
+    r"|scale_sense|beta[12]_power"
+)
+_PADDLE_SLOTS: Final = r".*_velocity_\d+|learning_rate_\d+|@LR_DECAY_COUNTER@"
+
+_RESNET: Final = r"(conv1|bn1|layer[1-4])\..*"  # of a ResNet in PyTorch and MindSpore, without its classifier
+
 _TAIL_2D: Final = r"inception_(3c_(3x3|double_3x3_2)|4[a-e]_|5[ab]_).*"  # of BN-Inception, what ECO Lite does not have
 
 # Layouts by name. `okankop`: Efficient-3DCNNs. `piergiaj`: pytorch-i3d. `hassony2`: kinetics_i3d_pytorch, and the files
 # of video_features. `deepmind`: kinetics-i3d, whose batch norm has no scale. `eco_...`: ECO's programs (of Caffe's,
 # files for different data call the classifier differently). `bn_inception` and `eco_c3d`: what ECO begins with, the one
 # for its 2-D part and the other, a whole 3-D network with 128 channels where ECO has 96, for its 3-D part.
-# `mindspore`: this library.
+# `mindspore`: this library. `stnet_paddle`: the authors' StNet, `stnet_mindspore`: its port. `resnet50_...`: what StNet
+# begins with, a ResNet-50 of ImageNet without its classifier: of torchvision, of MindSpore (model zoo and MindCV, whose
+# shortcuts have different names) and of the authors.
 LAYOUTS: Final[Mapping[str, Layout]] = {
     one.name: one
     for one in (
@@ -128,6 +163,30 @@ LAYOUTS: Final[Mapping[str, Layout]] = {
             cut=r"base_model\.res3a_2\.weight",
         ),
         Layout("mindspore", str, ignored=_MASKS),
+        Layout("stnet_mindspore", str, ignored=_MINDSPORE_SLOTS, groups_option="xception"),
+        Layout("stnet_paddle", stnet_paddle_name, ignored=_PADDLE_SLOTS, dense_last=True, groups_option="xception"),
+        Layout(
+            "resnet50_torch",
+            torchvision_name,
+            ignored=rf"{_COUNTERS}|fc\..*",
+            part=_RESNET,
+            inflated=r"conv1\.weight",
+        ),
+        Layout(
+            "resnet50_mindspore",
+            str,
+            ignored=rf"{_MINDSPORE_SLOTS}|(end_point|classifier)\..*",
+            respelt=lambda name: name.replace(".down_sample.", ".down_sample_layer."),
+            part=_RESNET,
+            inflated=r"conv1\.weight",
+        ),
+        Layout(
+            "resnet50_paddle",
+            stnet_paddle_name,
+            ignored=rf"{_PADDLE_SLOTS}|fc_.*",
+            part=r"conv1_weights|bn_conv1_.*|(res|bn)[2-5].*",
+            inflated="conv1_weights",
+        ),
     )
 }
 

@@ -26,6 +26,14 @@ def torch_name(name: str) -> str:
     return f"{module}{dot}{leaf}"
 
 
+def torchvision_name(name: str) -> str:
+    """The name in a ResNet of torchvision.
+
+    ``layer1.0.down_sample_layer.1.gamma`` -> ``layer1.0.downsample.1.weight``.
+    """
+    return torch_name(name).replace(".down_sample_layer.", ".downsample.")
+
+
 def okankop_name(name: str) -> str:
     """The name in a checkpoint of Efficient-3DCNNs, whose ShuffleNetV2 spells its branches ``banch1``, ``banch2``."""
     return re.sub(r"\bbranch([12])\b", r"banch\1", torch_name(name))
@@ -164,3 +172,44 @@ def eco_tensorflow_name(name: str) -> str:
         return f"InceptionV1/2DNet/{module[1]}/{module[2]}/{leaf}"
     stem = layer.removesuffix("_bn").removesuffix("_reduce")
     return f"InceptionV1/2DNet/{stem}/{layer.replace('conv2_3x3_reduce', 'reduce')}/{leaf}"
+
+
+# What is not of the ResNet in StNet. Where its program gives no name Paddle makes one and counts: 24 batch norms stand
+# before that of the first temporal block, 44 before that of the second.
+_STNET_PADDLE: Final = {
+    "temp1.conv1": "conv3d_0",
+    "temp1.bn1": "batch_norm_24",
+    "temp2.conv1": "conv3d_1",
+    "temp2.bn1": "batch_norm_44",
+    "xception.bn1": "xception_bn",
+    "xception.att_conv": "xception_att_conv",
+    "xception.att_2": "xception_att_2",
+    "xception.bn2": "xception_bndw",
+    "xception.att_1": "xception_att1",
+    "xception.att1_2": "xception_att1_2",
+    "xception.dw": "xception_dw",
+    "xception.bn3": "xception_bn2",
+    "fc": "fc_0",
+}
+_PADDLE: Final = {
+    "weight": "w_0", "bias": "b_0", "gamma": "w_0", "beta": "b_0", "moving_mean": "w_1", "moving_variance": "w_2",
+}  # fmt: skip
+_PADDLE_NORM: Final = {"gamma": "scale", "beta": "offset", "moving_mean": "mean", "moving_variance": "variance"}
+
+
+def stnet_paddle_name(name: str) -> str:
+    """The name in a file of the authors' StNet (PaddlePaddle/models, `stnet_res_model.py`), and of its ResNet-50 alone.
+
+    ``layer1.2.conv3.weight`` -> ``res2c_branch2c_weights``, ``layer1.0.down_sample_layer.1.gamma`` ->
+    ``bn2a_branch1_scale``, ``temp1.bn1.bn2d.gamma`` -> ``batch_norm_24.w_0``.
+    """
+    module, _, leaf = name.rpartition(".")
+    module = module.removesuffix(".bn2d")
+    if module in ("conv1", "bn1"):
+        return f"bn_conv1_{_PADDLE_NORM[leaf]}" if leaf in _PADDLE_NORM else "conv1_weights"
+    if found := re.fullmatch(r"layer(\d+)\.(\d+)\.((?:conv|bn)([123])|down_sample_layer\.[01])", module):
+        stage, block, _, number = found.groups()
+        branch = f"branch2{'abc'[int(number) - 1]}" if number else "branch1"
+        layer = f"{int(stage) + 1}{chr(ord('a') + int(block))}_{branch}"
+        return f"bn{layer}_{_PADDLE_NORM[leaf]}" if leaf in _PADDLE_NORM else f"res{layer}_weights"
+    return f"{_STNET_PADDLE.get(module, module)}.{_PADDLE.get(leaf, leaf)}"

@@ -121,9 +121,17 @@ def _bytes() -> bytes:
     return b""
 
 
+def _tuple(items: Any) -> tuple[Any, ...]:
+    """`tuple` of a tuple: how Paddle 2 writes a parameter, (name, array)."""
+    if not isinstance(items, tuple):
+        raise TypeError("not a tuple")
+    return items
+
+
 def _table() -> dict[tuple[str, str], Function]:
     calls: dict[tuple[str, str], Callable[..., Any]] = {("numpy", "dtype"): NumpyType, ("_codecs", "encode"): _encode}
-    calls |= {(module, "bytes"): _bytes for module in ("builtins", "__builtin__")}
+    for builtins in ("builtins", "__builtin__"):
+        calls |= {(builtins, "bytes"): _bytes, (builtins, "tuple"): _tuple}
     for core in ("numpy.core", "numpy._core"):  # before and since NumPy 2
         calls[f"{core}.multiarray", "scalar"] = _scalar
         calls[f"{core}.multiarray", "_reconstruct"] = NumpyArray

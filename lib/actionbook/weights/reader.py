@@ -29,11 +29,12 @@ _OPENERS: Final[Mapping[Format, Callable[[IO[bytes], Path, ExitStack], OpenFile]
 def read(path: Path | str) -> Weights:
     """The arrays of the state dict in a weight file, by name.
 
-    Read are PyTorch's checkpoints, safetensors, NumPy's `.npz` and `.npy`, plain pickles of NumPy arrays, MindSpore's
-    `.ckpt`, frozen graphs of TensorFlow and Caffe's models, whatever the file is called. A checkpoint of TensorFlow is
-    several files; any of them will do, and what their names have in common. In PyTorch's checkpoints and pickles the
-    state dict is the dictionary with the most named tensors, at any key; everything else in them is left out and never
-    built. Names stay as stored, a leading ``module.`` included; Caffe's blobs are ``<layer>.<number>``.
+    Read are PyTorch's checkpoints, safetensors, NumPy's `.npz` and `.npy`, plain pickles of NumPy arrays (such as
+    Paddle's `.pdparams`), MindSpore's `.ckpt`, frozen graphs of TensorFlow and Caffe's models, whatever the file is
+    called. A checkpoint of TensorFlow is several files; any of them will do, and what their names have in common. In
+    PyTorch's checkpoints and pickles the state dict is the dictionary with the most named tensors, at any key;
+    everything else in them is left out and never built. Names stay as stored, a leading ``module.`` included; Caffe's
+    blobs are ``<layer>.<number>``.
 
     Returns:
         Name -> array, writable, contiguous, in native byte order; types as stored, except bfloat16, which becomes

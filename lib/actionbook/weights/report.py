@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from actionbook.weights.stored import Origin
 
@@ -26,6 +27,18 @@ class WrongShape:
 
     def __str__(self) -> str:
         return f"{self.name}: the network expects {self.expected}, the file has {self.found}"
+
+    @property
+    def grouping(self) -> Literal["dense", "grouped", ""]:
+        """What the file's kernel is where of (C, C, ...) and (C, 1, ...) the network has the other; else empty."""
+        if len(self.found) > 2:
+            channels, _, *size = self.found
+            dense, grouped = (channels, channels, *size), (channels, 1, *size)
+            if (self.found, self.expected) == (dense, grouped):
+                return "dense"
+            if (self.found, self.expected) == (grouped, dense):
+                return "grouped"
+        return ""
 
 
 @dataclass(frozen=True)
@@ -62,6 +75,8 @@ class LoadReport:
         ignored: tensors of the file left out because the layout or the caller (`skip`, `allow_unexpected`) says so.
         sha256: digest of the file, where the arrays came from one.
         cut: those of `loaded` of which the network takes only the first input channels.
+        inflated: those of `loaded` that were for one picture and are now for frames stacked on the channel axis.
+        groups_option: that of the layout.
         prefix: what stood before every name of the file and was taken off, such as ``module.``.
         origin: where in a file the arrays were and what lay beside them; None if they were not read from one.
         nearest: the layout whose names fit best, where names are missing and others unexpected.
@@ -76,6 +91,8 @@ class LoadReport:
     kept: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     cut: tuple[WrongShape, ...] = ()
+    inflated: tuple[WrongShape, ...] = ()
+    groups_option: str = ""
     sha256: str = ""
     prefix: str = ""
     origin: Origin | None = None
@@ -103,6 +120,12 @@ class LoadReport:
     @property
     def remedy(self) -> str:
         """What to do about a report that is not ok."""
+        other = next((item.grouping for item in self.wrong_shape if item.grouping), "")
+        if self.groups_option and other:
+            return (
+                f"Kernels of the file are {other}, those of the network are not: make the network with "
+                f"{self.groups_option}={other!r}; in a recipe, model.options: {{{self.groups_option}: {other}}}."
+            )
         head = self.resized_head
         if head is not None:
             module, found, expected = head
@@ -125,6 +148,7 @@ class LoadReport:
         lines += [f"taken off every name: {self.prefix}"] if self.prefix else []
         lines += [f"not in such files, set to one: {len(self.ones)}"] if self.ones else []
         lines += _listed("of which the first input channels are taken", self.cut)
+        lines += _listed("of which the input channels are inflated", self.inflated)
         lines += _listed("missing from the file", self.missing)
         lines += _listed("unexpected in the file", self.unexpected)
         lines += _listed("wrong shape", self.wrong_shape)

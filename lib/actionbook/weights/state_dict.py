@@ -50,9 +50,8 @@ class _Place:
 
     @cached_property
     def tensors(self) -> dict[str, TensorRef | NumpyArray]:
-        return {
-            _text(key): one for key, one in self.entries.items() if _is_tensor(one) and isinstance(key, str | bytes)
-        }
+        named = {_text(key): _tensor(one) for key, one in self.entries.items() if isinstance(key, str | bytes)}
+        return {key: one for key, one in named.items() if one is not None}
 
     @property
     def rank(self) -> tuple[bool, int, int, int, bool]:
@@ -90,7 +89,7 @@ def locate(root: Any, path: str) -> Located:
     skipped = (
         f"{_text(key)[:200]} ({_kind(value)})"
         for key, value in found.entries.items()
-        if not (_is_tensor(value) and isinstance(key, str | bytes))
+        if _tensor(value) is None or not isinstance(key, str | bytes)
     )
     others = (
         f"{_shown(place.keys) or 'the top level'} ({len(place.tensors)} tensors)"
@@ -119,7 +118,7 @@ def _places(root: Any) -> Iterator[_Place]:
             inner += [
                 ((*keys, key if is_dictionary else [key]), one)
                 for key, one in entries.items()
-                if isinstance(one, dict | list | tuple | Placeholder)
+                if isinstance(one, dict | list | tuple | Placeholder) and _tensor(one) is None
             ]
         level = inner
 
@@ -133,8 +132,13 @@ def _entries(value: Any) -> dict[Any, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _is_tensor(value: Any) -> bool:
-    return isinstance(value, TensorRef) or (isinstance(value, NumpyArray) and value.is_numeric)
+def _tensor(value: Any) -> TensorRef | NumpyArray | None:
+    """The tensor that a value is; also that of a pair (name, array), as Paddle 2 writes it. None for all others."""
+    if isinstance(value, TensorRef):
+        return value
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str):
+        value = value[1]
+    return value if isinstance(value, NumpyArray) and value.is_numeric else None
 
 
 def _metadata(root: Any, found: _Place) -> dict[str, Plain | TensorRef]:
@@ -165,7 +169,7 @@ def _unknown(place: _Place) -> Iterator[str]:
 
 def _without_tensors(root: Any, places: list[_Place]) -> str:
     """What an object is in which no tensor has a name, and what to do."""
-    if any(_is_tensor(one) for place in places for one in place.entries.values()):
+    if any(_tensor(one) is not None for place in places for one in place.entries.values()):
         return "its tensors have no names. Save `model.state_dict()`."
     objects = [root] if isinstance(root, Placeholder) else []
     objects += [one for place in places for one in place.entries.values() if isinstance(one, Placeholder)]
