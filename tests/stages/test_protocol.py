@@ -75,6 +75,8 @@ def test_it_names_segments_and_a_square_scaling() -> None:
     }
     assert "1 clip of the middle frames of 4 parts of a whole number of frames, 1 centre crop" in of(**port)
     assert ", scaled to 256 x 256, crop 224, " in of(**port)
+    port["transforms"] = {"size": 224, "box": [341, 256]}
+    assert ", scaled to 341 x 256, crop 224, " in of(**port)
 
 
 def test_it_names_super_images() -> None:
