@@ -21,10 +21,7 @@ from actionbook.core.recipe import BOXES, Recipe
 from actionbook.core.sections import Detection
 from actionbook.datasets.dataset import store_path
 from actionbook.datasets.index import Index
-from actionbook.video.frame_folder import FrameFolder, open_frames
-from actionbook.video.store import FrameStore
-
-Frames = FrameStore | FrameFolder
+from actionbook.video.frame_folder import Frames, open_frames
 
 
 @dataclass(frozen=True)
