@@ -28,7 +28,7 @@ class Transforms(Strict):
     keep_aspect: bool = True
     """Whether the longer side of a test frame follows the shorter one; if not, both become `short_side` pixels (None:
     those of `size`)."""
-    box: tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]] | None = None
+    box: tuple[int, int] | None = None
     """Longer and shorter side that all frames are brought to before they are cropped, those of training too and
     whatever their shape, unless their shorter side has this length already: [341, 256] in the programs of StNet. It
     takes the place of `short_side` and `keep_aspect`."""
