@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import struct
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from actionbook.video import frame_pack
 from actionbook.video.digests import digest_of, digests
@@ -192,3 +196,23 @@ def test_folders_are_looked_at_before_packs(tmp_path: Path) -> None:
     assert isinstance(open_frames(tmp_path / "c" / "v.zip"), FrameFolder)
     items = pd.DataFrame({"video": ["v"], "store": ["c/v"], "frames": [0]})
     assert frames_in_place(items, tmp_path).frames.tolist() == [1]
+
+
+@settings(max_examples=300, deadline=None, database=None, derandomize=True)
+@given(
+    way=st.sampled_from(sorted(WAYS)),
+    edits=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=4),
+    cut=st.floats(0, 1),
+)
+def test_damaged_packs_are_frames_or_an_error(way: str, edits: list[tuple[float, int]], cut: float) -> None:
+    """Bytes changed in its structure, which is dense at both ends, and sometimes its end cut off."""
+    content = bytearray(WAYS[way])
+    for place, value in edits:
+        content[int(place**3 * (len(content) - 1))] = value
+    if cut < 0.3:
+        del content[int(len(content) * (1 - cut)) :]
+    with tempfile.TemporaryDirectory() as folder:
+        path = write(Path(folder) / "v.pkl", bytes(content))
+        for use in (lambda: FramePack(path).read([0]), lambda: label_of(path)):
+            with contextlib.suppress(StoreError):
+                use()
