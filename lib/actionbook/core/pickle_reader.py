@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import IO, Any, Final
 
 from actionbook.core.errors import BookError
+from actionbook.core.pickle_spans import passing_over
 from actionbook.core.placeholders import Placeholder, cheap_key
 
 # Generous for real files: ResNeXt-101 with its optimiser state needs some 60,000 operations.
@@ -60,6 +61,8 @@ def read_pickle(
     persistent_load: Callable[[Any], Any],
     source: str,
     max_bytes: int = MAX_STREAM_BYTES,
+    *,
+    spans: bool = False,
 ) -> Any:
     """Read one pickled object, leaving `stream` behind its last byte.
 
@@ -70,6 +73,8 @@ def read_pickle(
         persistent_load: turns a persistent identifier (for PyTorch: a storage) into an object.
         source: name of the file, for messages.
         max_bytes: length of the longest stream that is read; a file that keeps its arrays in it may be all stream.
+        spans: whether long texts and bytes become a `pickle_spans.Span` instead, so that a stream which stays open
+            (`mmap`) can be asked for a few of them later.
 
     Returns:
         Plain containers, numbers, strings, bytes, what `known` and `persistent_load` made, and placeholders: also for
@@ -79,7 +84,7 @@ def read_pickle(
         PickleError: damaged stream, an operation that is not known, or one of the limits above exceeded.
     """
     machine = _Machine(known, persistent_load, source)
-    for name, argument in _operations(stream, source, max_bytes):
+    for name, argument in _operations(stream, source, max_bytes, spans):
         if name == "STOP":
             break
         try:
@@ -89,10 +94,10 @@ def read_pickle(
     return machine.result()
 
 
-def _operations(stream: IO[bytes], source: str, max_bytes: int) -> Iterator[tuple[str, Any]]:
+def _operations(stream: IO[bytes], source: str, max_bytes: int, spans: bool) -> Iterator[tuple[str, Any]]:
     """The (name, argument) pairs of one pickle, as `pickletools` decodes them, up to the limits."""
     start = stream.tell()
-    decoded = pickletools.genops(stream)
+    decoded = passing_over(stream) if spans else pickletools.genops(stream)
     for _ in range(MAX_OPERATIONS):
         try:
             operation, argument, _position = next(decoded)

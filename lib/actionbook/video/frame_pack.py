@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from actionbook.core.pickle_bytes import BYTES_GLOBALS, Latin
-from actionbook.core.pickle_reader import PickleError, read_pickle
+from actionbook.core.pickle_reader import Function, PickleError, read_pickle
+from actionbook.core.pickle_spans import Span
 from actionbook.core.placeholders import Placeholder
 from actionbook.video.reader import FrameReader, StoreError
 
@@ -29,8 +30,27 @@ _HEAD = 4096
 _INTEGERS = frozenset({"BININT", "BININT1", "BININT2", "LONG1"})
 
 
+Frame = Span | Latin | str | bytes
+"""What stands for a JPEG; of text, also that in a span, each character is one of its bytes."""
+
+
+def _encoded(text: Any, encoding: Any = None) -> Span | Latin:
+    """`_codecs.encode`, also of what was passed over."""
+    if isinstance(text, Span) and text.text and encoding == "latin1":
+        return text
+    latin: Latin = BYTES_GLOBALS["_codecs", "encode"].call(text, encoding)
+    return latin
+
+
+_GLOBALS = {**BYTES_GLOBALS, ("_codecs", "encode"): Function("_codecs.encode", _encoded)}
+
+
 class FramePack(FrameReader):
-    """The frames of one pack, in colour. All of it is read at once, since a pickle has no directory."""
+    """The frames of one pack, in colour. Thread-safe; use as a context manager or let it be collected.
+
+    Its structure is walked through when it is opened, since a pickle has no directory; only frames that are asked for
+    are read.
+    """
 
     label: int
     """Number of the video's class, from 0, by the list of classes that the packing program had."""
@@ -40,7 +60,8 @@ class FramePack(FrameReader):
     def __init__(self, path: Path | str) -> None:
         """Read the pack. Raises StoreError naming it for any other content, and for a pack without frames."""
         self.path = Path(path)
-        self.label, self._frames = _contents(self.path)
+        self._map = _mapped(self.path)
+        self.label, self._frames = _contents(self.path, self._map)
         if not self._frames:
             raise StoreError(
                 f"{self.path}: holds no frames. The program that packs videos (video2pkl.py) calls FFmpeg through a "
@@ -52,7 +73,7 @@ class FramePack(FrameReader):
         return len(self._frames)
 
     def __exit__(self, *_: object) -> None:
-        pass
+        self._map.close()
 
     def names(self) -> list[str]:
         """Names that the frames would have in a store or a folder."""
@@ -60,7 +81,7 @@ class FramePack(FrameReader):
 
     def sizes(self) -> dict[str, int]:
         """Bytes of every frame, by its name."""
-        return {name: len(_text_or_bytes(frame)) for name, frame in zip(self.names(), self._frames, strict=True)}
+        return {name: len(self.jpeg(index)) for index, name in enumerate(self.names())}
 
     @property
     def stored_bytes(self) -> int:
@@ -68,13 +89,17 @@ class FramePack(FrameReader):
         return sum(self.sizes().values())
 
     def jpeg(self, index: int, component: str = "") -> bytes:
-        """See `FrameReader`."""
+        """See `FrameReader`. Raises StoreError also for text that is no bytes."""
         if not 0 <= index < len(self):
             raise IndexError(f"{self.path}: frame {index} of {len(self)} (counted from 0)")
-        frame = _text_or_bytes(self._frames[index])
+        frame = self._frames[index]
         try:
-            return frame if isinstance(frame, bytes) else frame.encode("latin-1")
-        except UnicodeEncodeError as error:
+            if isinstance(frame, Span):
+                data = self._map[frame.start : frame.stop]
+                return data.decode().encode("latin-1") if frame.text else data
+            text = frame.text if isinstance(frame, Latin) else frame
+            return text if isinstance(text, bytes) else text.encode("latin-1")
+        except UnicodeError as error:
             raise self._damaged(index, error) from error
 
 
@@ -90,7 +115,8 @@ def label_of(path: Path) -> int:
             return _number(path, argument)
         if name == "EMPTY_LIST":  # the frames come first
             break
-    return _contents(path)[0]
+    with _mapped(path) as data:
+        return _contents(path, data)[0]
 
 
 def _operations(head: bytes) -> Iterator[tuple[str, Any]]:
@@ -102,32 +128,37 @@ def _operations(head: bytes) -> Iterator[tuple[str, Any]]:
         pass
 
 
-def _contents(path: Path) -> tuple[int, list[Any]]:
-    """Class number and frames of a pack, each frame bytes, a `Latin`, or a string of characters up to 255."""
+def _mapped(path: Path) -> mmap.mmap:
+    try:
+        size = path.stat().st_size
+        if size > MAX_PACK_BYTES:
+            raise StoreError(f"{path}: {size} bytes, more than the {MAX_PACK_BYTES} of any pack; cut the video")
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _contents(path: Path, data: mmap.mmap) -> tuple[int, list[Frame]]:
+    """Class number and frames of a pack."""
 
     def refuse(_: Any) -> None:
         raise StoreError(f"{path}: refers to something outside of it, which no pack does; make it again")
 
     try:
-        size = path.stat().st_size
-        if size > MAX_PACK_BYTES:
-            raise StoreError(f"{path}: {size} bytes, more than the {MAX_PACK_BYTES} of any pack; cut the video")
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            found = read_pickle(data, BYTES_GLOBALS, refuse, str(path), MAX_PACK_BYTES)  # type: ignore[arg-type]
+        found = read_pickle(data, _GLOBALS, refuse, str(path), MAX_PACK_BYTES, spans=True)  # type: ignore[arg-type]
     except PickleError as error:
         raise StoreError(f"{error}; make it again") from error
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
     if not isinstance(found, tuple) or len(found) != 3:
         raise StoreError(f"{path}: expected the tuple of an id, a class number and frames, found {_what(found)}")
     video, *rest = found
     label, frames = rest if isinstance(rest[1], list) else reversed(rest)
-    if not isinstance(video, str | bytes | Latin) or not isinstance(frames, list):
+    if not isinstance(video, Frame) or not isinstance(frames, list):
         raise StoreError(
             f"{path}: expected an id, a class number and a list of frames, found {', '.join(map(_what, found))}"
         )
     for number, frame in enumerate(frames):
-        if not isinstance(frame, str | bytes | Latin):
+        if not isinstance(frame, Frame):
             raise StoreError(f"{path}: frame {number} is {_what(frame)}, expected the bytes of a JPEG; pack it again")
     return _number(path, label), frames
 
@@ -136,11 +167,6 @@ def _number(path: Path, label: Any) -> int:
     if not isinstance(label, int) or isinstance(label, bool) or not 0 <= label < 1 << 31:
         raise StoreError(f"{path}: the class is {_what(label)}, expected a number from 0; pack it again")
     return label
-
-
-def _text_or_bytes(frame: str | bytes | Latin) -> str | bytes:
-    """What was read of a frame; as text, one character stands for each byte."""
-    return frame.text if isinstance(frame, Latin) else frame
 
 
 def _what(found: Any) -> str:
