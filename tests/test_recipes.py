@@ -334,8 +334,8 @@ def test_clips_are_what_the_weights_were_trained_on(chapter: str, name: str, str
     assert recipe.weights.file is not None
     needed = load_weights(recipe.weights.manifest).file(recipe.weights.file).transform
     sampling = recipe.sampling
-    how = "segments" if sampling.name == "segments" else "consecutive"
-    frames = needed.frames if how == "segments" else sampling.frames
+    how = sampling.name if sampling.name in ("segments", "superframes") else "consecutive"
+    frames = needed.frames if how == "segments" else sampling.drawn
     clips = {"frames": frames, "sampling": how, "stride": getattr(sampling, "stride", None)}
     expected = needed.model_copy(update={"channel_order": "rgb"}) if chapter == "efficient3d" else needed
     assert recipe.transforms.model_dump() | clips == expected.model_dump()

@@ -264,6 +264,20 @@ def test_segments_are_frames_from_all_over_the_video(store: Path) -> None:
     assert seen == set(range(20))
 
 
+def test_superframes_are_neighbours_from_all_over_the_video(store: Path) -> None:
+    sampling = {"name": "superframes", "frames": 3, "segments": 2, "test_frames": 9}
+    samples = Samples(whole_videos(**FRAMES), store, recipe_of(**{**SEGMENTS, "sampling": sampling}), 1)
+    table = samples.tests
+    assert table["frames"].map(list).tolist() == [[1, 2, 3, 7, 8, 9, 13, 14, 15], [0, 1, 2, 4, 5, 6, 8, 9, 10]]
+    for sample, row in zip(tested(samples, table), table["frames"], strict=True):
+        assert sample.inputs["image"].shape == (3, 9, 48, 48)
+        assert shown_numbers(sample.inputs["image"]) == list(row)
+    assert samples.middles(6)["frames"][0].tolist() == [3, 4, 5, 13, 14, 15]
+    drawn = [samples.train(0, np.random.default_rng(seed)).frames for seed in range(40)]
+    assert {tuple(np.diff(clip.reshape(2, 3)).ravel()) for clip in drawn} == {(1, 1, 1, 1)}
+    assert {int(clip[3]) for clip in drawn} == set(range(10, 18))
+
+
 def test_pathways_share_the_segments(store: Path) -> None:
     sampling = {"name": "segments", "frames": 8, "pathways": {"slow": 4, "fast": 1}}
     samples = Samples(whole_videos(**FRAMES), store, recipe_of(**{**SEGMENTS, "sampling": sampling}), 1)

@@ -18,12 +18,14 @@ from actionbook.clips.sampling import (
     keyframe_clip,
     loop,
     middle_segments,
+    middle_superframes,
     random_clip,
     random_segments,
+    random_superframes,
     window_clip,
     windows_of,
 )
-from actionbook.core.sampling import Centre, Segments, Windows
+from actionbook.core.sampling import Centre, Segments, Superframes, Windows
 
 
 @pytest.mark.parametrize(
@@ -318,3 +320,78 @@ def test_the_sampler_of_segments() -> None:
     assert sampler.middle(video(29), 4).tolist() == [3, 10, 18, 25]  # what is validated is the test's rule
     whole = Sampler(SEGMENTS.model_copy(update={"test_parts": "whole"}))
     assert whole.test(video(29))[0].tolist() == whole.middle(video(29), 4).tolist() == [3, 10, 17, 24]
+
+
+def port_clip(frames: int, segments: int, length: int, draw: Any = None) -> list[int]:
+    """The rules of the port's loader, segment by segment; `draw` of the room in a segment says where it begins."""
+    part, found = frames // segments, []
+    for i in range(segments):
+        if part >= length:
+            start = i * part + (draw(part - length) if draw else (part - length) // 2)
+        else:
+            start = i * part if part else i
+        found += [(start + k) % frames for k in range(length)]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("frames", "starts", "late"),
+    [
+        (300, [18, 60, 102, 144, 186, 228, 270], [20, 62, 104, 146, 188, 230, 272]),
+        (35, [0, 5, 10, 15, 20, 25, 30], [2, 7, 12, 17, 22, 27, 32]),
+        (34, [0, 4, 8, 12, 16, 20, 24], [0, 4, 8, 12, 16, 20, 24]),
+        (7, [0, 1, 2, 3, 4, 5, 6], [0, 1, 2, 3, 4, 5, 6]),
+        (6, [0, 1, 2, 3, 4, 5, 0], [0, 1, 2, 3, 4, 5, 0]),
+    ],
+)
+def test_superframes_lie_in_the_middle_of_their_segments(frames: int, starts: list[int], late: list[int]) -> None:
+    clip = middle_superframes(frames, 7, 5).reshape(7, 5)
+    assert clip[:, 0].tolist() == starts
+    assert ((np.diff(clip) - 1) % frames == 0).all()
+    assert middle_superframes(frames, 7, 5, late=True)[::5].tolist() == late
+
+
+def test_superframes_of_short_videos_go_round() -> None:
+    assert middle_superframes(3, 2, 5).tolist() == [0, 1, 2, 0, 1, 1, 2, 0, 1, 2]
+    assert middle_superframes(2, 3, 2).tolist() == [0, 1, 1, 0, 0, 1]
+    assert middle_superframes(1, 7, 5).tolist() == [0] * 35
+    assert middle_superframes(5, 1, 5, late=True).tolist() == [2, 3, 4, 0, 1]  # beyond the end of the video
+
+
+@given(st.integers(1, 400), st.integers(1, 25), st.integers(1, 9), st.integers(0, 2**32))
+def test_superframes_are_those_of_the_port(frames: int, segments: int, length: int, seed: int) -> None:
+    assert middle_superframes(frames, segments, length).tolist() == port_clip(frames, segments, length)
+    drawn = random_superframes(frames, segments, length, np.random.default_rng(seed))
+    part = frames // segments
+    rooms = iter(drawn[::length] - np.arange(segments) * part)
+    assert drawn.tolist() == port_clip(frames, segments, length, lambda room: min(max(next(rooms), 0), room))
+
+
+def test_superframes_begin_anywhere_in_their_segment() -> None:
+    rng = np.random.default_rng(0)
+    starts = np.array([random_superframes(59, 7, 5, rng)[::5] for _ in range(2000)]) - 8 * np.arange(7)
+    for own in starts.T:
+        found, counts = np.unique(own, return_counts=True)
+        assert found.tolist() == [0, 1, 2, 3]
+        assert counts.min() > 400
+    assert abs(np.corrcoef(starts[:, 0], starts[:, 1])[0, 1]) < 0.1
+
+
+def test_a_video_without_frames_has_no_superframes() -> None:
+    for use in (middle_superframes, lambda *sizes: random_superframes(*sizes, np.random.default_rng(0))):
+        with pytest.raises(ValueError, match="without frames"):
+            use(0, 7, 5)
+
+
+def test_the_sampler_of_superframes() -> None:
+    settings = Superframes(name="superframes", frames=5, segments=7)
+    sampler = Sampler(settings)
+    drawn = sampler.train(video(300), np.random.default_rng(3))
+    np.testing.assert_array_equal(drawn, random_superframes(300, 7, 5, np.random.default_rng(3)))
+    (clip,) = sampler.test(video(300))
+    np.testing.assert_array_equal(clip, middle_superframes(300, 7, 5))
+    assert sampler.test(video(0)) == []
+    longer = Sampler(settings.model_copy(update={"test_frames": 125, "test_start": "late"}))
+    np.testing.assert_array_equal(longer.test(video(300))[0], middle_superframes(300, 25, 5, late=True))
+    np.testing.assert_array_equal(longer.middle(video(300), 35), middle_superframes(300, 7, 5, late=True))
+    np.testing.assert_array_equal(longer.train(video(300), np.random.default_rng(3)), drawn)

@@ -17,6 +17,7 @@ from PIL import Image
 
 from actionbook.clips.transforms import (
     Crop,
+    boxed,
     decoded_side,
     draw_crop,
     scaled_size,
@@ -560,3 +561,85 @@ def test_without_their_aspect_test_frames_become_a_square(size: tuple[int, int])
     np.testing.assert_array_equal(tested_clip([frame], transforms)[:, 0].transpose(1, 2, 0), expected)
     (box,) = tested_boxes(np.array([[0.25, 0.25, 0.75, 1.0]]), size[1], size[0], transforms)
     assert box.tolist() == [4, 4, 28, 32]
+
+
+STNET = Transforms(size=224, box=(341, 256), scales=(0.875,), flip=0.0, mean=(0.0, 0.0, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((1280, 720), (341, 256)),
+        ((720, 1280), (256, 341)),
+        ((300, 300), (341, 256)),
+        ((320, 240), (341, 256)),
+        ((340, 256), (340, 256)),
+        ((256, 455), (256, 455)),
+        ((256, 256), (256, 256)),
+    ],
+)
+def test_a_box_is_filled_unless_the_shorter_side_has_its_length(
+    size: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    assert boxed(size[1], size[0], STNET)[::-1] == expected
+    assert scaled_size(size[1], size[0], STNET)[::-1] == expected
+    (frame,) = noise(*size)
+    scaled = Image.fromarray(frame)
+    if size != expected:
+        scaled = scaled.resize(expected, Image.Resampling.BILINEAR)
+    left, top = (round((side - 224) / 2) for side in expected)  # 58.5 becomes 58
+    pixels = np.asarray(scaled.crop((left, top, left + 224, top + 224)))
+    np.testing.assert_array_equal(tested_clip([frame], STNET)[:, 0].transpose(1, 2, 0), pixels)
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (320, 240), (240, 320), (640, 640), (910, 512), (455, 256)])
+def test_training_crops_are_cut_out_of_the_box(size: tuple[int, int]) -> None:
+    """At every place alike, in the frame as it is stored; ramps tell where the pixels come from."""
+    width, height = size
+    boxed_height, boxed_width = boxed(height, width, STNET)
+    y, x = np.mgrid[:height, :width]
+    frame = np.stack([255 * x / (width - 1), 255 * y / (height - 1), 0 * x], axis=-1).round().astype(np.uint8)
+    whole = np.asarray(Image.fromarray(frame).resize((boxed_width, boxed_height), Image.Resampling.BILINEAR))
+    rng, places = np.random.default_rng(0), set()
+    for _ in range(30):
+        crop = draw_crop(width, height, STNET, rng)
+        top, left = round(crop.top * boxed_height), round(crop.left * boxed_width)
+        places.add((top, left))
+        expected = whole[top : top + 224, left : left + 224].transpose(2, 0, 1).astype(np.float32)
+        side = decoded_side(crop, width, height, STNET)
+        for divisor in (1, 2, 4):  # as libjpeg may shrink it, also to the box's own shorter side
+            if min(size) // divisor < side:
+                continue
+            smaller = cv2.resize(frame, (width // divisor, height // divisor), interpolation=cv2.INTER_AREA)
+            difference = np.abs(train_clip([smaller], crop, STNET, 1)[:, 0] - expected)
+            assert difference.max() <= 2
+    assert len(places) > 25
+    assert {top + 224 <= boxed_height and left + 224 <= boxed_width for top, left in places} == {True}
+
+
+def test_training_crops_of_frames_that_fill_the_box_are_their_own_pixels() -> None:
+    for width, height in ((341, 256), (256, 341), (455, 256)):
+        (frame,) = noise(width, height)
+        crop = draw_crop(width, height, STNET, np.random.default_rng(1))
+        assert crop == draw_crop(width, height, STNET.model_copy(update={"box": None}), np.random.default_rng(1))
+        top, left = round(crop.top * height), round(crop.left * width)
+        pixels = train_clip([frame], crop, STNET, 1)[:, 0].transpose(1, 2, 0)
+        np.testing.assert_array_equal(pixels, frame[top : top + 224, left : left + 224])
+
+
+@pytest.mark.parametrize("crop", ["random", "corner", "center", "tsn"])
+def test_boxes_go_with_what_is_in_them_where_frames_are_stretched(crop: Any) -> None:
+    transforms = Transforms(size=64, box=(100, 72), crop=crop, scales=(1.0, 0.875), flip=0.5, mean=(0.0, 0.0, 0.0))
+    shares = np.array([[40, 30, 120, 80]]) / [160, 90, 160, 90]
+    frame = painted(90, 160, (40, 30, 120, 80))
+    for seed in range(20):
+        drawn = draw_crop(160, 90, transforms, np.random.default_rng(seed))
+        (found,) = train_boxes(shares, drawn, 90, 160, transforms)
+        assert_painted(train_clip([frame], drawn, transforms, 1), found, 1.5)
+    (found,) = tested_boxes(shares, 90, 160, transforms)
+    assert_painted(tested_clip([frame], transforms), found, 1.5)
+
+
+def test_a_box_that_is_too_small_for_an_upright_clip() -> None:
+    with pytest.raises(BookError, match=r"320 x 240 pixels becomes 80 x 64, .*make transforms\.box larger"):
+        tested_clip(noise(320, 240), Transforms(size=(80, 48), box=(80, 64)))

@@ -67,6 +67,15 @@ _WRITTEN: dict[str, tuple[type[Strict], dict[str, Any]]] = {
             },
         },
     ),
+    "superframes": (
+        Recipe,
+        {
+            **_RECIPE,
+            "sampling": {"name": "superframes", "test_frames": 125},
+            "evaluation": {"compare_frames": [35]},
+            "transforms": {"size": 224, "box": [341, 256]},
+        },
+    ),
     "data set": (DatasetManifest, _SMALL["data set"]),
     "weights": (WeightsManifest, _SMALL["weights"]),
     "published": (Published, _SMALL["published"]),

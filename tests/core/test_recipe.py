@@ -140,6 +140,19 @@ def test_other_numbers_of_tested_frames_must_suit_the_pathways_too(tmp_path: Pat
         Recipe.load(write(tmp_path, SMALL), {**changes, "evaluation": {"compare_frames": [8, 18]}})
 
 
+def test_superframes_are_so_many_frames_of_each_segment(tmp_path: Path) -> None:
+    changes = {"sampling": {"name": "superframes", "frames": 3, "segments": 4, "test_frames": 30}}
+    recipe = Recipe.load(write(tmp_path, {**SMALL, **changes}), {"evaluation": {"compare_frames": [12]}})
+    assert (recipe.sampling.drawn, recipe.sampling.tested) == (12, 30)
+    assert recipe.spec(5, tested=False) == Spec({"image": (3, 12, 32, 32)}, (5,))
+    assert recipe.spec(5) == Spec({"image": (3, 30, 32, 32)}, (5,))
+    assert recipe.with_test_frames(12).spec(5) == recipe.spec(5, tested=False)
+    said = "a clip of 31 frames is no multiple of the 3 of each part"
+    for wrong in ({"sampling": {"test_frames": 31}}, {"evaluation": {"compare_frames": [31]}}):
+        with pytest.raises(BookError, match=said):
+            Recipe.load(write(tmp_path, {**SMALL, **changes}), wrong)
+
+
 def test_the_result_is_the_first_run_or_the_one_that_is_named(tmp_path: Path) -> None:
     runs = [{"name": "kinetics"}, {"name": "ucf", "overrides": {"sampling": {"frames": 8}}}]
     path = write(tmp_path, SMALL)

@@ -46,11 +46,12 @@ def test_nothing_of_a_transform_is_left_to_defaults(key: str) -> None:
 
 def test_consecutive_frames_have_a_stride_and_segments_none() -> None:
     transform = {key: value for key, value in GOOD["files"][0]["transform"].items() if key != "stride"}
-    entry = {**GOOD["files"][0], "transform": {**transform, "sampling": "segments"}}
-    (file,) = validate(WeightsManifest, {**GOOD, "files": [entry]}, "own.yaml").files
-    assert (file.transform.sampling, file.transform.stride) == ("segments", None)
-    with pytest.raises(BookError, match=r"stride: consecutive frames have one and segments none, found 1"):
-        made(transform={"sampling": "segments", "stride": 1})
+    for sampling in ("segments", "superframes"):
+        entry = {**GOOD["files"][0], "transform": {**transform, "sampling": sampling}}
+        (file,) = validate(WeightsManifest, {**GOOD, "files": [entry]}, "own.yaml").files
+        assert (file.transform.sampling, file.transform.stride) == (sampling, None)
+        with pytest.raises(BookError, match=r"stride: consecutive frames have one and segments none, found 1"):
+            made(transform={"sampling": sampling, "stride": 1})
 
 
 @pytest.mark.parametrize("key", ["id", "name"])

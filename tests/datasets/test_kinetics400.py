@@ -91,6 +91,19 @@ def test_line_ends_empty_lines_and_a_missing_last_column_make_no_difference(root
     pd.testing.assert_frame_equal(read(root), expected)
 
 
+def test_lists_may_be_called_as_activitynets_copies(root: Path) -> None:
+    expected = read(root)
+    for name in ("train", "val"):
+        (root / "annotations" / f"{name}.csv").rename(root / "annotations" / f"kinetics-400_{name}.csv")
+    pd.testing.assert_frame_equal(read(root), expected)
+    (root / "annotations" / "val.csv").write_text("nothing")  # goes before the other
+    with pytest.raises(BookError, match=r"annotations/val\.csv: expected the columns"):
+        read(root)
+    (root / "annotations" / "kinetics-400_train.csv").unlink()
+    with pytest.raises(BookError, match=r"annotations/train\.csv: cannot be read"):
+        read(root)
+
+
 def test_class_folders_may_lie_in_the_root(root: Path) -> None:
     for folder in ("train", "val"):
         (root / "videos" / folder).rename(root / folder)

@@ -73,6 +73,10 @@ def test_advice_on_values_that_work(tiny_stage: Callable[..., Stage], table: Any
     assert advised(sampling={"window": 2}) == {"windows"}
     assert advised(sampling={"name": "segments", "frames": 8}) == {"advice"}
     assert advised(transforms={"size": 48}) == {"size"}
+    kept = {"height": 32, "side": "short"}
+    assert advised(transforms={"size": 32, "box": [43, 32]}, data={"frames": kept}) == {"box"}
+    assert advised(transforms={"size": 32, "box": [48, 36]}, data={"frames": kept}) == {"advice"}
+    assert advised(transforms={"size": 32, "box": [43, 32]}) == {"advice"}
     assert advised(training={"loss_scale": 8.0}) == {"loss scale"}
     assert advised(training={"epochs": 1, "amp_level": "O2"}) == {"loss scale"}
 

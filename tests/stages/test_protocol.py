@@ -75,6 +75,15 @@ def test_it_names_segments_and_a_square_scaling() -> None:
     }
     assert "1 clip of the middle frames of 4 parts of a whole number of frames, 1 centre crop" in of(**port)
     assert ", scaled to 256 x 256, crop 224, " in of(**port)
+    port["transforms"] = {"size": 224, "box": [341, 256]}
+    assert ", scaled to 341 x 256, crop 224, " in of(**port)
+
+
+def test_it_names_super_images() -> None:
+    changes: dict[str, Any] = {**SEGMENTS, "sampling": {"name": "superframes"}}
+    assert "video level, 1 clip of the middle 5 frames of each of 7 equal parts, 1 centre crop" in of(**changes)
+    changes["sampling"] |= {"test_frames": 125, "test_start": "late"}
+    assert "1 clip of the 5 frames from the middle on of each of 25 equal parts, 1 centre crop" in of(**changes)
 
 
 @pytest.mark.parametrize(("size", "crop"), [(112, "crop 112"), ([96, 128], "crop 96 x 128"), ([64, 64], "crop 64")])

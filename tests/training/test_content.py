@@ -248,6 +248,7 @@ DECIDING: dict[str, Any] = {
     "transforms.size": 32,
     "transforms.short_side": 17,
     "transforms.keep_aspect": False,
+    "transforms.box": [20, 17],
     "transforms.channel_order": "bgr",
     "transforms.mean": [1.0, 2.0, 3.0],
     "transforms.std": [1.0, 2.0, 3.0],

@@ -39,8 +39,8 @@ from fuzz_inputs import (
     zipped,
 )  # fmt: skip
 
+from actionbook.core.pickle_reader import PickleError, read_pickle
 from actionbook.weights import WeightsError, read, read_metadata
-from actionbook.weights.pickle_reader import read_pickle
 from actionbook.weights.torch_tensors import KNOWN_GLOBALS, storage_from_id
 
 DATA = Path(__file__).parent / "data"
@@ -115,7 +115,7 @@ def stream_outcome(stream: bytes) -> str:
     """The same for a bare pickle."""
     try:
         read_pickle(io.BytesIO(stream), KNOWN_GLOBALS, storage_from_id, "stream")
-    except WeightsError:
+    except (PickleError, WeightsError):
         return "refused"
     return "arrays"
 

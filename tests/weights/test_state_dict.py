@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from actionbook.core.placeholders import Placeholder
 from actionbook.weights import WeightsError
-from actionbook.weights.placeholders import Placeholder
 from actionbook.weights.state_dict import MAX_DEPTH, locate
 from actionbook.weights.torch_tensors import KNOWN_GLOBALS, TensorRef, storage_from_id
 

@@ -78,6 +78,20 @@ def test_a_call_beside_the_weights_is_named_and_never_made(
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
+@pytest.mark.parametrize(
+    ("stream", "remedy"),
+    [
+        (b"\x80\x02}(U\x03net", r"damaged or truncated pickle.*\. Fetch the file again"),
+        (b"\x80\x02}U\x01aU\x01b\x82\x01Rs.", r"operation EXT1.*not carried out\. Save only its state dict again"),
+    ],
+)
+def test_a_damaged_pickle_is_fetched_again_and_a_refused_one_saved_again(
+    archive: Callable[..., Path], stream: bytes, remedy: str
+) -> None:
+    with pytest.raises(WeightsError, match=remedy):
+        read_torch(archive(stream, {}))
+
+
 def test_without_tensors(archive: Callable[..., Path]) -> None:
     with pytest.raises(WeightsError, match=r"no tensors.*'epoch'"):
         read_torch(archive(pickle.dumps({"epoch": 3, "state_dict": {}}, 2)))

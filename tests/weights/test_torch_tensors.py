@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actionbook.core.placeholders import Placeholder
 from actionbook.weights import WeightsError, read_torch
-from actionbook.weights.placeholders import Placeholder
 from actionbook.weights.torch_tensors import KNOWN_GLOBALS, TensorRef, materialise, storage_from_id
 
 FLOAT = KNOWN_GLOBALS["torch", "FloatStorage"]

@@ -21,10 +21,7 @@ from actionbook.core.recipe import BOXES, Recipe
 from actionbook.core.sections import Detection
 from actionbook.datasets.dataset import store_path
 from actionbook.datasets.index import Index
-from actionbook.video.frame_folder import FrameFolder, open_frames
-from actionbook.video.store import FrameStore
-
-Frames = FrameStore | FrameFolder
+from actionbook.video.frame_folder import Frames, open_frames
 
 
 @dataclass(frozen=True)
@@ -73,10 +70,10 @@ class Samples:
         counts = self.index.videos.set_index("video").frames
         still, prepared = counts.index[counts == 1].tolist(), (counts > 0).sum()
         # Windows leave out videos of one frame by themselves. Others repeat it, and training goes on without a word.
-        if sampling.name != "windows" and sampling.frames > 1 and len(still) > prepared / 2:
+        if sampling.name != "windows" and sampling.drawn > 1 and len(still) > prepared / 2:
             raise BookError(
                 f"{shown(self.store)}: {len(still)} of {prepared} videos have one frame, which all "
-                f"{sampling.frames} frames of a clip would be: {some(still, 3)}; expected are more. Make their frames "
+                f"{sampling.drawn} frames of a clip would be: {some(still, 3)}; expected are more. Make their frames "
                 "again, then run notebook 01_data"
             )
         return Sampler(sampling)

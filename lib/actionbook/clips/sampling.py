@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from actionbook.core.sampling import Sampling, Segments, Windows
+from actionbook.core.sampling import Sampling, Segments, Superframes, Windows
 
 
 class Item(Protocol):
@@ -27,8 +27,9 @@ class Sampler:
     """Chooses the frames of samples, as a recipe's section `sampling` says.
 
     Tested are every window of a video, as in the test of okankop/Efficient-3DCNNs; or the one clip in its middle, or
-    around the keyframe of an item that is one; or one clip of frames from all over the video (`Segments`). Training
-    clips of videos begin anywhere, or have any frame of each segment; those of keyframes are the tested ones.
+    around the keyframe of an item that is one; or one clip of frames from all over the video (`Segments`,
+    `Superframes`). Training clips of videos begin anywhere, or anywhere in each segment; those of keyframes are the
+    tested ones.
     """
 
     settings: Sampling
@@ -38,6 +39,8 @@ class Sampler:
         s = self.settings
         if isinstance(s, Segments):
             return random_segments(item.frames, s.frames, rng)
+        if isinstance(s, Superframes):
+            return random_superframes(item.frames, s.segments, s.frames, rng)
         if item.frame >= 0:
             return self.middle(item, s.frames)
         return random_clip(item.frames, s.frames, s.stride, rng, last_start=s.last_start)
@@ -52,11 +55,13 @@ class Sampler:
     def middle(self, item: Item, frames: int) -> np.ndarray:
         """Frame numbers of the one clip of so many frames that stands for an item.
 
-        It is the middle of a video, or lies around a keyframe; of segments the middle frame of each.
+        It is the middle of a video, or lies around a keyframe; of segments the middle frame, or frames, of each.
         """
         s = self.settings
         if isinstance(s, Segments):
             return middle_segments(item.frames, frames, whole=s.test_parts == "whole")
+        if isinstance(s, Superframes):
+            return middle_superframes(item.frames, frames // s.frames, s.frames, late=s.test_start == "late")
         if item.frame >= 0:
             return keyframe_clip(item.frame, item.frames, frames, s.stride)
         return centre_clip(item.frames, frames, s.stride)
@@ -146,3 +151,42 @@ def middle_segments(frames: int, count: int, *, whole: bool = False) -> np.ndarr
         raise ValueError("a video without frames has no segments")
     part = frames // count if whole and frames > count else frames / count
     return np.array([int(part / 2 + part * i) for i in range(count)])
+
+
+def random_superframes(frames: int, segments: int, length: int, rng: np.random.Generator) -> np.ndarray:
+    """Frame numbers of one training clip of StNet, (segments * length,): of each segment neighbouring frames.
+
+    As PaddlePaddle/models (PaddleCV/video, reader/kinetics_reader.py) and the MindSpore port
+    (dataset.py): a segment has d = frames // segments frames, so that those left over at the end are never drawn, and
+    its frames begin at 0..d - length, both included and each as likely. Where d is less than `length`, see
+    `middle_superframes`. Raises ValueError for a video without frames.
+    """
+    part = _part(frames, segments)
+    if part < length:
+        return middle_superframes(frames, segments, length)
+    return _superframes(frames, np.arange(segments) * part + rng.integers(part - length + 1, size=segments), length)
+
+
+def middle_superframes(frames: int, segments: int, length: int, *, late: bool = False) -> np.ndarray:
+    """Frame numbers of the tested clip of StNet, (segments * length,): of each segment the `length` in its middle.
+
+    They begin at (d - length) // 2 of the d = frames // segments frames of a segment; `late`, at (d - 1) // 2. Where a
+    segment has fewer frames than are wanted of it, they begin with it and go on into the next ones; where there are
+    fewer frames than segments, segment i begins at frame i. Frames beyond the last are counted from the first again.
+    Sources as of `random_superframes`. Raises ValueError for a video without frames.
+    """
+    part = _part(frames, segments)
+    if part < length:
+        return _superframes(frames, np.arange(segments) * max(part, 1), length)
+    first = (part - 1) // 2 if late else (part - length) // 2
+    return _superframes(frames, np.arange(segments) * part + first, length)
+
+
+def _part(frames: int, segments: int) -> int:
+    if frames < 1:
+        raise ValueError("a video without frames has no segments")
+    return frames // segments
+
+
+def _superframes(frames: int, starts: np.ndarray, length: int) -> np.ndarray:
+    return (starts[:, np.newaxis] + np.arange(length)).reshape(-1) % frames

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -35,6 +35,16 @@ class Crop:
         return top, left, rows, columns
 
 
+def boxed(height: int, width: int, transforms: Transforms) -> tuple[int, int]:
+    """(height, width) that a frame of this size is brought to before anything else: of the recipe's ``box``, upright if
+    the frame is, unless there is none or the shorter side has the box's length already (kinetics_reader.py and the
+    port's dataset.py of StNet, group_scale)."""
+    if transforms.box is None or min(height, width) == transforms.box[1]:
+        return height, width
+    longer, shorter = transforms.box
+    return (longer, shorter) if width < height else (shorter, longer)
+
+
 def largest(height: int, width: int, transforms: Transforms) -> tuple[float, float]:
     """(height, width) of the largest rectangle of the clip's shape that fits into a frame of this size."""
     rows, columns = transforms.height, transforms.width
@@ -48,10 +58,19 @@ def draw_crop(width: int, height: int, transforms: Transforms, rng: np.random.Ge
 
     A scale is drawn from ``scales``; the rectangle's sides are that share of the largest one that fits. It lies
     anywhere (``random``), in a corner or the middle (``corner``), or in the middle (``center``). For ``tsn`` see
-    `_tsn_crop`. All in pixels of the frame as it is stored.
+    `_tsn_crop`. All in pixels of the frame as it is stored, or as it is `boxed`.
     """
-    if transforms.crop == "tsn":
-        return _tsn_crop(width, height, transforms, rng)
+    shape = boxed(height, width, transforms)
+    crop = (_tsn_crop if transforms.crop == "tsn" else _scale_crop)(shape[1], shape[0], transforms, rng)
+    if shape == (height, width):
+        return crop
+    # The same part of the frame, whose own largest rectangle has another share of its sides.
+    rows, columns = (most / side for most, side in zip(largest(*shape, transforms), shape, strict=True))
+    own = largest(height, width, transforms)
+    return replace(crop, height=crop.height * rows * height / own[0], width=crop.width * columns * width / own[1])
+
+
+def _scale_crop(width: int, height: int, transforms: Transforms, rng: np.random.Generator) -> Crop:
     scale = transforms.scales[int(rng.integers(len(transforms.scales)))]
     rows, columns = (int(n * scale) for n in largest(height, width, transforms))
     room_x, room_y = width - columns, height - rows
@@ -132,19 +151,21 @@ def scaled_size(height: int, width: int, transforms: Transforms) -> tuple[int, i
 
     The shorter side becomes ``short_side``, the other follows, rounded down as in the original; without a short side
     the frame is as small as the crop allows. If the aspect is not kept, both sides become ``short_side``, or those of
-    the clip. Raises BookError where the crop does not fit into it.
+    the clip; with a box, see `boxed`. Raises BookError where the crop does not fit into it.
     """
     least = min(height, width)
     smallest = max(-(-least * transforms.height // height), -(-least * transforms.width // width))  # rounded up
     short, size = transforms.short_side or smallest, (height, width)
-    if not transforms.keep_aspect:
+    if transforms.box is not None:
+        size = boxed(height, width, transforms)
+    elif not transforms.keep_aspect:
         size = (transforms.short_side or transforms.height, transforms.short_side or transforms.width)
     elif least != short:
         size = (int(short * height / width), short) if width <= height else (short, int(short * width / height))
     if size[0] < transforms.height or size[1] < transforms.width:
         raise BookError(
             f"a frame of {width} x {height} pixels becomes {size[1]} x {size[0]}, the clip is {transforms.width} x "
-            f"{transforms.height}: make transforms.short_side larger"
+            f"{transforms.height}: make transforms.{'box' if transforms.box else 'short_side'} larger"
         )
     return size
 

@@ -56,7 +56,7 @@ class Recipe(Strict):
     @model_validator(mode="after")
     def _compared_clips_are_whole(self) -> Recipe:
         try:
-            self.sampling.check_pathways(*self.evaluation.compare_frames)
+            self.sampling.check_lengths(*self.evaluation.compare_frames)
         except ValueError as error:
             raise ValueError(f"evaluation.compare_frames: {error}") from error
         return self
@@ -118,7 +118,7 @@ class Recipe(Strict):
     def spec(self, classes: int, *, tested: bool = True) -> Spec:
         """What the network takes and gives: tested clips, or those of training."""
         size = (self.transforms.height, self.transforms.width)
-        frames = self.sampling.tested if tested else self.sampling.frames
+        frames = self.sampling.tested if tested else self.sampling.drawn
         inputs: dict[str, Shape] = {
             name: (self.transforms.channels, frames // every, *size) for name, every in self.sampling.pathways.items()
         }

@@ -27,11 +27,11 @@ class _Sampling(Strict):
     """Inputs of the network that are made of the clip: by name, every how many of its frames."""
 
     @model_validator(mode="after")
-    def _whole_pathways(self) -> _Sampling:
-        self.check_pathways(self.frames, self.tested)
+    def _whole_clips(self) -> _Sampling:
+        self.check_lengths(self.drawn, self.tested)
         return self
 
-    def check_pathways(self, *lengths: int) -> None:
+    def check_lengths(self, *lengths: int) -> None:
         """Raise ValueError where clips of so many frames cannot be shared out among the pathways."""
         for frames in lengths:
             for name, every in self.pathways.items():
@@ -39,9 +39,14 @@ class _Sampling(Strict):
                     raise ValueError(f"pathway {name!r}: {frames} frames are no multiple of {every}")
 
     @property
+    def drawn(self) -> int:
+        """Frames of a training clip."""
+        return self.frames
+
+    @property
     def tested(self) -> int:
         """Frames of a tested clip."""
-        return self.test_frames or self.frames
+        return self.test_frames or self.drawn
 
     @property
     def drawn_clip(self) -> str:
@@ -95,7 +100,7 @@ class Centre(_Consecutive):
 class Segments(_Sampling):
     """A video is cut into `frames` equal parts. Training: a random frame of each. Test: the one in its middle.
 
-    This is the sampling of temporal segment networks (Wang et al., ECCV 2016), which ECO and StNet have taken over.
+    This is the sampling of temporal segment networks (Wang et al., ECCV 2016), which ECO has taken over.
     """
 
     name: Literal["segments"]
@@ -115,4 +120,44 @@ class Segments(_Sampling):
         return f"1 clip of the middle frames of {self.tested} {parts}"
 
 
-Sampling = Annotated[Windows | Centre | Segments, Field(discriminator="name")]
+class Superframes(_Sampling):
+    """A video is cut into `segments` equal parts, of each of which `frames` neighbouring frames are taken.
+
+    A clip has segments * frames frames, in order. Training: from a random start in each part. Test: those in its
+    middle. This is the sampling of StNet (He et al., AAAI 2019), whose network makes super-images of them.
+    """
+
+    name: Literal["superframes"]
+    frames: Positive = 5
+    """Neighbouring frames of one part (N)."""
+    segments: Positive = 7
+    """Parts of a training clip (T). Those of a tested one are `test_frames` / `frames`: of 25, 125 frames."""
+    test_start: Literal["centred", "late"] = "centred"
+    """Where the tested frames of a part of D frames begin: at (D - N) // 2, or at (D - 1) // 2, as in the loader of
+    videos of the authors' release; its loader of packed frames centres them."""
+
+    @property
+    def drawn(self) -> int:
+        """See `_Sampling`."""
+        return self.segments * self.frames
+
+    def check_lengths(self, *lengths: int) -> None:
+        """Raise ValueError also where clips of so many frames are no whole number of parts."""
+        for length in lengths:
+            if length % self.frames:
+                raise ValueError(f"a clip of {length} frames is no multiple of the {self.frames} of each part")
+        super().check_lengths(*lengths)
+
+    @property
+    def drawn_clip(self) -> str:
+        """See `_Sampling`."""
+        return f"{self.frames} frames from a random start in each of {self.segments} equal parts of the video"
+
+    @property
+    def tested_clips(self) -> str:
+        """See `_Sampling`."""
+        which = {"centred": f"middle {self.frames} frames", "late": f"{self.frames} frames from the middle on"}
+        return f"1 clip of the {which[self.test_start]} of each of {self.tested // self.frames} equal parts"
+
+
+Sampling = Annotated[Windows | Centre | Segments | Superframes, Field(discriminator="name")]

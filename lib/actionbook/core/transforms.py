@@ -28,6 +28,10 @@ class Transforms(Strict):
     keep_aspect: bool = True
     """Whether the longer side of a test frame follows the shorter one; if not, both become `short_side` pixels (None:
     those of `size`)."""
+    box: tuple[int, int] | None = None
+    """Longer and shorter side that all frames are brought to before they are cropped, those of training too and
+    whatever their shape, unless their shorter side has this length already: [341, 256] in the programs of StNet. It
+    takes the place of `short_side` and `keep_aspect`."""
     channel_order: Literal["rgb", "bgr"] = "rgb"
     """Of the colours in a clip; networks whose frames were read by OpenCV or Caffe want blue first."""
     mean: tuple[float, ...] = (114.7748, 107.7354, 99.4750)
@@ -63,6 +67,13 @@ class Transforms(Strict):
                 raise ValueError(f"{name} has {len(values)} values, {self.modality} has {self.channels} channels")
         if self.short_side is not None and self.short_side < min(self.height, self.width):
             raise ValueError(f"short_side {self.short_side} is less than size {self.size}")
+        if self.box is not None:
+            if self.box[0] < self.box[1]:
+                raise ValueError(f"box names the longer side first, found {list(self.box)}")
+            if self.box[1] < min(self.height, self.width):
+                raise ValueError(f"box {list(self.box)} is less than size {self.size}")
+            if self.short_side is not None or not self.keep_aspect:
+                raise ValueError("box says both sides of a frame; short_side and keep_aspect do not go with it")
         if self.channel_order == "bgr" and self.modality != "rgb":
             raise ValueError(f"channel_order bgr is of colours, modality is {self.modality}")
         if self.crop == "tsn" and self.height != self.width:

@@ -20,8 +20,9 @@ class Clips(Transforms):
     """The clips that a published network expects, and how they were drawn in its training."""
 
     frames: Positive
-    sampling: Literal["consecutive", "segments"] = "consecutive"
-    """Whether the frames follow each other, or come one from each part of a video (`core.sampling.Segments`)."""
+    sampling: Literal["consecutive", "segments", "superframes"] = "consecutive"
+    """Whether the frames follow each other, or come from all parts of a video, one of each or some neighbours
+    (`core.sampling.Segments`, `Superframes`)."""
     stride: Positive | None = None
     """Of consecutive frames every stride-th is taken; segments have none."""
 
@@ -30,7 +31,7 @@ class Clips(Transforms):
         missing = sorted({"modality", "size", "mean", "std"} - self.model_fields_set)
         if missing:
             raise ValueError(f"{', '.join(missing)} must be said; the defaults are those of recipes")
-        if (self.stride is None) != (self.sampling == "segments"):
+        if (self.stride is None) == (self.sampling == "consecutive"):
             raise ValueError(f"stride: consecutive frames have one and segments none, found {self.stride}")
         return self
 

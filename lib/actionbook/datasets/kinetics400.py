@@ -24,7 +24,8 @@ _ID = re.compile(r"[A-Za-z0-9_-]{11}")
 
 
 def kinetics400_index(root: Path, manifest: DatasetManifest, split: int, allow_missing: bool = False) -> Index:
-    """Read the one split: train from ``train.csv``, test from ``val.csv`` (the labels of ``test.csv`` are not public).
+    """Read the one split: train from ``train.csv``, test from ``val.csv`` (the labels of ``test.csv`` are not public);
+    or from ``kinetics-400_train.csv`` and ``kinetics-400_val.csv``, as ActivityNet's copies are called.
 
     A video's id is ``<youtube_id>_<start>_<end>``, times in whole seconds with six digits; its file is
     ``<train or val>/<class name>/<id>.mp4`` below the manifest's folder, or ``<youtube_id>.mp4`` there, or what
@@ -36,12 +37,17 @@ def kinetics400_index(root: Path, manifest: DatasetManifest, split: int, allow_m
     rows: list[dict[str, object]] = []
     for subset, count in (("train", expected.train), ("test", expected.test)):
         folder, names = _SUBSETS[subset]
-        path = root / manifest.layout.annotations / f"{folder}.csv"
+        path = _list_file(root / manifest.layout.annotations, folder)
         found = _read_list(path, manifest, names)
         if len(found) != count:
             raise BookError(f"{shown(path)}: {len(found)} videos, the manifest says {count}; fetch the lists again")
         rows += [{**row, "subset": subset} for row in found]
     return finish_index(root, manifest, rows, allow_missing)
+
+
+def _list_file(annotations: Path, name: str) -> Path:
+    names = (f"{name}.csv", f"kinetics-400_{name}.csv")
+    return next((annotations / one for one in names if (annotations / one).is_file()), annotations / names[0])
 
 
 def _read_list(path: Path, manifest: DatasetManifest, split_names: tuple[str, ...]) -> list[dict[str, object]]:

@@ -16,6 +16,7 @@ from actionbook.datasets.index import Index
 from actionbook.datasets.kinetics400 import kinetics400_index
 from actionbook.datasets.lists import MissingVideos, read_text
 from actionbook.datasets.miniature import HMDB51, KINETICS400, UCF101, MiniSpec, write_miniature
+from actionbook.datasets.packs import holds_packs, packed_index
 from actionbook.datasets.ucf101 import ucf101_index
 from actionbook.datasets.video_files import contents, videos_folder
 
@@ -27,11 +28,14 @@ def obtain(dataset: Dataset, workers: int = 1) -> str:
     """Make sure that the data set lies at its root, and say in one sentence where it came from.
 
     A data set with a generator is drawn (about half a minute; a finished one is left alone). Any other must be there
-    already: with a folder of prepared frames without its videos, with an annotation file without its lists.
+    already: with a folder of prepared frames without its videos, with an annotation file (or packs, which have lists of
+    their own) without its lists.
     Raises BookError naming the sources if it is not, or if a list file is not the published one.
     """
     manifest, root = dataset.manifest, dataset.root
     frames_folder, annotations = dataset.frames_folder, dataset.annotation_json
+    if frames_folder and holds_packs(frames_folder):
+        return f"{manifest.title}: packed videos in {shown(frames_folder)}, as train.json and val.json there name them"
     if frames_folder and annotations:
         found = f"frames in {shown(frames_folder)}, videos of the split as {shown(annotations)} names them"
         return f"{manifest.title}: {found}"
@@ -70,11 +74,18 @@ def read(dataset: Dataset, *, strict: bool = False) -> Index:
 
     With a folder of prepared frames the column ``path`` holds folders below it (``<class>/<video>``), else videos
     below the root. Raises BookError as the readers do, and MissingVideos where frames or videos are missing; with
-    ``allow_missing`` only if all are, unless `strict`.
+    ``allow_missing`` only if all are, unless `strict`. Of packed videos, see `packed_index`.
     """
     manifest, root, data = dataset.manifest, dataset.root, dataset.data
     frames_folder, annotations = dataset.frames_folder, dataset.annotation_json
     allow_missing = data.allow_missing and not strict
+    if frames_folder and holds_packs(frames_folder):
+        if annotations:
+            raise BookError(
+                f"data.annotation_json: the packs in {shown(frames_folder)} have lists and classes of their own; leave "
+                "it out"
+            )
+        return packed_index(frames_folder, manifest, data.split, data.allow_missing)
     if annotations:
         index = annotated_index(annotations, manifest, data.split, data.allow_missing)
         if not frames_folder:

@@ -17,7 +17,8 @@ from actionbook.datasets.dataset import Dataset, store_path
 from actionbook.datasets.index import Index, write_index
 from actionbook.video.decode import probe, read_frames
 from actionbook.video.failures import check_failures
-from actionbook.video.frame_folder import FrameFolder
+from actionbook.video.frame_folder import Frames, open_frames
+from actionbook.video.frame_pack import FramePack
 from actionbook.video.frames_in_place import frames_in_place
 from actionbook.video.prepare import Job
 from actionbook.video.prepare import prepare as prepare_videos
@@ -169,9 +170,9 @@ def prepare_flow(
 
 
 def unprepared_frames(dataset: Dataset, path: str, indices: Sequence[int]) -> np.ndarray:
-    """Frames by index (from 0), uint8 RGB (T, H, W, 3), from a path of the index: a video, or a folder of frames."""
+    """Frames by index (from 0), uint8 RGB (T, H, W, 3), from a path of the index: a video, or what was made of it."""
     if dataset.frames_folder:
-        with FrameFolder(dataset.frames_folder / path) as frames:
+        with open_frames(dataset.frames_folder / path) as frames:
             return np.stack(frames.read(indices))
     return read_frames(dataset.root / path, indices)
 
@@ -181,7 +182,7 @@ def source_table(dataset: Dataset, items: pd.DataFrame) -> pd.DataFrame:
     if dataset.frames_folder:
         rows = []
         for path in items.path:
-            with FrameFolder(dataset.frames_folder / path) as frames:
+            with open_frames(dataset.frames_folder / path) as frames:
                 width, height = frames.frame_size
                 rows.append({"width": width, "height": height, "frames": len(frames)})
     else:
@@ -189,17 +190,17 @@ def source_table(dataset: Dataset, items: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, index=items.video).drop(columns="file_seconds", errors="ignore")
 
 
-def stored_names(frames: FrameStore | FrameFolder) -> list[str]:
-    """Names of the JPEGs of one video, in order: by the standard library's ZIP reader, or of the folder's files."""
+def stored_names(frames: Frames) -> list[str]:
+    """Names of the JPEGs of one video, in order: by the standard library's ZIP reader, or as they have them."""
     if isinstance(frames, FrameStore):
         with zipfile.ZipFile(frames.path) as archive:
             return archive.namelist()
     return frames.names()
 
 
-def made_from(frames: FrameStore | FrameFolder) -> str:
+def made_from(frames: Frames) -> str:
     """Where the frames of one video came from, as far as it was written down."""
     if not isinstance(frames, FrameStore):
-        return "a folder of others, made elsewhere"
+        return f"a {'pack' if isinstance(frames, FramePack) else 'folder'} of others, made elsewhere"
     info = frames.info
     return info.flow.split(";")[0] or f"{info.source}, {info.fps:g} frames a second"

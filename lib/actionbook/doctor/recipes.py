@@ -147,6 +147,10 @@ def _odd(recipe: Recipe) -> Iterator[Finding]:
     if high > stored:
         message = f"clips are {high} pixels high, frames are stored with {stored}: they are enlarged"
         yield warning("size", message, "raise data.frames.height, or lower transforms.size")
+    box, frames = recipe.transforms.box, recipe.data.frames
+    if box and not recipe.data.frames_folder and (frames.side, frames.height) == ("short", box[1]):
+        message = f"frames are stored with a shorter side of {stored}, which the box {list(box)} leaves as they are"
+        yield warning("box", message, "store them with another, or leave transforms.box out and keep their aspect")
     if training.loss_scale != 1 and training.amp_level == "O0":
         message = f"loss_scale is {training.loss_scale:g}, but amp_level O0 computes in 32 bits"
         yield warning("loss scale", message, "set training.loss_scale to 1, or training.amp_level to O2")

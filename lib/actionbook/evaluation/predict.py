@@ -179,7 +179,7 @@ def centre_validation(stage: Stage, index: Index) -> Callable[[nn.Cell], dict[st
     """
     recipe: Recipe = stage.recipe
     samples = tested_samples(stage, index)
-    middles, batch, task = samples.middles(recipe.sampling.frames), recipe.export.inference_batch, task_of(recipe.task)
+    middles, batch, task = samples.middles(recipe.sampling.drawn), recipe.export.inference_batch, task_of(recipe.task)
     spec = recipe.spec(samples.classes, tested=False)
     evaluation = recipe.evaluation.model_copy(update={"skip_last_video": False})
 

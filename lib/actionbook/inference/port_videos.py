@@ -18,13 +18,12 @@ import numpy as np
 
 from actionbook.core.errors import some
 from actionbook.core.files import TEMPORARY, atomic_path, sha256_json, write_json_atomic
+from actionbook.core.pickle_reader import MAX_STREAM_BYTES, PickleError, read_pickle
 from actionbook.core.progress import tracked
 from actionbook.core.spec import Arrays, Shape, Spec
 from actionbook.inference.batches import DTYPE, BatchSet
 from actionbook.inference.errors import InferenceError
-from actionbook.weights.errors import WeightsError
 from actionbook.weights.numpy_pickles import NUMPY_GLOBALS
-from actionbook.weights.pickle_reader import MAX_STREAM_BYTES, read_pickle
 
 INPUT = "clip_holder"
 """Name of the port's input."""
@@ -134,7 +133,7 @@ def read_port_labels(path: Path | str) -> dict[str, int]:
         raise InferenceError(f"{path}: expected a name that ends in .json or .pkl")
     try:
         found = json.loads(path.read_bytes()) if path.suffix == ".json" else _read_pickle(path)
-    except (ValueError, RecursionError, WeightsError) as error:
+    except (ValueError, RecursionError, PickleError) as error:
         raise InferenceError(f"{path}: cannot be read as labels ({error})") from error
     if not isinstance(found, dict) or not found:
         raise InferenceError(f"{path}: holds no labels; expected a class number for each clip name")

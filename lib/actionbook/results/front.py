@@ -156,8 +156,8 @@ def _sentence(chapter: Chapter, name: str, results: TrainingResults) -> str:
     """The main run of the recipe `name` beside the run that is shown single frames, if there is one."""
     recipe = Recipe.load(_recipe(chapter, name))
     main = recipe.main_run.name
-    single = [run.name for run in recipe.training.runs if recipe.for_run(run).sampling.frames == 1]
-    frames = recipe.for_run(recipe.main_run).sampling.frames
+    single = [run.name for run in recipe.training.runs if recipe.for_run(run).sampling.drawn == 1]
+    frames = recipe.for_run(recipe.main_run).sampling.drawn
     clips = [row.score for row in results.runs if row.run == main]
     if not clips or main in single:
         return ""

@@ -220,7 +220,12 @@ def protocol(recipe: Recipe, split: int | None = None) -> str:
     """One line that says how a score was measured; stands beside every number."""
     sampling, transforms, evaluation = recipe.sampling, recipe.transforms, recipe.evaluation
     size = {transforms.height, transforms.width}
-    square = f"{transforms.short_side or transforms.height} x {transforms.short_side or transforms.width}"
+    if transforms.box:
+        scaled = "scaled to {} x {}".format(*transforms.box)
+    elif transforms.keep_aspect:
+        scaled = f"short side {transforms.short_side or min(size)}"
+    else:
+        scaled = f"scaled to {transforms.short_side or transforms.height} x {transforms.short_side or transforms.width}"
     boxes = recipe.task.boxes if isinstance(recipe.task, Detection) else 0
     pooled_by = {"softmax_mean": "mean of softmax", "logit_mean": "mean of logits"}[evaluation.pool]
     parts = [
@@ -229,7 +234,7 @@ def protocol(recipe: Recipe, split: int | None = None) -> str:
         *(["optical flow"] if transforms.modality == "flow" else []),
         sampling.tested_clips,
         "1 centre crop",
-        f"short side {transforms.short_side or min(size)}" if transforms.keep_aspect else f"scaled to {square}",
+        scaled,
         f"crop {transforms.height if len(size) == 1 else f'{transforms.height} x {transforms.width}'}",
         "mean of sigmoid" if boxes else pooled_by,
         *(["last video not scored"] if evaluation.skip_last_video and not boxes else []),

@@ -12,13 +12,13 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from actionbook.core.files import sha256_json, write_json_atomic
-from actionbook.video.frame_folder import FrameFolder, frames_path
+from actionbook.video.frame_folder import FrameFolder, Frames, frames_path, open_frames
 from actionbook.video.parallel import in_threads
 from actionbook.video.reader import StoreError
 from actionbook.video.store import CHECKSUM, FrameStore
 
 Memory = dict[str, tuple[str, str]]
-"""Of every store file and folder, by its path: digest of the listing, digest of the frames."""
+"""Of every store file, folder and pack, by its path: digest of the listing, digest of the frames."""
 
 
 def frames_sha256(paths: Sequence[Path], memory: Path) -> str:
@@ -38,8 +38,8 @@ def frames_sha256(paths: Sequence[Path], memory: Path) -> str:
 def digests(paths: Sequence[Path], memory: Path | None = None) -> list[str]:
     """Digest of each video's frames, see `digest_of`; empty where they cannot be read (paths as for `open_frames`).
 
-    They are remembered in the file `memory`, if there is one, as long as size and times of a store file, or names,
-    sizes and times of all files in a folder, stay the same: a second look opens none of them.
+    They are remembered in the file `memory`, if there is one, as long as size and times of a store file or a pack, or
+    names, sizes and times of all files in a folder, stay the same: a second look opens none of them.
     """
     known = _read(memory)
     before = dict(known)
@@ -51,7 +51,7 @@ def digests(paths: Sequence[Path], memory: Path | None = None) -> list[str]:
             listing = _listing([str(place)] if folder is None else [f"{place}/{name}" for name in folder.names()])
             key = str(place.resolve())
             if known.get(key, ("", ""))[0] != listing:
-                with folder or FrameStore(place) as frames:
+                with folder or open_frames(place) as frames:
                     known[key] = (listing, digest_of(frames))
         except (StoreError, OSError):
             return ""
@@ -63,16 +63,17 @@ def digests(paths: Sequence[Path], memory: Path | None = None) -> list[str]:
     return found
 
 
-def digest_of(frames: FrameStore | FrameFolder) -> str:
+def digest_of(frames: Frames) -> str:
     """Digest of name, size and CRC-32 of every JPEG, frame by frame.
 
     Of a store file the archive's directory has them; whether its frames fit them is not looked at, which is what the
-    decoder and `unpacked` do. Of a folder every file is read.
+    decoder and `unpacked` do. Of a folder or a pack every frame is read.
     """
     if isinstance(frames, FrameStore):
         checksums = frames.checksums()
     else:
-        files = ((name, (frames.path / name).read_bytes()) for name in frames.names())
+        members = [(index, component) for index in range(len(frames)) for component in frames.components]
+        files = zip(frames.names(), (frames.jpeg(*member) for member in members), strict=True)
         checksums = np.array([(name, len(data), zlib.crc32(data)) for name, data in files], CHECKSUM)
     return hashlib.sha256(checksums.tobytes()).hexdigest()
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from actionbook.core.errors import some
+from actionbook.video.frame_pack import SUFFIX, FramePack
 from actionbook.video.names import hidden, video_key, without_suffix
 from actionbook.video.reader import COLOUR, FLOW, FrameReader, StoreError
 from actionbook.video.store import FrameStore
@@ -89,21 +90,31 @@ class FrameFolder(FrameReader):
         return self.path / self._names[component or self.components[0]][index]
 
 
-def open_frames(path: Path | str) -> FrameStore | FrameFolder:
-    """The frames of a video: the store file at `path` (``<class>/<video>.zip``), or else the folder without ``.zip``.
+Frames = FrameStore | FrameFolder | FramePack
+"""The frames of one video, whatever holds them."""
 
-    Where neither exists, a folder may be found by another spelling of class and video (see `spellings`): UCF101's
-    ``HandstandPushups`` has videos ``v_HandStandPushups_g01_c01``, and copies differ. Raises StoreError as both do.
+
+def open_frames(path: Path | str) -> Frames:
+    """The frames of a video: the store file at `path` (``<class>/<video>.zip``), or else the folder, or the pack.
+
+    The folder is named so without ``.zip``, the pack has ``.pkl`` instead; `path` may also be that of a pack itself.
+    Where none of them exists, a folder may be found by another spelling of class and video (see `spellings`): UCF101's
+    ``HandstandPushups`` has videos ``v_HandStandPushups_g01_c01``, and copies differ. Raises StoreError as they do.
     """
     found = frames_path(Path(path))
-    return FrameFolder(found) if found.is_dir() else FrameStore(found)
+    if found.is_dir():
+        return FrameFolder(found)
+    return FramePack(found) if found.suffix == SUFFIX else FrameStore(found)
 
 
 def frames_path(path: Path) -> Path:
-    """What `open_frames` opens: the store file or the folder; `path` itself where there is nothing."""
+    """What `open_frames` opens: the store file, the folder or the pack; `path` itself where there is nothing."""
     folder = path.with_name(path.name.removesuffix(".zip"))
     if path.is_file() or folder.is_dir():
         return path if path.is_file() else folder
+    pack = folder.with_name(f"{folder.name}{SUFFIX}")
+    if pack.is_file():
+        return pack
     root = folder.parent.parent
     others = spellings(root, f"{folder.parent.name}/{folder.name}")
     return root / others[0] if len(others) == 1 else path

@@ -1,4 +1,4 @@
-"""A look at all frames that the original scripts have prepared, before anything relies on them."""
+"""A look at all frames that the original programs have prepared, before anything relies on them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pandas as pd
 import simplejpeg
 
 from actionbook.video.frame_folder import FrameFolder, names_by_key, spellings
+from actionbook.video.frame_pack import SUFFIX, FramePack
 from actionbook.video.names import nearest
 from actionbook.video.parallel import COLUMNS, Prepared, in_threads
 from actionbook.video.reader import COLOUR, FLOW, StoreError
@@ -24,9 +25,10 @@ _KIND = {COLOUR: "frames in colour", FLOW: "optical flow"}
 def find_folders(items: pd.DataFrame, folder: Path) -> pd.DataFrame:
     """Where the frames of each of some items (columns video, store and frames) lie: one row each, in order.
 
-    Columns: video; path below `folder`, ``<class>/<video>`` in any of its `spellings` and empty if there is none;
-    error, why there is none; unclear, if that is because there are several; note, if it is not the exact one. A missing
-    class folder is one and the same error for all its videos. Raises StoreError if `folder` does not exist.
+    Columns: video; path below `folder`, ``<class>/<video>`` in any of its `spellings`, else the pack of exactly that
+    name (``<class>/<video>.pkl``), and empty if there is none; error, why there is none; unclear, if that is because
+    there are several; note, if it is not the exact one. A missing class folder is one and the same error for all its
+    videos. Raises StoreError if `folder` does not exist.
     """
     if not folder.is_dir():
         raise StoreError(f"{folder} does not exist; it is named as a folder of prepared frames, see the recipe's data")
@@ -34,7 +36,8 @@ def find_folders(items: pd.DataFrame, folder: Path) -> pd.DataFrame:
     expected, exact = Counter(own.rpartition("/")[0] for own in items.store), set(items.store)
     # A folder that is another video's by its exact name is not this one's.
     every = [
-        [path for path in spellings(folder, own, names) if path == own or path not in exact] for own in items.store
+        [path for path in spellings(folder, own, names) if path == own or path not in exact] or _pack(folder, own)
+        for own in items.store
     ]
     owners = Counter(found[0] for found in every if len(found) == 1)
     like, alike, rows = cache(partial(_like, names, frozenset(folder / path for path in owners))), 0, []
@@ -43,7 +46,7 @@ def find_folders(items: pd.DataFrame, folder: Path) -> pd.DataFrame:
         path = error = note = ""
         if len(found) == 1 and owners[found[0]] == 1:
             path = found[0]
-            note = "" if path == own else f"lies in {path}, in another spelling"
+            note = "" if path in (own, f"{own}{SUFFIX}") else f"lies in {path}, in another spelling"
         elif len(found) == 1:
             error = f"{folder / found[0]}: may be the frames of {owners[found[0]]} videos, {own} among them; rename it"
         elif found:
@@ -56,6 +59,10 @@ def find_folders(items: pd.DataFrame, folder: Path) -> pd.DataFrame:
             error = f"{folder / own} does not exist" + (like(folder / label, video) if alike <= MOST_LIKE else "")
         rows.append((video, path, error, bool(found and error), note))
     return pd.DataFrame(rows, columns=["video", "path", "error", "unclear", "note"])
+
+
+def _pack(folder: Path, own: str) -> list[str]:
+    return [f"{own}{SUFFIX}"] if (folder / f"{own}{SUFFIX}").is_file() else []
 
 
 def _like(names: Callable[[Path], dict[str, list[str]]], taken: frozenset[Path], folder: Path, name: str) -> str:
@@ -90,7 +97,7 @@ def frames_in_place(items: pd.DataFrame, folder: Path, components: tuple[str, ..
 
 def _look(video: str, path: Path, components: tuple[str, ...]) -> Prepared:
     try:
-        with FrameFolder(path) as frames:
+        with FramePack(path) if path.is_file() else FrameFolder(path) as frames:
             if frames.components != components:
                 raise StoreError(f"{path}: holds {_KIND[frames.components]}, expected {_KIND[components]}")
             sizes = frames.sizes()
@@ -104,15 +111,15 @@ def _look(video: str, path: Path, components: tuple[str, ...]) -> Prepared:
         return Prepared(video, 0, 0, str(error))
 
 
-def _check_ends(frames: FrameFolder) -> None:
+def _check_ends(frames: FrameFolder | FramePack) -> None:
     """Decode the first frame and the last, between which a stopped program leaves its traces."""
     found = set()
     for index in sorted({0, len(frames) - 1}):
-        for component in frames.components:
+        for number, component in enumerate(frames.components):
             try:
                 found.add(simplejpeg.decode_jpeg(frames.jpeg(index, component), colorspace="GRAY").shape[:2])
             except ValueError as error:
-                name = frames.file(index, component)
+                name = frames.path / frames.names()[index * len(frames.components) + number]
                 raise StoreError(f"{name}: is damaged ({error}); make the frames again") from error
     if len(found) > 1:
         sizes = " and ".join(f"{width} x {height}" for height, width in sorted(found))

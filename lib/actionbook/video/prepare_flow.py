@@ -17,7 +17,7 @@ from actionbook.core.sections import Flow
 from actionbook.video.digests import digest_of, digests
 from actionbook.video.failures import check_failures
 from actionbook.video.flow import algorithm_version, flow_frames, grey
-from actionbook.video.frame_folder import FrameFolder, frames_path, open_frames
+from actionbook.video.frame_folder import Frames, frames_path, open_frames
 from actionbook.video.parallel import Prepared, prepare_all
 from actionbook.video.reader import COLOUR
 from actionbook.video.store import FrameStore, StoreError, StoreInfo, write_store
@@ -30,7 +30,7 @@ class FlowJob:
 
     video: str
     frames: Path
-    """Its frames in colour: a store, or where that does not exist a folder (see `open_frames`)."""
+    """Its frames in colour: a store, or where that does not exist a folder or a pack (see `open_frames`)."""
     store: Path
     """The file that is to hold the flow."""
     frames_sha256: str = ""
@@ -106,7 +106,7 @@ def prepare_flow(
     return check_failures(table, files, what=what, max_failed=0.0, setting="flow", report=report)
 
 
-def _jpegs(frames: FrameStore | FrameFolder, settings: Flow) -> Iterator[tuple[bytes, bytes]]:
+def _jpegs(frames: Frames, settings: Flow) -> Iterator[tuple[bytes, bytes]]:
     """The flow between frames, compressed."""
     for flow in flow_frames(map(grey, frames.frames(range(len(frames)))), settings):
         right, down = (_jpeg(flow[..., component], settings.quality) for component in (0, 1))
@@ -118,8 +118,8 @@ def _jpeg(plane: np.ndarray, quality: int) -> bytes:
     return bytes(simplejpeg.encode_jpeg(pixels, quality=quality, colorspace="GRAY", colorsubsampling="Gray"))
 
 
-def _info(job: FlowJob, frames: FrameStore | FrameFolder, settings: Flow) -> StoreInfo:
-    """Where the flow comes from. A folder of the original scripts says nothing of its video."""
+def _info(job: FlowJob, frames: Frames, settings: Flow) -> StoreInfo:
+    """Where the flow comes from. A folder or a pack of the original programs says nothing of its video."""
     made = frames.info if isinstance(frames, FrameStore) else None
     return StoreInfo(
         source=frames.path.name,

@@ -9,24 +9,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
+from actionbook.core.pickle_bytes import BYTES_GLOBALS, Latin
+from actionbook.core.pickle_reader import Function, Settable
+from actionbook.core.placeholders import Placeholder
 from actionbook.weights.errors import WeightsError
-from actionbook.weights.pickle_reader import Function, Settable
-from actionbook.weights.placeholders import Placeholder
 from actionbook.weights.stored import MAX_DIMENSIONS, MAX_ELEMENTS, Array
 
 _ARRAYS: Final = frozenset({"numpy.ndarray", "numpy.memmap", "numpy.matrix"})
-
-
-@dataclass(frozen=True, slots=True)
-class Latin:
-    """The bytes that protocol 2 writes as the text of their numbers; decoded once they are wanted."""
-
-    text: str
 
 
 class NumpyType(Settable):
@@ -109,18 +102,6 @@ def _scalar(kind: Any, data: Any) -> int | float | bool | complex:
     return number
 
 
-def _encode(text: Any, encoding: Any = None) -> Latin:
-    """`_codecs.encode`: how protocol 2 writes bytes."""
-    if not isinstance(text, str) or encoding != "latin1":
-        raise TypeError("not bytes")
-    return Latin(text)
-
-
-def _bytes() -> bytes:
-    """`bytes` without arguments: how protocol 2 writes that there are none."""
-    return b""
-
-
 def _tuple(items: Any) -> tuple[Any, ...]:
     """`tuple` of a tuple: how Paddle 2 writes a parameter, (name, array)."""
     if not isinstance(items, tuple):
@@ -129,14 +110,13 @@ def _tuple(items: Any) -> tuple[Any, ...]:
 
 
 def _table() -> dict[tuple[str, str], Function]:
-    calls: dict[tuple[str, str], Callable[..., Any]] = {("numpy", "dtype"): NumpyType, ("_codecs", "encode"): _encode}
-    for builtins in ("builtins", "__builtin__"):
-        calls |= {(builtins, "bytes"): _bytes, (builtins, "tuple"): _tuple}
+    calls: dict[tuple[str, str], Callable[..., Any]] = {("numpy", "dtype"): NumpyType}
+    calls |= {(builtins, "tuple"): _tuple for builtins in ("builtins", "__builtin__")}
     for core in ("numpy.core", "numpy._core"):  # before and since NumPy 2
         calls[f"{core}.multiarray", "scalar"] = _scalar
         calls[f"{core}.multiarray", "_reconstruct"] = NumpyArray
         calls[f"{core}.numeric", "_frombuffer"] = _from_buffer
-    return {key: Function(".".join(key), call) for key, call in calls.items()}
+    return {**BYTES_GLOBALS, **{key: Function(".".join(key), call) for key, call in calls.items()}}
 
 
 NUMPY_GLOBALS: Final[Mapping[tuple[str, str], Any]] = _table()

@@ -8,9 +8,9 @@ from functools import cached_property
 from itertools import islice
 from typing import Any, Final
 
+from actionbook.core.placeholders import Placeholder
 from actionbook.weights.errors import WeightsError
 from actionbook.weights.numpy_pickles import NumpyArray
-from actionbook.weights.placeholders import Placeholder
 from actionbook.weights.stored import Plain
 from actionbook.weights.torch_tensors import StorageRef, TensorRef
 

@@ -13,9 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any, Final
 
+from actionbook.core.pickle_reader import MAX_STREAM_BYTES, read_pickle
+from actionbook.core.placeholders import Placeholder
 from actionbook.weights.errors import FETCH_AGAIN, WeightsError
-from actionbook.weights.pickle_reader import MAX_STREAM_BYTES, read_pickle
-from actionbook.weights.placeholders import Placeholder
 from actionbook.weights.torch_tensors import KNOWN_GLOBALS, ByteOrder, ReadStorage, StorageRef, storage_from_id
 
 # Constants of the older format, from torch/serialization.py.

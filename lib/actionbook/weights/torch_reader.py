@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
+from actionbook.core.pickle_reader import PickleError
+from actionbook.weights.errors import FETCH_AGAIN, WeightsError
 from actionbook.weights.formats import Format
 from actionbook.weights.numpy_pickles import NumpyArray
 from actionbook.weights.state_dict import locate
@@ -26,11 +28,15 @@ def open_torch(file: IO[bytes], path: Path, kind: Format, stack: ExitStack) -> O
 
     Raises WeightsError for a file that is truncated, damaged or without tensors by name.
     """
-    if kind == "archive":
-        checkpoint = open_archive(file, path)
-    else:
-        data = stack.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        checkpoint = open_pickle(data, path)
+    try:
+        if kind == "archive":
+            checkpoint = open_archive(file, path)
+        else:
+            data = stack.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            checkpoint = open_pickle(data, path)
+    except PickleError as error:
+        remedy = FETCH_AGAIN if error.damaged else "Save only its state dict again, from a source that you trust."
+        raise WeightsError(f"{error}. {remedy}") from error
     found = locate(checkpoint.root, str(path))
     arrays = {name: _stored(one, checkpoint, f"{path}: tensor {name!r}") for name, one in found.tensors.items()}
     metadata: dict[str, Plain] = {

@@ -13,10 +13,10 @@ from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
+from actionbook.core.pickle_reader import MAX_ARGUMENTS, Function
+from actionbook.core.placeholders import MAX_KEY_LENGTH, Placeholder, cheap_key
 from actionbook.weights.errors import WeightsError
 from actionbook.weights.numpy_pickles import NUMPY_GLOBALS
-from actionbook.weights.pickle_reader import MAX_ARGUMENTS, Function
-from actionbook.weights.placeholders import MAX_KEY_LENGTH, Placeholder, cheap_key
 from actionbook.weights.stored import MAX_DIMENSIONS, MAX_ELEMENTS, Array, from_bfloat16
 
 ByteOrder: TypeAlias = Literal["<", ">"]

@@ -13,10 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actionbook.weights import WeightsError
-from actionbook.weights.numpy_pickles import Latin
-from actionbook.weights.pickle_reader import Function, read_pickle
-from actionbook.weights.placeholders import Placeholder
+from actionbook.core.pickle_bytes import Latin
+from actionbook.core.pickle_reader import Function, PickleError, read_pickle
+from actionbook.core.placeholders import Placeholder
 from actionbook.weights.torch_tensors import KNOWN_GLOBALS
 
 
@@ -129,9 +128,10 @@ def hostile(template: bytes) -> bytes:
 def test_hostile_streams_are_errors_and_run_nothing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     template, named = REFUSED[name]
-    with pytest.raises(WeightsError, match=r"^file: ") as caught:
+    with pytest.raises(PickleError, match=r"^file: ") as caught:
         read(hostile(template))
     assert named in str(caught.value)
+    assert caught.value.damaged == ("damaged" in str(caught.value))
     assert not list(tmp_path.iterdir())
 
 
@@ -196,8 +196,9 @@ DAMAGED = {
 
 @pytest.mark.parametrize("name", DAMAGED)
 def test_damaged_streams(name: str) -> None:
-    with pytest.raises(WeightsError, match=r"damaged.*sha256"):
+    with pytest.raises(PickleError, match=r"damaged") as caught:
         read(DAMAGED[name])
+    assert caught.value.damaged
 
 
 def test_huge_memo_index_costs_nothing() -> None:
@@ -226,7 +227,7 @@ def test_a_pickle_inside_a_string_stays_a_string() -> None:
 
 def test_open_marks_and_long_stacks_are_damage() -> None:
     for stream in (b"(" * 100_000, b"N" * 100_000, b"(N" * 50_000 + b"t" * 49_999):
-        with pytest.raises(WeightsError, match="does not end with one object"):
+        with pytest.raises(PickleError, match="does not end with one object"):
             read(b"\x80\x02" + stream + b".")
 
 
@@ -248,12 +249,12 @@ def test_devices_have_short_numbers() -> None:
 
 
 def test_too_many_operations(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actionbook.weights.pickle_reader.MAX_OPERATIONS", 100)
+    monkeypatch.setattr("actionbook.core.pickle_reader.MAX_OPERATIONS", 100)
     assert read(b"\x80\x02(" + b"N" * 96 + b"t.")
-    with pytest.raises(WeightsError, match="longer than 100 operations"):
+    with pytest.raises(PickleError, match="longer than 100 operations"):
         read(b"\x80\x02(" + b"N" * 97 + b"t.")
 
 
 def test_too_many_bytes() -> None:
-    with pytest.raises(WeightsError, match="or 100 bytes"):
+    with pytest.raises(PickleError, match="or 100 bytes"):
         read_pickle(io.BytesIO(pickle.dumps("x" * 200, 2)), {}, lambda _: None, "file", max_bytes=100)

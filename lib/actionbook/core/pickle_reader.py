@@ -14,14 +14,26 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any, Final
 
-from actionbook.weights.errors import FETCH_AGAIN, WeightsError
-from actionbook.weights.placeholders import Placeholder, cheap_key
+from actionbook.core.errors import BookError
+from actionbook.core.pickle_spans import passing_over
+from actionbook.core.placeholders import Placeholder, cheap_key
 
 # Generous for real files: ResNeXt-101 with its optimiser state needs some 60,000 operations.
 MAX_OPERATIONS: Final = 1_000_000
 MAX_STREAM_BYTES: Final = 64 * 2**20
 # A call passes its arguments on by copying them, and a stream may repeat one call with one long tuple.
 MAX_ARGUMENTS: Final = 16
+
+
+class PickleError(BookError):
+    """A stream cannot be read. The message says where and why; whoever reads a file adds the remedy.
+
+    `damaged`: whether the stream is not whole. If it is, it holds what is never carried out, or too much.
+    """
+
+    def __init__(self, message: str, *, damaged: bool) -> None:
+        super().__init__(message)
+        self.damaged = damaged
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +61,8 @@ def read_pickle(
     persistent_load: Callable[[Any], Any],
     source: str,
     max_bytes: int = MAX_STREAM_BYTES,
+    *,
+    spans: bool = False,
 ) -> Any:
     """Read one pickled object, leaving `stream` behind its last byte.
 
@@ -59,43 +73,43 @@ def read_pickle(
         persistent_load: turns a persistent identifier (for PyTorch: a storage) into an object.
         source: name of the file, for messages.
         max_bytes: length of the longest stream that is read; a file that keeps its arrays in it may be all stream.
+        spans: whether long texts and bytes become a `pickle_spans.Span` instead, so that a stream which stays open
+            (`mmap`) can be asked for a few of them later.
 
     Returns:
         Plain containers, numbers, strings, bytes, what `known` and `persistent_load` made, and placeholders: also for
         sets and for keys of dictionaries that are neither short strings nor integers.
 
     Raises:
-        WeightsError: damaged stream, an operation that is not known, or one of the limits above exceeded.
+        PickleError: damaged stream, an operation that is not known, or one of the limits above exceeded.
     """
     machine = _Machine(known, persistent_load, source)
-    for name, argument in _operations(stream, source, max_bytes):
+    for name, argument in _operations(stream, source, max_bytes, spans):
         if name == "STOP":
             break
         try:
             machine.step(name, argument)
         except (IndexError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise WeightsError(f"{source}: damaged pickle: operation {name} does not fit. {FETCH_AGAIN}") from error
+            raise PickleError(f"{source}: damaged pickle: operation {name} does not fit", damaged=True) from error
     return machine.result()
 
 
-def _operations(stream: IO[bytes], source: str, max_bytes: int) -> Iterator[tuple[str, Any]]:
+def _operations(stream: IO[bytes], source: str, max_bytes: int, spans: bool) -> Iterator[tuple[str, Any]]:
     """The (name, argument) pairs of one pickle, as `pickletools` decodes them, up to the limits."""
     start = stream.tell()
-    decoded = pickletools.genops(stream)
+    decoded = passing_over(stream) if spans else pickletools.genops(stream)
     for _ in range(MAX_OPERATIONS):
         try:
             operation, argument, _position = next(decoded)
         except Exception as error:  # the decoder documents no closed set, and every one means the same
-            raise WeightsError(f"{source}: damaged or truncated pickle: {error}. {FETCH_AGAIN}") from error
+            raise PickleError(f"{source}: damaged or truncated pickle: {error}", damaged=True) from error
         yield operation.name, argument
         if operation.name == "STOP":
             return
         if stream.tell() - start > max_bytes:
             break
-    raise WeightsError(
-        f"{source}: the pickle is longer than {MAX_OPERATIONS} operations or {max_bytes} bytes, "
-        "which no state dict needs. Save only the state dict."
-    )
+    why = f"the pickle is longer than {MAX_OPERATIONS} operations or {max_bytes} bytes, which its data never needs"
+    raise PickleError(f"{source}: {why}", damaged=False)
 
 
 class _Machine:
@@ -126,16 +140,14 @@ class _Machine:
         elif name not in {"PROTO", "FRAME"}:
             method = _METHODS.get(name)
             if method is None:
-                raise WeightsError(
-                    f"{self.source}: the pickle uses the operation {name}, which files of weights never need; it was "
-                    "not carried out. Save its state dict again, from a source that you trust."
-                )
+                why = f"the pickle uses the operation {name}, which plain data never needs; it was not carried out"
+                raise PickleError(f"{self.source}: {why}", damaged=False)
             method(self, argument)
 
     def result(self) -> Any:
         """The one object left when the stream ends."""
         if self.marked or len(self.stack) != 1:
-            raise WeightsError(f"{self.source}: damaged pickle: it does not end with one object. {FETCH_AGAIN}")
+            raise PickleError(f"{self.source}: damaged pickle: it does not end with one object", damaged=True)
         return self.stack[0]
 
     def mark(self, _: Any) -> None:
