@@ -293,6 +293,7 @@ def test_pages_stay_offline_free_of_errors_and_no_wider_than_a_phone(html: Path,
         ("download", "book/run_it_yourself"),
         ("out of memory", "book/faq"),
         ("pdf", "book/run_it_yourself"),
+        ("hand-off", "notebooks/eco/02_architecture"),
     ],
 )
 def test_search_finds_what_a_reader_types(address: str, browser: Any, words: str, wanted: str) -> None:

@@ -19,6 +19,7 @@ _PAPER = "var(--pst-color-background, var(--jp-layout-color0, #fff))"  # of the 
 _HEADS = ("C × T", "H × W", "MACs", "parameters")
 _LABEL = _LINE * (len(_HEADS) + 1) + 12
 _SMALLEST = 0.85  # of its size, before a picture scrolls instead of shrinking
+_GAP, _TURN = 12.0, 34.0  # between stages; where the ways of several rows part or meet
 _ARC = 26.0  # of a shortcut, above the boxes
 
 
@@ -78,7 +79,7 @@ def drawing(boxes: Sequence[Box], arrows: Sequence[tuple[int, int, str]], kinds:
     `arrows` are (from, to, look), numbers of boxes and "", "lateral" or "shortcut"; `said` is the text for those who
     cannot see it. Pictures wider than the page shrink a little, and then scroll in their own frame.
     """
-    placed, wide, high = _layout(boxes, any(look == "shortcut" for *_, look in arrows))
+    placed, wide, high = _layout(boxes, arrows)
     body = [_arrow(placed[start], placed[end], look) for start, end, look in arrows]
     body += [_stage(stage) for stage in placed]
     for label in dict.fromkeys(stage.label for stage in placed if stage.box.row or not any(box.row for box in boxes)):
@@ -97,11 +98,11 @@ def drawing(boxes: Sequence[Box], arrows: Sequence[tuple[int, int, str]], kinds:
     )
 
 
-def _layout(boxes: Sequence[Box], arched: bool) -> tuple[list[_Placed], float, float]:
+def _layout(boxes: Sequence[Box], arrows: Sequence[tuple[int, int, str]]) -> tuple[list[_Placed], float, float]:
     """Every stage at its place, and width and height of the picture."""
     names = list(dict.fromkeys(box.row for box in boxes if box.row)) or [""]
+    arched = any(look == "shortcut" for *_, look in arrows)
     high = _HIGH / (1 + 0.3 * (len(names) - 1))  # several rows are lower, and need room for the ways between them
-    gap = 12.0 if len(names) == 1 else 34.0
     rows, frames = (max(size[place] for box in boxes for size in box.sizes) for place in (2, 1))
     roots = {name: sum(c**0.5 for box in boxes if box.row in (name, "") for c, _, _ in box.sizes) for name in names}
     wide = min(_WIDE, _BOXES / max(roots.values()))
@@ -110,8 +111,9 @@ def _layout(boxes: Sequence[Box], arched: bool) -> tuple[list[_Placed], float, f
     widths = [0.0] * (max(columns) + 1)
     for column, box, mine in zip(columns, boxes, solids, strict=True):
         widths[column] = max(widths[column], _LETTER * max(len(box.title) * 1.08, *map(len, box.lines)), _extent(mine))
-    lefts = [_MARGIN + gap]
-    for width in widths:
+    gaps = _gaps(boxes, columns, arrows)
+    lefts = [_MARGIN + gaps[0]]
+    for width, gap in zip(widths, gaps[1:], strict=True):
         lefts.append(lefts[-1] + width + gap)
     places, bottom = {}, 0.0
     for name in names:
@@ -123,8 +125,15 @@ def _layout(boxes: Sequence[Box], arched: bool) -> tuple[list[_Placed], float, f
     placed = []
     for column, box, mine in zip(columns, boxes, solids, strict=True):
         middle, label = places.get(box.row, (shared, shared + _half(mine)))
-        placed.append(_Placed(box, mine, lefts[column] - gap, lefts[column] + widths[column] / 2, middle, label))
+        start = lefts[column] - gaps[column]
+        placed.append(_Placed(box, mine, start, lefts[column] + widths[column] / 2, middle, label))
     return placed, lefts[-1], bottom
+
+
+def _gaps(boxes: Sequence[Box], columns: Sequence[int], arrows: Sequence[tuple[int, int, str]]) -> list[float]:
+    """The room before every column and behind the last: more where ways lead from one row to another."""
+    turns = {columns[end] for start, end, _ in arrows if boxes[start].row != boxes[end].row}
+    return [_TURN if column in turns else _GAP for column in range(max(columns) + 2)]
 
 
 def _columns(boxes: Sequence[Box]) -> list[int]:

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from actionbook.results.style import GRID, INK, QUIET, colour, figure, nothing_to_show, style
+from actionbook.results.style import GRID, INK, colour, figure, nothing_to_show, style
 
 
 def frames_plot(rows: Mapping[str, tuple[int, Mapping[str, Sequence[np.ndarray]]]]) -> Figure:
@@ -57,6 +57,6 @@ def places_plot(frame: np.ndarray, places: Sequence[tuple[int, int, int, int]]) 
             ax.add_patch(Rectangle((x, y), columns, rows, edgecolor=edge, linewidth=1.4, facecolor="none"))
             ax.plot(x + columns / 2, y + rows / 2, "o", color=edge, markersize=5, markeredgecolor=INK)
         ax.set(xticks=[], yticks=[], xlim=(-2, width + 1), ylim=(height + 1, -2))
-        ax.spines[:].set_color(QUIET)
+        ax.spines[:].set_visible(False)
         ax.grid(False)
     return fig
