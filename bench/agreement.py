@@ -25,6 +25,7 @@ PUBLISHED_PARAMETERS = {
     ("i3d", 400, 2): 12_675_312,
     ("eco_full", 400, 3): 47_502_128,
     ("eco_lite", 400, 3): 37_503_856,
+    ("stnet_resnet50", 400, 3): 33_158_864,
 }
 LOGITS = 1e-4  # of the logits' standard deviation
 # Relative. The second and third loss rest on the gradients and on the optimiser. Batch norm over few values magnifies

@@ -16,6 +16,8 @@ class Workload:
     clip: tuple[int, int, int, int] = (3, 16, 112, 112)
     """(C, T, H, W). A network for other than 3 channels is told so."""
     num_classes: int = 101
+    every: int = 1
+    """Clips are as long as a multiple of this."""
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:

@@ -52,9 +52,10 @@ class Scale:
     def fitted(self, workload: Workload) -> Workload:
         """The workload in the sizes that are allowed."""
         channels, frames, height, width = workload.clip
-        clip = (channels, min(frames, self.frames), min(height, self.size), min(width, self.size))
+        frames = max(workload.every, min(frames, self.frames) // workload.every * workload.every)
+        clip = (channels, frames, min(height, self.size), min(width, self.size))
         classes = min(workload.num_classes, self.num_classes)
-        return Workload(workload.model, min(workload.batch, self.batch), clip, classes)
+        return replace(workload, batch=min(workload.batch, self.batch), clip=clip, num_classes=classes)
 
 
 _SHORT = Pace(0.1, 1, 1, 5.0)

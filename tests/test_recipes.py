@@ -14,6 +14,7 @@ from actionbook.core.manifest import load_dataset, load_weights
 from actionbook.core.paths import NOTEBOOKS
 from actionbook.core.recipe import Recipe
 from actionbook.training.schedule import step_rates
+from actionbook.weights.layouts import get_layout
 
 Table = Mapping[str, tuple[Any, str]]
 """Value and source by key; names within lists of a recipe are not walked."""
@@ -250,6 +251,74 @@ ECO_16_HMDB51: Table = {
     "training.batch_size": (24, "CF, ECO_full.prototxt: batch_size 12, twice"),
 }
 
+# PD: PaddlePaddle/models at b71cf63 (release/1.8), PaddleCV/video: configs/stnet.yaml, reader/kinetics_reader.py,
+# models/stnet. The port: mindspore-ai/models at baa3220, research/cv/stnet. Where the book departs from the port on
+# purpose, the chapter's page says why.
+STNET: Table = {
+    "data.manifest": ("kinetics400", "PD, configs/stnet.yaml; the port's README"),
+    "data.split": (1, OURS),
+    "data.frames.height": (288, OURS),
+    "data.frames.side": ("short", OURS),
+    "sampling.name": ("superframes", "PD, reader/kinetics_reader.py; the port, dataset.py"),
+    "sampling.frames": (5, "PD, configs/stnet.yaml: seglen"),
+    "sampling.segments": (7, "PD, configs/stnet.yaml: seg_num"),
+    "sampling.test_start": ("centred", "PD, reader/kinetics_reader.py, of packs; the port, dataset.py"),
+    "transforms.modality": ("rgb", "PD, reader/kinetics_reader.py"),
+    "transforms.box": ([341, 256], "PD, reader/kinetics_reader.py: group_scale, target_size 256; the port, dataset.py"),
+    "transforms.mean": ([123.675, 116.28, 103.53], "PD, configs/stnet.yaml: image_mean, of 255"),
+    "transforms.std": ([58.395, 57.12, 57.375], "PD, configs/stnet.yaml: image_std, of 255"),
+    "transforms.crop": ("random", "PD, reader/kinetics_reader.py: group_multi_scale_crop is not called"),
+    "transforms.flip": (0.5, "PD, reader/kinetics_reader.py: group_random_flip"),
+    "model.name": ("stnet_resnet50", "PD, configs/stnet.yaml: num_layers 50"),
+    "weights.manifest": ("weights_stnet", OURS),
+    "weights.also": ([], OURS),
+    "weights.skip": ([], "what the file does not hold is kept by its layout"),
+    "training.reference_batch": (None, OURS),
+    "training.optimizer": ("sgd", "PD, models/stnet: Momentum"),
+    "training.momentum": (0.9, "PD, models/stnet: momentum"),
+    "training.dampening": (0.0, "Paddle's and MindSpore's momentum have none"),
+    "training.nesterov": (False, "PD, models/stnet: Momentum without it"),
+    "training.lr": (0.01, "PD, configs/stnet.yaml: learning_rate"),
+    "training.lr_factor": (0.1, "PD, configs/stnet.yaml: learning_rate_decay"),
+    "training.lr_steps": ([20, 40], "PD, models/stnet: at one and two thirds of the epochs; the port, after 20 and 40"),
+    "training.weight_decay": (1e-4, "PD, configs/stnet.yaml: l2_weight_decay, of all parameters"),
+    "training.groups": ([], "PD, models/stnet: one group"),
+    "training.warmup_epochs": (0, "none"),
+    "training.clips_per_video": (1, "PD, reader/kinetics_reader.py"),
+    "training.amp_level": ("O0", "PD, in 32 bits"),
+    "training.checkpoint_steps": (200, OURS),
+    "training.validate_epochs": (10, "the port, train.py: every 10 epochs"),
+    "training.runs": ([{"name": "train", "seeds": [1], "overrides": {}}], "the port, train.py: set_seed(1)"),
+    "export.inference_batch": (1, "the port, export.py: batch 1"),
+    "evaluation.pool": ("softmax_mean", "one clip a video: nothing is pooled"),
+}
+STNET_TRAINED: Table = {
+    "transforms.size": (224, "PD, configs/stnet.yaml: target_size, in training"),
+    "transforms.scales": ([0.875], "PD, reader/kinetics_reader.py: 224 of 256"),
+    "weights.file": ("resnet50-0676ba61.pth", OURS),
+    "training.epochs": (60, "PD, configs/stnet.yaml: epoch"),
+    "training.batch_size": (128, "PD, configs/stnet.yaml: batch_size, of 8 devices"),
+    "export.batch_sizes": ([1, 4, 8], OURS),
+    "evaluation.compare_frames": ([15, 125], "PD, configs/stnet.yaml: seg_num 25 in the test"),
+}
+STNET_RELEASED: Table = {
+    **STNET_TRAINED,
+    "model.options.xception": ("dense", "the port, Stnet_Res_model.py: group is commented out"),
+    "model.options.max_pool": ("port", "the port, Stnet_Res_model.py: pad_mode same"),
+    "weights.file": ("stnet_ascend_v1100_kinetics400_research_cv_acc69.16.ckpt", "mindspore-ai/hub"),
+    "training.epochs": (0, "nothing is trained"),
+}
+STNET_AUTHORS: Table = {
+    **STNET_TRAINED,
+    "sampling.test_frames": (125, "PD, configs/stnet.yaml: seg_num 25 in the test"),
+    "transforms.size": (256, "PD, configs/stnet.yaml: target_size, in the test"),
+    "transforms.scales": ([1.0], OURS),
+    "weights.file": ("STNET.pdparams", "PD, README"),
+    "training.epochs": (0, "nothing is trained"),
+    "export.batch_sizes": ([1], OURS),
+    "evaluation.compare_frames": ([15, 35], OURS),
+}
+
 SETUPS: dict[tuple[str, str, str], Table] = {
     ("efficient3d", "ucf101", "rgb"): {**EFFICIENT3D, **FINE_TUNED},
     ("efficient3d", "ucf101_released", "rgb"): {**EFFICIENT3D, **RELEASED},
@@ -269,6 +338,19 @@ SETUPS: dict[tuple[str, str, str], Table] = {
             "hmdb51_16": {**ECO_16, **ECO_16_HMDB51},
         }.items()
     },
+    **{
+        ("stnet", f"kinetics400{name}", "rgb"): {**STNET, **own}
+        for name, own in {
+            "": STNET_TRAINED,
+            "_1card": {
+                **STNET_TRAINED,
+                "training.batch_size": (16, "the port, train.py: of one device"),
+                "training.reference_batch": (128, "the rate in proportion to the batch"),
+            },
+            "_released": STNET_RELEASED,
+            "_25x256": STNET_AUTHORS,
+        }.items()
+    },
 }
 RATES = {
     ("efficient3d", "ucf101"): [0.1] * 39 + [0.01],  # utils.py:80: lowered in the epoch that is called 40
@@ -277,6 +359,10 @@ RATES = {
     ("eco", "hmdb51"): [1e-4] * 30,
     ("eco", "ucf101_released"): [],
     ("eco", "ucf101_16"): [1e-3] * 3 + [1e-4] * 4 + [1e-5] * 3 + [1e-6] * 3 + [1e-7] * 2,
+    ("stnet", "kinetics400"): [1e-2] * 20 + [1e-3] * 20 + [1e-4] * 20,
+    ("stnet", "kinetics400_1card"): [1.25e-3] * 20 + [1.25e-4] * 20 + [1.25e-5] * 20,
+    ("stnet", "kinetics400_released"): [],
+    ("stnet", "kinetics400_25x256"): [],
     ("eco", "hmdb51_16"): [1e-3] * 7 + [1e-4] * 6 + [1e-5] * 7 + [1e-6] * 7 + [1e-7] * 3,
 }
 
@@ -325,17 +411,23 @@ def test_constants_are_those_of_the_published_set_up(chapter: str, name: str, st
 def test_clips_are_what_the_weights_were_trained_on(chapter: str, name: str, stream: str) -> None:
     """But for what the published set-up itself changes.
 
-    Those are the order of colours in the first chapter's fine-tuning, and the number of segments in the port of ECO,
-    whose weights hang on none.
+    Those are the order of colours in the first chapter's fine-tuning, the number of segments in the port of ECO, whose
+    weights hang on none, and the larger pictures of the authors' test of StNet.
     """
     recipe = recipe_of(chapter, name).for_stream(stream)
     assert recipe.weights is not None
     assert recipe.weights.manifest is not None
     assert recipe.weights.file is not None
-    needed = load_weights(recipe.weights.manifest).file(recipe.weights.file).transform
+    source = load_weights(recipe.weights.manifest).file(recipe.weights.file)
+    needed = source.transform
+    if get_layout(source.layout).part:  # of pictures; what must agree are their values
+        assert (recipe.transforms.mean, recipe.transforms.std) == (needed.mean, needed.std)
+        return
     sampling = recipe.sampling
     how = sampling.name if sampling.name in ("segments", "superframes") else "consecutive"
     frames = needed.frames if how == "segments" else sampling.drawn
+    if (chapter, name) == ("stnet", "kinetics400_25x256"):
+        needed = needed.model_copy(update={"size": 256, "scales": (1.0,)})
     clips = {"frames": frames, "sampling": how, "stride": getattr(sampling, "stride", None)}
     expected = needed.model_copy(update={"channel_order": "rgb"}) if chapter == "efficient3d" else needed
     assert recipe.transforms.model_dump() | clips == expected.model_dump()

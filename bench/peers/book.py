@@ -26,7 +26,7 @@ from bench.worker import Contestant
 
 STEPS = 100_000  # of the training whose rates are made; no run takes so many
 # Of the weights that both sides read; of all other networks Efficient-3DCNNs'.
-LAYOUTS = {"i3d": "piergiaj", "eco_full": "eco_pytorch", "eco_lite": "eco_lite_pytorch"}
+LAYOUTS = {"i3d": "piergiaj", "eco_full": "eco_pytorch", "eco_lite": "eco_lite_pytorch", "stnet_resnet50": "piergiaj"}
 
 
 def fixtures(weights: str, clips: str, shape: tuple[int, ...], **network: Any) -> Contestant:

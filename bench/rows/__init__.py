@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from bench.report import Result
-from bench.rows import access, data, eco, flow, i3d, inference, network
+from bench.rows import access, data, eco, flow, i3d, inference, network, stnet
 from bench.session import Session
 
 Row = Callable[[Session], Iterator[Result]]
@@ -16,6 +16,7 @@ ROWS: dict[str, Row] = {
     "family": inference.family,
     "i3d": i3d.i3d,
     "eco": eco.eco,
+    "stnet": stnet.stnet,
     "frames": data.frames,
     "access": access.access,
     "clips": data.clips,

@@ -20,7 +20,7 @@ from bench.errors import NotRun, PeerFailed
 from bench.harness import Peer
 from bench.report import Result
 from bench.rounds import Pace
-from bench.rows import ROWS, eco, flow, i3d, inference, paper
+from bench.rows import ROWS, eco, flow, i3d, inference, paper, stnet
 from bench.rows.i3d import FLOW, RGB, SHORT
 from bench.session import Scale, Session
 
@@ -106,7 +106,7 @@ def test_a_network_that_breaks_leaves_the_others_their_turn(session: Session, mo
 
 def test_every_network_of_the_book_has_a_row() -> None:
     assert (
-        sorted({*inference.MODELS, RGB.model, *(workload.model for workload in eco.FORWARD)})
+        sorted({*inference.MODELS, RGB.model, *(workload.model for row in (eco, stnet) for workload in row.FORWARD)})
         == list_models()
         == sorted({name for name, *_ in PUBLISHED_PARAMETERS})
     )

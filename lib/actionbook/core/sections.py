@@ -78,7 +78,7 @@ class Model(Strict):
     """A network of `actionbook.list_models` with its options."""
 
     name: str
-    options: dict[str, float | int | str] = {}
+    options: dict[str, bool | float | int | str] = {}
 
 
 class Weights(Strict):

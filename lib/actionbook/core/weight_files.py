@@ -52,7 +52,7 @@ class WeightFile(Source):
     """What `actionbook.load_pretrained` calls it."""
     network: str
     """A name of `actionbook.list_models`."""
-    options: dict[str, float | int | str]
+    options: dict[str, bool | float | int | str]
     """Of `actionbook.create_model`, ``num_classes`` among them."""
     layout: str
     """How its tensors are called: a name of `actionbook.weights.LAYOUTS`."""
