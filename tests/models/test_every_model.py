@@ -71,7 +71,7 @@ def test_narrow_networks_give_what_they_gave(model: str) -> None:
 DROPOUT = {name: [0.2] for name in ("mobilenet_3d", "mobilenetv2_3d", "shufflenet_3d", "shufflenetv2_3d")}
 DROPOUT |= {"squeezenet_3d": [0.5], "i3d": [0.5], "eco_full": [0.6, 0.5], "eco_lite": [0.6]}
 """okankop/Efficient-3DCNNs, models/*.py; kinetics-i3d and its ports: i3d.py; ECO-efficient-video-understanding,
-models_ECO_*/ucf101, of the features in two and in three dimensions. The ResNets have none."""
+models_ECO_*/ucf101, of the features in two and in three dimensions. The ResNets and StNet have none."""
 NORMS = {"i3d": (1e-3, 0.99)}
 """eps, and the share of the running statistics that a step keeps: pytorch-i3d; of all others PyTorch's defaults."""
 
@@ -95,6 +95,8 @@ def test_what_only_training_shows(model: str, monkeypatch: pytest.MonkeyPatch) -
         ("eco_full", {"pools": "port"}),
         ("eco_lite", {"pools": "port"}),
         ("eco_full", {"eps": 1e-3}),
+        ("stnet_resnet50", {"max_pool": "port"}),
+        ("stnet_resnet50", {"eps": 1e-4}),
     ],
 )
 def test_another_network_does_not_agree(model: str, changes: dict[str, Any]) -> None:
@@ -131,8 +133,8 @@ def test_counts_are_rows_of_found_and_expected(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_chapter_without_networks() -> None:
-    with pytest.raises(BookError, match=r"'stnet'.*efficient3d, i3d"):
-        specified("stnet")
+    with pytest.raises(BookError, match=r"'a paper'.*efficient3d, i3d"):
+        specified("a paper")
 
 
 @pytest.mark.parametrize("chapter", list(table.TABLE))
