@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from distributed import LocalCluster
+from hypothesis import settings
 
 import actionbook  # noqa: F401  before any test module imports MindSpore, whose environment it sets
 from actionbook.core.manifest import DatasetManifest, Layout, Split
@@ -24,6 +25,9 @@ from actionbook.datasets.index import Index, write_index
 from actionbook.datasets.miniature import MiniSpec, write_ucf101
 from actionbook.datasets.ucf101 import ucf101_index
 from actionbook.video.prepare import Job, prepare_video
+
+settings.register_profile("book", deadline=None)  # how long an example takes says what else the machine is doing
+settings.load_profile("book")
 
 SPEC = MiniSpec(
     seed=5,

@@ -44,7 +44,7 @@ def test_labels_of_one_box_are_its_classes() -> None:
     assert found["v@1"].targets.dtype == np.float32
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 2), st.sampled_from([LEFT, RIGHT, WHOLE])), min_size=1)
 )

@@ -191,7 +191,6 @@ def test_share_of_mirrored_clips(flip: float, expected: set[bool]) -> None:
     assert flip not in (0.5,) or 60 < sum(found) < 140
 
 
-@settings(deadline=None)
 @given(
     width=st.integers(16, 400),
     height=st.integers(16, 400),
@@ -274,7 +273,6 @@ def test_crops_are_interpolated_and_averaged_where_two_pixels_and_more_become_on
 RECTANGLES = st.sampled_from([(32, 48), (48, 32), (16, 64), (64, 16), (32, 32)])
 
 
-@settings(deadline=None)
 @given(
     size=RECTANGLES,
     width=st.integers(24, 300),
@@ -315,7 +313,6 @@ def largest_inside(height: int, width: int, size: tuple[int, int]) -> tuple[floa
     return size[0] * factor, size[1] * factor
 
 
-@settings(deadline=None)
 @given(size=RECTANGLES, width=st.integers(24, 300), height=st.integers(24, 300), short=st.sampled_from([None, 48, 80]))
 def test_a_tested_rectangle_is_pillows_scaling_and_a_centre_crop(
     size: tuple[int, int], width: int, height: int, short: int | None
@@ -370,7 +367,7 @@ BOX = st.tuples(st.integers(0, 120), st.integers(0, 90), st.integers(4, 160), st
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(box=BOX, size=RECTANGLES, seed=st.integers(0, 2**32), flip=st.booleans(), wide=st.booleans())
 def test_boxes_go_where_training_crops_take_what_is_in_them(
     box: tuple[int, int, int, int], size: tuple[int, int], seed: int, flip: bool, wide: bool
@@ -387,7 +384,7 @@ def test_boxes_go_where_training_crops_take_what_is_in_them(
     assert_painted(clip, found, 1 + 0.5 * scale)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(box=BOX, size=RECTANGLES, short=st.sampled_from([None, 96]), wide=st.booleans())
 def test_boxes_go_where_tested_clips_take_what_is_in_them(
     box: tuple[int, int, int, int], size: tuple[int, int], short: int | None, wide: bool
@@ -487,7 +484,6 @@ def test_a_side_that_is_nearly_the_clips_is_the_clips_where_the_frame_has_it(sho
     assert tsn_place(400, short, 0, 4)[2:] == (side, side)
 
 
-@settings(deadline=None)
 @given(
     width=st.integers(20, 400), height=st.integers(20, 400), size=st.sampled_from([16, 64, 224]), seed=st.integers(0)
 )

@@ -21,7 +21,7 @@ def ranks(graph: Graph) -> list[int]:
     return [len(attributes(node)["kernel_shape"]) for node in graph.nodes if node.op_type == "Conv"]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     channels=st.sampled_from([2, 3, 8]),
     frames=st.integers(1, 8),

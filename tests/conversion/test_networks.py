@@ -25,9 +25,7 @@ from actionbook.models.pooling import AvgPool3d, MaxPool3d
 Shape = tuple[int, ...]  # (N, C, T, H, W) or (N, C, H, W)
 
 # Every example costs an export: few, the same in every run, and not shrunk.
-FEW = settings(
-    deadline=None, derandomize=True, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
-)
+FEW = settings(derandomize=True, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(autouse=True, scope="module")

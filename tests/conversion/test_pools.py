@@ -64,7 +64,7 @@ def pynative(cell: nn.Cell, clips: np.ndarray) -> np.ndarray:
         ms.set_context(mode=mode)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(windows())
 def test_max_pools_are_the_definition(case):
     *window, ceil, clips = case
@@ -72,7 +72,7 @@ def test_max_pools_are_the_definition(case):
     np.testing.assert_array_equal(pynative(MaxPool3d(*window, ceil_mode=ceil), clips), expected.astype(np.float32))
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(windows(), st.booleans())
 def test_average_pools_are_the_definition(case, include):
     *window, ceil, clips = case
@@ -136,7 +136,7 @@ def test_pools_of_another_network_are_refused(graph, branches):
         restore_pools(graph([node], (1, 1, 8, 8), (1, 1, 3, 3)), branches[1])
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(windows())
 def test_ceil_mode_becomes_padding(graph, run, case):
     kernel, stride, padding, _, clips = case
@@ -187,7 +187,7 @@ def shares(window, sizes):
     return pool(np.ones((1, 1, *sizes)), window, ceil=False, reduce=share)[0, 0]
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(windows())
 def test_a_mean_times_the_share_that_is_there_is_one_pool(build, kept, case):
     *window, _, clips = case

@@ -208,7 +208,7 @@ def chain(nodes: list[tuple[str, dict[str, object]]]) -> ModelProto:
     return model
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(legal_nodes(), min_size=1, max_size=6), st.sampled_from(RELEASES), st.data())
 def test_legal_graphs_are_fine_and_one_fault_changes_one_row(nodes, cann, data):
     before = preflight(chain(nodes), cann=cann)

@@ -31,7 +31,7 @@ def test_pads_go_from_pairs_to_begins_then_ends(graph):
     assert attributes(repaired.nodes[0])["pads"] == [0, 1, 2, 0, 1, 3]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     mode=st.sampled_from(["SAME_UPPER", "SAME_LOWER", "VALID"]),
     kernel=SMALL,

@@ -15,7 +15,7 @@ from actionbook.core.difference import difference
 VALUES = arrays.arrays(np.float64, st.integers(1, 20), elements=st.floats(-1e3, 1e3, width=32))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(expected=VALUES, seed=st.integers(0, 99))
 def test_the_greatest_difference_in_standard_deviations(expected: np.ndarray, seed: int) -> None:
     found = expected + np.random.default_rng(seed).normal(size=expected.shape)

@@ -31,7 +31,7 @@ from actionbook.core.record import SCHEMAS
 from actionbook.core.schema import Strict, parse_yaml, read_yaml, validate
 from actionbook.results.published_schema import Published
 
-QUICK = settings(max_examples=300, deadline=None, database=None, derandomize=True)
+QUICK = settings(max_examples=300, database=None, derandomize=True)
 
 _RECIPE = Recipe.load(
     NOTEBOOKS / "i3d" / "recipes" / "hmdb51.yaml",

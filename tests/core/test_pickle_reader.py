@@ -32,7 +32,7 @@ PLAIN = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None, database=None)
+@settings(max_examples=100, database=None)
 @given(value=PLAIN, protocol=st.sampled_from([3, 4, 5]))
 def test_plain_values_come_back(value: Any, protocol: int) -> None:
     assert read(pickle.dumps(value, protocol)) == value

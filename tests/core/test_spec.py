@@ -78,7 +78,7 @@ def test_more_samples_than_are_taken() -> None:
         PAIR.check(batch(PAIR, 3), "x", most=2)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(size=st.integers(1, 5), room=st.integers(0, 3), seed=st.integers(0, 9), turned=st.booleans())
 def test_filling_up_changes_no_sample_and_adds_zeros(size: int, room: int, seed: int, turned: bool) -> None:
     arrays: Arrays = PAIR.random(size, seed)

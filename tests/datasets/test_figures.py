@@ -46,7 +46,7 @@ def a_scene(*actors: Actor, **changes: object) -> Scene:
 
 @pytest.mark.parametrize("name", sorted(ACTIONS))
 @given(seed=st.integers(0, 10_000), share=st.floats(0, 1))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_limbs_keep_their_lengths_and_feet_the_ground(name: str, seed: int, share: float) -> None:
     actor = an_actor(name, seed)
     pose, body = actor.joints(share * (actor.length - 1)), actor.person.body

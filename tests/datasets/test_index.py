@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from actionbook.core.errors import BookError
@@ -159,7 +159,6 @@ def indexes(draw: st.DrawFn) -> Index:
     )
 
 
-@settings(deadline=None)
 @given(index=indexes())
 def test_round_trip(index: Index, tmp_path_factory: pytest.TempPathFactory) -> None:
     stem = tmp_path_factory.mktemp("index") / "index-a.b-1"
@@ -168,7 +167,6 @@ def test_round_trip(index: Index, tmp_path_factory: pytest.TempPathFactory) -> N
     assert sorted(path.name for path in stem.parent.iterdir()) == ["index-a.b-1-items.csv", "index-a.b-1-labels.csv"]
 
 
-@settings(deadline=None)
 @given(index=indexes(), data=st.data())
 def test_the_digest_changes_with_all_that_counts_and_with_nothing_else(index: Index, data: st.DataObject) -> None:
     tables = {"items": index.items, "labels": index.labels}

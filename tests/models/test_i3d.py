@@ -156,7 +156,7 @@ def pooled(x: np.ndarray, kernel: tuple[int, ...], stride: tuple[int, ...]) -> t
     return y, dx
 
 
-@settings(deadline=None, max_examples=60, derandomize=True, database=None)
+@settings(max_examples=60, derandomize=True, database=None)
 @given(
     st.tuples(*[st.integers(1, 7)] * 3), st.tuples(*[st.integers(1, 4)] * 3), st.tuples(*[st.integers(1, 3)] * 3),
     st.integers(1, 9),

@@ -31,7 +31,7 @@ def slow(confidence: list[float], true: list[bool], wanted: int) -> float:
     return area
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(cases=CASES, more=st.integers(0, 3), order=st.randoms(use_true_random=False))
 def test_average_precision_is_the_area_by_definition(cases: list[tuple[int, bool]], more: int, order: object) -> None:
     confidence, true = [c for c, _ in cases], [t for _, t in cases]

@@ -390,7 +390,7 @@ def test_other_values_of_keys_that_do_not_are_the_same_training(varied: Any) -> 
         assert varied(key, value) == plain, key
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_two_sets_of_changes_share_a_training_only_if_they_decide_alike(
     data: st.DataObject, tiny_stage: Open, tiny_model: Any

@@ -73,7 +73,7 @@ def cell(stage: Stage, tmp_path: Path) -> str:
 
 def wait_for_steps(stage: Stage) -> Path:
     """The checkpoint of a training, once it has been written and written again."""
-    end, first = time.monotonic() + 60, 0
+    end, first = time.monotonic() + 180, 0
     while time.monotonic() < end:
         for state in stage.folder.glob("training/*/state.ckpt"):
             now = state.stat().st_mtime_ns

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from actionbook.core.files import sha256_json
@@ -83,7 +83,6 @@ def test_other_frames_have_another(other: Frames, tmp_path: Path) -> None:
 JPEGS = st.lists(st.binary(min_size=1, max_size=2), min_size=1, max_size=3)
 
 
-@settings(deadline=None)
 @given(one=JPEGS, other=JPEGS)
 def test_digests_are_equal_where_frames_are(
     one: list[bytes], other: list[bytes], tmp_path_factory: pytest.TempPathFactory

@@ -198,7 +198,7 @@ def test_folders_are_looked_at_before_packs(tmp_path: Path) -> None:
     assert frames_in_place(items, tmp_path).frames.tolist() == [1]
 
 
-@settings(max_examples=300, deadline=None, database=None, derandomize=True)
+@settings(max_examples=300, database=None, derandomize=True)
 @given(
     way=st.sampled_from(sorted(WAYS)),
     edits=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=4),

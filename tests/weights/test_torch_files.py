@@ -21,9 +21,7 @@ from actionbook.weights.torch_files import LEGACY_MAGIC
 
 DATA = Path(__file__).parent / "data"
 ZIPPED, LEGACY = (DATA / "training.pth").read_bytes(), (DATA / "training_legacy.pth.tar").read_bytes()
-FUZZ = settings(
-    max_examples=250, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+FUZZ = settings(max_examples=250, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def tar_of(content: bytes) -> bytes:

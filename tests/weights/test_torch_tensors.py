@@ -26,7 +26,7 @@ def view(size: tuple[int, ...], stride: tuple[int, ...], offset: int) -> TensorR
 SMALL = st.integers(0, 13)
 
 
-@settings(max_examples=300, deadline=None, database=None)
+@settings(max_examples=300, database=None)
 @given(axes=st.lists(st.tuples(SMALL, SMALL), max_size=3), offset=SMALL)
 def test_every_view_is_indexed_as_pytorch_does_or_refused(axes: list[tuple[int, int]], offset: int) -> None:
     size, stride = tuple(n for n, _ in axes), tuple(s for _, s in axes)
