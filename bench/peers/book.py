@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import mindspore as ms
 import numpy as np
@@ -21,6 +20,7 @@ from actionbook.models.layers import Dropout
 from actionbook.tasks import Classification
 from actionbook.training.optimiser import train_step
 from actionbook.weights import export_state, load
+from actionbook.weights.golden import rule_made
 from bench.peers.book_samples import samples
 from bench.worker import Contestant
 
@@ -34,7 +34,11 @@ def fixtures(weights: str, clips: str, shape: tuple[int, ...], **network: Any) -
     set_device("CPU")
     made = create(**network)
     state = export_state(made, layout(network["model"]))
-    np.savez(weights, **{name: drawn(name, array.shape) for name, array in state.items()})
+    # Fresh weights let activations die away, and numbers near zero (denormals) are slow in some kernels only. The last
+    # batch norm of a bottleneck has a quarter of the others' scale: sums over sixteen of them would grow, and so would
+    # rounding, until no two programs had one loss in common.
+    tensors = [(name, array.shape) for name, array in state.items()]
+    np.savez(weights, **rule_made(tensors, {".bn3.weight": 0.25}))
     np.save(clips, np.random.default_rng(0).standard_normal(shape, dtype=np.float32))
     return Contestant(lambda: None, {"parameters": count(made)})
 
@@ -127,25 +131,6 @@ def endless(source: TrainingSource) -> Iterator[tuple[ms.Tensor, ms.Tensor]]:
     """The loader's batches, epoch after epoch, as the training loop takes them."""
     iterator = training_dataset(source).create_tuple_iterator(num_epochs=-1)
     return itertools.chain.from_iterable(itertools.repeat(iterator))
-
-
-def drawn(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Random weights under which activations keep their size through all layers.
-
-    Fresh weights would let them die away, and numbers near zero (denormals) are slow in some kernels only. The last
-    batch norm of a bottleneck has a quarter of the others' scale: sums over sixteen of them would grow, and so would
-    rounding, until no two programs had one loss in common.
-    """
-    rng = np.random.RandomState(crc32(name.encode()))
-    if name.endswith("running_var"):
-        values = rng.uniform(0.5, 1.5, shape)
-    elif len(shape) > 1:
-        values = rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
-    elif name.endswith(("running_mean", "bias")):
-        values = rng.standard_normal(shape) * 0.1
-    else:
-        values = rng.uniform(0.5, 1.5, shape) * (0.25 if name.endswith(".bn3.weight") else 1.0)
-    return values.astype(np.float32)
 
 
 def count(network: nn.Cell) -> int:

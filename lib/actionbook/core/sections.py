@@ -100,6 +100,10 @@ class Weights(Strict):
         """Names of all files, in the order in which they are loaded."""
         return () if self.file is None else (self.file, *self.also)
 
+    def skipped(self, name: str) -> tuple[str, ...]:
+        """What is skipped of the file of that name."""
+        return self.skip if name == self.file else ()
+
     @model_validator(mode="after")
     def _one_origin(self) -> Weights:
         named = [name for name in ("manifest", "file") if getattr(self, name) is not None]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from actionbook.core.errors import BookError, some
+from actionbook.core.errors import some
 from actionbook.core.manifest import DatasetManifest
 from actionbook.core.paths import shown
 from actionbook.datasets.annotation_json import read_annotation_json
 from actionbook.datasets.index import Index
-from actionbook.datasets.lists import MissingVideos, UnclearVideos, finish_index, split_of
+from actionbook.datasets.lists import MissingVideos, UnclearVideos, check_split, finish_index, split_of
 from actionbook.datasets.video_files import contents
 from actionbook.video.frames_in_place import find_folders
 
@@ -23,17 +23,11 @@ def annotated_index(path: Path, manifest: DatasetManifest, split: int, allow_mis
     Raises BookError as `read_annotation_json`, and if training or test videos are not as many as the manifest says;
     with `allow_missing` only if there are more.
     """
-    expected = split_of(manifest, split)
+    split_of(manifest, split)  # before the file is read
     index = read_annotation_json(path, manifest)
     found = [int((index.items.subset == subset).sum()) for subset in ("train", "test")]
-    if [expected.train, expected.test] != found:
-        fewer = found[0] <= expected.train and found[1] <= expected.test
-        if not (allow_missing and fewer):
-            raise BookError(
-                f"{shown(path)}: {found[0]} training and {found[1]} validation videos, split {split} of "
-                f"{manifest.name} has {expected.train} and {expected.test}: set data.split to the one that the file "
-                "describes, or data.allow_missing if it describes a part"
-            )
+    remedy = "set data.split to the one that the file describes, or data.allow_missing if it describes a part"
+    check_split(f"{shown(path)}:", found, manifest, split, allow_missing=allow_missing, remedy=remedy)
     return index
 
 

@@ -39,6 +39,23 @@ def split_of(manifest: DatasetManifest, split: int) -> Split:
     return manifest.splits[str(split)]
 
 
+def check_split(
+    start: str, found: Sequence[int], manifest: DatasetManifest, split: int, *, allow_missing: bool, remedy: str
+) -> None:
+    """Raise BookError unless a split of the manifest has as many training and test videos as were `found`.
+
+    With `allow_missing` fewer will do. The message begins with `start`, such as the name of a file, and ends with
+    `remedy`.
+    """
+    expected = split_of(manifest, split)
+    fewer = found[0] <= expected.train and found[1] <= expected.test
+    if [expected.train, expected.test] != list(found) and not (allow_missing and fewer):
+        raise BookError(
+            f"{start} {found[0]} training and {found[1]} validation videos, split {split} of {manifest.name} has "
+            f"{expected.train} and {expected.test}: {remedy}"
+        )
+
+
 def read_text(path: Path) -> str:
     """The text of a list file, see `read_text_file`. Raises BookError with the remedy if it cannot be read."""
     try:

@@ -16,7 +16,7 @@ from actionbook.core.errors import BookError, some
 from actionbook.core.manifest import DatasetManifest
 from actionbook.core.paths import shown
 from actionbook.datasets.index import Index, make_index
-from actionbook.datasets.lists import read_lines, read_text, split_of
+from actionbook.datasets.lists import check_split, read_lines, read_text, split_of
 from actionbook.video.frame_pack import SUFFIX, label_of
 from actionbook.video.names import loose, without_suffix
 from actionbook.video.parallel import in_threads
@@ -40,17 +40,12 @@ def packed_index(folder: Path, manifest: DatasetManifest, split: int, allow_miss
     split has; with `allow_missing` only for more. A pack that is missing is an error with `allow_missing`, too, since
     nothing else says of which class it is.
     """
-    expected = split_of(manifest, split)
+    split_of(manifest, split)  # before a file is read
     _check_classes(folder, manifest)
     listed = [(subset, video) for subset, name in _FOLDERS.items() for video in _read_list(folder / f"{name}.json")]
     found = [sum(subset == own for subset, _ in listed) for own in _FOLDERS]
-    if [expected.train, expected.test] != found:
-        fewer = found[0] <= expected.train and found[1] <= expected.test
-        if not (allow_missing and fewer):
-            raise BookError(
-                f"{shown(folder)}: its lists name {found[0]} training and {found[1]} validation videos, split {split} "
-                f"of {manifest.name} has {expected.train} and {expected.test}: set data.allow_missing if that is a part"
-            )
+    start, remedy = f"{shown(folder)}: its lists name", "set data.allow_missing if that is a part"
+    check_split(start, found, manifest, split, allow_missing=allow_missing, remedy=remedy)
     stores = [f"{_FOLDERS[subset]}/{video}" for subset, video in listed]
     if missing := [store for store in stores if not (folder / f"{store}{SUFFIX}").is_file()]:
         raise BookError(

@@ -50,9 +50,9 @@ def _weights_of(stage: Stage) -> list[dict[str, object]]:
             source = load_weights(str(start.manifest)).file(name)
         except BookError:
             continue
-        path, skip = stage.data_root / "weights" / source.name, start.skip if name == start.file else ()
+        path = stage.data_root / "weights" / source.name
         if path.is_file():
-            found.append({"path": str(path), "layout": source.layout, "skip": list(skip)})
+            found.append({"path": str(path), "layout": source.layout, "skip": list(start.skipped(name))})
     return found
 
 

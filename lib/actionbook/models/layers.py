@@ -202,7 +202,7 @@ def init_fan_out(network: nn.Cell, seed: int, linear_std: float | None = None) -
             return rng.normal(0, np.sqrt(2 / (np.prod(shape[2:]) * shape[0])), shape)
         if len(shape) == 2 and linear_std is not None:
             return rng.normal(0, linear_std, shape)
-        return _default(rng, shape) if len(shape) == 2 else np.zeros(shape)
+        return _within(rng, _default_bound(shape), shape) if len(shape) == 2 else np.zeros(shape)
 
     _initialise(network, draw)
 
@@ -213,8 +213,7 @@ def init_uniform(network: nn.Cell, seed: int) -> None:
     Weights ~ U(-b, b) with b = 1 / sqrt(fan_in) (okankop/Efficient-3DCNNs, models/mobilenet.py and shufflenet*.py,
     leave it at the default). Biases, which PyTorch draws from the same interval, are zero.
     """
-    rng = np.random.default_rng(seed)
-    _initialise(network, lambda shape: _default(rng, shape) if len(shape) > 1 else np.zeros(shape))
+    _init_within(network, seed, _default_bound)
 
 
 def init_xavier(network: nn.Cell, seed: int) -> None:
@@ -222,15 +221,7 @@ def init_xavier(network: nn.Cell, seed: int) -> None:
 
     Glorot and Bengio (AISTATS 2010); batch norm scale 1 and shift 0.
     """
-    rng = np.random.default_rng(seed)
-
-    def draw(shape: tuple[int, ...]) -> np.ndarray:
-        if len(shape) == 1:
-            return np.zeros(shape)
-        bound = np.sqrt(6 / (np.prod(shape[2:]) * (shape[0] + shape[1])))
-        return rng.uniform(-bound, bound, shape)
-
-    _initialise(network, draw)
+    _init_within(network, seed, lambda shape: np.sqrt(6 / (np.prod(shape[2:]) * (shape[0] + shape[1]))))
 
 
 def init_he_uniform(network: nn.Cell, seed: int) -> None:
@@ -238,18 +229,21 @@ def init_he_uniform(network: nn.Cell, seed: int) -> None:
 
     He et al. (arXiv 1502.01852), for layers before a ReLU; batch norm scale 1 and shift 0.
     """
+    _init_within(network, seed, lambda shape: np.sqrt(6 / np.prod(shape[1:])))
+
+
+def _init_within(network: nn.Cell, seed: int, bound: Callable[[tuple[int, ...]], float]) -> None:
+    """Weights uniform between plus and minus what `bound` makes of their shape, biases zero."""
     rng = np.random.default_rng(seed)
-
-    def draw(shape: tuple[int, ...]) -> np.ndarray:
-        bound = np.sqrt(6 / np.prod(shape[1:]))
-        return np.zeros(shape) if len(shape) == 1 else rng.uniform(-bound, bound, shape)
-
-    _initialise(network, draw)
+    _initialise(network, lambda shape: np.zeros(shape) if len(shape) == 1 else _within(rng, bound(shape), shape))
 
 
-def _default(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    bound = 1 / np.sqrt(np.prod(shape[1:]))
+def _within(rng: np.random.Generator, bound: float, shape: tuple[int, ...]) -> np.ndarray:
     return rng.uniform(-bound, bound, shape)
+
+
+def _default_bound(shape: tuple[int, ...]) -> float:
+    return float(1 / np.sqrt(np.prod(shape[1:])))
 
 
 def _initialise(network: nn.Cell, draw: Callable[[tuple[int, ...]], np.ndarray]) -> None:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from actionbook.results.style import DPI, QUIET, WIDTH, nothing_to_show, style
-from actionbook.stages.strips import Row, checked
+from actionbook.stages.strips import Row, checked, spaced
 
 COLOURS = 80
 """Colours of a strip. Photographs do not compress as PNG; with fewer colours they take half."""
@@ -62,9 +62,9 @@ def _gap(cell: int) -> int:
     return max(1, cell // 40)
 
 
-def _strip(frames: np.ndarray, columns: int, width: int) -> tuple[np.ndarray, np.ndarray, int]:
+def _strip(frames: np.ndarray, columns: int, width: int) -> tuple[np.ndarray, list[int], int]:
     """A strip ``(h, w, 3)`` uint8 at most `width` pixels wide, which frames it holds, and the width of one."""
-    shown = np.unique(np.linspace(0, len(frames) - 1, min(columns, len(frames))).round().astype(int))
+    shown = spaced(len(frames), columns)
     cell = int(width / (columns * 41 / 40))
     size = (cell, max(1, round(cell * frames.shape[1] / frames.shape[2])))
     method = cv2.INTER_AREA if cell < frames.shape[2] else cv2.INTER_LINEAR

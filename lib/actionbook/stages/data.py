@@ -21,14 +21,14 @@ from actionbook.datasets import obtain as obtaining
 from actionbook.datasets.dataset import Dataset, dataset_of
 from actionbook.datasets.index import Index
 from actionbook.datasets.preparation import Prepared, prepare, source_table, unprepared_frames
-from actionbook.stages.strips import Strip, counted
+from actionbook.stages.strips import Strip, counted, spaced
 
 logger = logging.getLogger(__name__)
 
 PAIRS, SAME_ACTIONS = "reversed_pairs", "same_actions"
+"""Of a manifest's class groups: classes that are each other's reversal, and those of one set of actions."""
 ORDERED = {PAIRS: "reversed pairs", SAME_ACTIONS: "the same two actions"}
 """Groups of classes that differ by the order of time alone, as manifests call them, and in words."""
-"""Of a manifest's class groups: classes that are each other's reversal."""
 _TRIED = 5
 """Videos of a class that may be looked at for one that can be shown."""
 _SHOWN = 15
@@ -133,7 +133,7 @@ def _strip(dataset: Dataset, label: str, paths: Sequence[str], *, last: bool, wh
             start = max(0, frames - _SHOWN) if last else 0
             numbers: Sequence[int] = range(start, start + _SHOWN)
             if whole:
-                numbers = np.unique(np.linspace(0, frames - 1, _SHOWN).round().astype(int)).tolist()
+                numbers = spaced(frames, _SHOWN)
             return Strip(label, unprepared_frames(dataset, path, numbers), counted(numbers))
     return None
 

@@ -19,7 +19,7 @@ from actionbook.core.paths import expanded, shown
 from actionbook.core.workspace import Stage
 from actionbook.datasets.dataset import dataset_of
 from actionbook.inference import Engine, Online, open_engine
-from actionbook.stages.strips import Strip, counted
+from actionbook.stages.strips import Strip, counted, spaced
 from actionbook.tasks.pooling import pool_clips, softmax
 from actionbook.video.decode import iterate, probe, shown_pixels
 from actionbook.video.frame_folder import frames_path, open_frames
@@ -140,14 +140,14 @@ def frame_times(stage: Stage, video: str | os.PathLike[str], slot: int | None = 
     """
     recipe, path = stage.recipe, _video(video)
     online = Online(_engine(stage).run, recipe.transforms, recipe.sampling.tested, slot=slot)
-    spent: dict[str, list[float]] = {"fills a slot": [], "in between": []}
+    spent: dict[str, list[float]] = {"fills a slot": [], "is in between": []}
     for frame in _pixels(path):
         start = time.perf_counter()
         answer = online.push(frame)
         took = time.perf_counter() - start
-        spent["in between" if answer is None else "fills a slot"].append(1000 * took)
+        spent["is in between" if answer is None else "fills a slot"].append(1000 * took)
     rows = [(kind, len(each), float(np.mean(each)) if each else np.nan) for kind, each in spent.items()]
-    return pd.DataFrame(rows, columns=["a frame that", "frames", "ms each"]).replace({"in between": "is in between"})
+    return pd.DataFrame(rows, columns=["a frame that", "frames", "ms each"])
 
 
 def whole_video(path: str | os.PathLike[str], title: str, count: int = 8) -> Strip:
@@ -156,7 +156,7 @@ def whole_video(path: str | os.PathLike[str], title: str, count: int = 8) -> Str
     `path` as `video` of `over_time`, which raises the same errors.
     """
     frames = [_small(frame[None])[0] for frame in _pixels(_video(path))]
-    numbers = np.unique(np.rint(np.linspace(0, len(frames) - 1, count)).astype(int))
+    numbers = spaced(len(frames), count)
     return Strip(title, np.stack([frames[number] for number in numbers]), counted(numbers))
 
 

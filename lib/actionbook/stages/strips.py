@@ -36,3 +36,8 @@ def checked(rows: Iterable[Row]) -> list[Strip]:
 def counted(frames: Iterable[int]) -> list[int]:
     """Frame numbers as they are shown, from 1, of those that the library counts from 0."""
     return [int(number) + 1 for number in frames]
+
+
+def spaced(frames: int, count: int) -> list[int]:
+    """Numbers, from 0, of at most `count` of so many frames: evenly spaced, the first and the last among them."""
+    return np.unique(np.linspace(0, frames - 1, count).round().astype(int)).tolist()

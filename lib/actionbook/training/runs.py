@@ -222,10 +222,7 @@ def _weight_files(stage: Stage) -> list[tuple[Path, WeightFile, tuple[str, ...]]
     if weights is None or weights.run:
         return []
     book = manifest.load_weights(str(weights.manifest))
-    return [
-        (stage.data_root / "weights" / name, book.file(name), weights.skip if name == weights.file else ())
-        for name in weights.files
-    ]
+    return [(stage.data_root / "weights" / name, book.file(name), weights.skipped(name)) for name in weights.files]
 
 
 def _weights_content(stage: Stage) -> Any:
