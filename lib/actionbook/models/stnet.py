@@ -163,6 +163,9 @@ class StNet(nn.Cell):
             self.xception = TemporalXception(channels, scaled(1024), dense=xception == "dense", eps=eps)
         self.fc = nn.Dense(scaled(1024) if temporal else channels, num_classes)
         init_he_uniform(self, seed)
+        for _, cell in self.cells_and_names():
+            if isinstance(cell, Bottleneck):  # begins as its shortcut (Goyal et al., arXiv 1706.02677, section 5.1)
+                cell.bn3.gamma.set_data(Tensor(np.zeros(cell.bn3.gamma.shape, np.float32)))
         bound = 1 / np.sqrt(channels)  # of the features before the Xception, as the authors' program has it
         drawn = np.random.default_rng(seed).uniform(-bound, bound, self.fc.weight.shape)
         self.fc.weight.set_data(Tensor(drawn.astype(np.float32)))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_file, sha256_json
 from actionbook.core.manifest import DatasetManifest
 from actionbook.core.recipe import JOINT
@@ -116,6 +117,22 @@ class Trainings:
         values = mine[column].dropna() if column in mine else mine.iloc[:0, 0]
         return float(values.mean()) if len(values) else None
 
+    def within(self, kind: str) -> pd.DataFrame:
+        """Accuracy within the groups of classes that the manifest calls `kind`, of which the true one is known.
+
+        Columns run, seed, value and expected (videos of these classes), a row for each training; see `within_groups`.
+        Raises BookError for a kind that the manifest does not name.
+        """
+        manifest = self.stage.manifest
+        if kind not in manifest.class_groups:
+            known = ", ".join(manifest.class_groups) or "none"
+            raise BookError(f"{manifest.name} has no groups of classes called {kind!r}; there are: {known}")
+        numbers = {label: number for number, label in enumerate(manifest.classes)}
+        groups = [tuple(numbers[label] for label in group) for group in manifest.class_groups[kind]]
+        scores = {key: within_groups(found, groups) for key, found in self.predictions.items()}
+        rows = [(run, seed, score.value, score.expected) for (_, run, seed), score in scores.items()]
+        return pd.DataFrame(rows, columns=["run", "seed", "value", "expected"])
+
     @cached_property
     def fused(self) -> tuple[FusedRow, ...]:
         """The streams together, for each seed of the main run that all of them have; none for a single stream."""
@@ -172,22 +189,28 @@ def order_claims(
     clips: str = "clip",
     frames: str = "one_frame",
     words: tuple[str, str] = ("clips tell reversed classes apart", "single frames do not"),
+    kind: str | None = None,
 ) -> tuple[Claim, ...]:
     """That one run tells classes apart which differ by the order of time alone, and another does not.
 
-    `clips` and `frames` are the runs, `words` what is claimed of them. Within four, and within three, standard
-    deviations of a coin thrown for every video. None where a run is missing, where the manifest names no such classes,
-    or where the task is not classification.
+    `clips` and `frames` are the runs, `words` what is claimed of them, `kind` the manifest's groups of classes (None:
+    the first of `ORDERED`). Within four, and within three, standard deviations of a coin thrown for every video. None
+    where a run is missing, where the manifest names no such classes, or where the task is not classification.
     """
-    moving, still = (trainings.mean(run, WITHIN_GROUPS) for run in (clips, frames))
-    found = next((score for row in trainings.rows if (score := row.other(WITHIN_GROUPS))), None)
-    if moving is None or still is None or found is None:
+    if kind is None:
+        moving, still = (trainings.mean(run, WITHIN_GROUPS) for run in (clips, frames))
+        expected = next((score.expected for row in trainings.rows if (score := row.other(WITHIN_GROUPS))), None)
+    else:
+        table = trainings.within(kind)
+        means = table.groupby("run").value.mean()
+        moving, still, expected = means.get(clips), means.get(frames), int(table.expected.max())
+    if moving is None or still is None or not expected:
         return ()
-    coin = (0.25 / found.expected) ** 0.5
-    of = f"of {found.expected} videos, mean of seeds; a coin: 0.5 ± {coin:.3f}"
+    coin = (0.25 / expected) ** 0.5
+    of = f"of {expected} videos, mean of seeds; a coin: 0.5 ± {coin:.3f}"
     return (
-        Claim(claim=words[0], holds=moving > 0.5 + 4 * coin, shown=f"{moving:.3f} {of}"),
-        Claim(claim=words[1], holds=abs(still - 0.5) < 3 * coin, shown=f"{still:.3f} {of}"),
+        Claim(claim=words[0], holds=bool(moving > 0.5 + 4 * coin), shown=f"{moving:.3f} {of}"),
+        Claim(claim=words[1], holds=bool(abs(still - 0.5) < 3 * coin), shown=f"{still:.3f} {of}"),
     )
 
 

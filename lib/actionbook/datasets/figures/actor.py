@@ -38,6 +38,9 @@ class Actor:
     `tool`: what is held, or thrown by an action that throws. Every act begins at `phase` and keeps to `period`; of acts
     at one time the later ones in `acts` go over the others. Raises ValueError for an act that needs more than a pose:
     one that is seen from another side than `action`, travels, sits on a stool or throws.
+
+    `track`: who does not stand but glides along, at so many units a frame (backwards where negative), over a track of
+    so many units around `x`; who has left it at one end comes in at the other.
     """
 
     person: Person
@@ -51,6 +54,7 @@ class Actor:
     length: int
     tool: Tool | None = None
     acts: tuple[Act, ...] = ()
+    track: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         for act in self.acts:
@@ -89,4 +93,8 @@ class Actor:
         action, body = ACTIONS[self.action], self.person.body
         middle = self.phase + 0.5 * max(self.length - 1, 1) * action.tempo / self.period
         way = travelled(body, action, self.moment(t)) - travelled(body, action, middle) if action.travels else 0.0
-        return Placement(self.x + self.facing * self.height * way, self.y, self.height, self.facing)
+        x = self.x + self.facing * self.height * way
+        if self.track:
+            speed, span = self.track
+            x += self.facing * ((self.phase * span + speed * t) % span - span / 2)
+        return Placement(x, self.y, self.height, self.facing)

@@ -15,6 +15,7 @@ import hashlib
 from actionbook.datasets.figures import Scene, write_mp4
 from actionbook.datasets.miniature.looks import ANYWHERE, BALL, BAT, CLUB, FIELD, SWORD, Look, look_scene
 from actionbook.datasets.miniature.spec import Clip, Miniature, MiniSpec, all_clips
+from actionbook.datasets.miniature.timescales import TIMESCALES, timescales_scene
 
 LOOKS: dict[str, Look] = {
     "clapping": Look("Clapping", ANYWHERE),
@@ -32,7 +33,9 @@ LOOKS: dict[str, Look] = {
 
 
 def kinetics400_scene(clip: Clip, spec: MiniSpec) -> Scene:
-    """The scene of one video; see `look_scene`."""
+    """The scene of one video; see `look_scene` and `timescales_scene`."""
+    if clip.class_name in TIMESCALES:
+        return timescales_scene(clip, spec)
     return look_scene(LOOKS[clip.class_name], clip, spec, camera_moves=clip.group % 2 == 0)
 
 
@@ -47,8 +50,8 @@ def kinetics400_video(clip: Clip, spec: MiniSpec) -> tuple[str, int, int]:
 
 
 def is_validation(clip: Clip, spec: MiniSpec) -> bool:
-    """Whether a video stands in ``val.csv``: the last sixth of the groups."""
-    return clip.group > spec.groups - max(1, spec.groups // 6)
+    """Whether a video stands in ``val.csv``: the last sixth of the groups, the last third of `TIMESCALES`'."""
+    return clip.group > spec.groups - max(1, spec.groups // (3 if clip.class_name in TIMESCALES else 6))
 
 
 def _path(clip: Clip, spec: MiniSpec) -> str:
@@ -71,4 +74,4 @@ def _lists(spec: MiniSpec) -> dict[str, str]:
     return {f"annotations/{name}.csv": "".join(f"{line}\n" for line in rows) for name, rows in lines.items()}
 
 
-KINETICS400 = Miniature("kinetics400", 1, tuple(LOOKS), _path, kinetics400_scene, _lists, write_mp4)
+KINETICS400 = Miniature("kinetics400", 1, (*LOOKS, *TIMESCALES), _path, kinetics400_scene, _lists, write_mp4)
