@@ -42,6 +42,7 @@ def test_every_manifest_of_the_book_loads(path: Path) -> None:
         ("mini_hmdb51", {"train": 168, "test": 72, "unused": 24}),
         ("mini_kinetics400", {"train": 300, "test": 60, "unused": 0}),
         ("mini_sequences", {"train": 108, "test": 42, "unused": 0}),
+        ("mini_timescales", {"train": 192, "test": 96, "unused": 0}),
     ],
 )
 def test_procedural_data_sets_count_what_they_draw(name: str, split: dict[str, int]) -> None:

@@ -39,8 +39,8 @@ class Actor:
     at one time the later ones in `acts` go over the others. Raises ValueError for an act that needs more than a pose:
     one that is seen from another side than `action`, travels, sits on a stool or throws.
 
-    `track`: who does not stand but glides along, at so many units a frame (backwards where negative), over a track of
-    so many units around `x`; who has left it at one end comes in at the other.
+    `track`: who does not stand but glides along, at so many units a frame (to the left where negative), over a track
+    of so many units around `x`; who has left it at one end comes in at the other.
     """
 
     person: Person
@@ -96,5 +96,5 @@ class Actor:
         x = self.x + self.facing * self.height * way
         if self.track:
             speed, span = self.track
-            x += self.facing * ((self.phase * span + speed * t) % span - span / 2)
+            x += (self.phase * span + speed * t) % span - span / 2
         return Placement(x, self.y, self.height, self.facing)

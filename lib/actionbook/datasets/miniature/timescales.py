@@ -1,6 +1,6 @@
 """Classes on two scales of time, in Kinetics' layout: what a moment shows, what takes seconds, what a frame tells.
 
-Who skates forwards and who skates backwards have the same poses at the same places, and the direction is seen in
+Who skates to the left and who skates to the right have the same poses at the same places, and the direction is seen in
 neighbouring frames alone. In frames that lie a seventh of the video apart it is not: a skater is back at a place after
 `ROUND` frames, and a seventh of a video is half as long, give or take two frames, each as often. Of boxing then
 squatting and squatting then boxing every moment is in both, and only the order tells. Kicking and waving differ in
@@ -21,7 +21,7 @@ ROUND = 28
 LEAD = 3
 """Frames of standing before the first of two actions, and after the second; twice as many and more between them."""
 
-SKATING = {"skating backwards": -1, "skating forwards": 1}
+SKATING = {"skating left": -1, "skating right": 1}
 SEQUENCES = {
     "boxing then squatting": ("Boxing", "Squatting"),
     "squatting then boxing": ("Squatting", "Boxing"),
