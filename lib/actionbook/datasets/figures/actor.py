@@ -39,8 +39,9 @@ class Actor:
     at one time the later ones in `acts` go over the others. Raises ValueError for an act that needs more than a pose:
     one that is seen from another side than `action`, travels, sits on a stool or throws.
 
-    `track`: who does not stand but glides along, at so many units a frame (to the left where negative), over a track
-    of so many units around `x`; who has left it at one end comes in at the other.
+    `track`: where who does not stand but glides along is at frame 0, in units from the track's left end, how far a
+    frame takes (to the left where negative), and how long the track is, with `x` its middle. Who has left it at one end
+    comes in at the other.
     """
 
     person: Person
@@ -54,7 +55,7 @@ class Actor:
     length: int
     tool: Tool | None = None
     acts: tuple[Act, ...] = ()
-    track: tuple[float, float] | None = None
+    track: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
         for act in self.acts:
@@ -95,6 +96,6 @@ class Actor:
         way = travelled(body, action, self.moment(t)) - travelled(body, action, middle) if action.travels else 0.0
         x = self.x + self.facing * self.height * way
         if self.track:
-            speed, span = self.track
-            x += (self.phase * span + speed * t) % span - span / 2
+            start, speed, span = self.track
+            x += (start + speed * t) % span - span / 2
         return Placement(x, self.y, self.height, self.facing)

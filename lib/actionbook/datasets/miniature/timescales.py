@@ -1,23 +1,24 @@
 """Classes on two scales of time, in Kinetics' layout: what a moment shows, what takes seconds, what a frame tells.
 
-Who skates to the left and who skates to the right have the same poses at the same places, and the direction is seen in
-neighbouring frames alone. In frames that lie a seventh of the video apart it is not: a skater is back at a place after
-`ROUND` frames, and a seventh of a video is half as long, give or take two frames, each as often. Of boxing then
-squatting and squatting then boxing every moment is in both, and only the order tells. Kicking and waving differ in
-every frame.
+Skaters alike follow each other at equal distances, to the left or to the right, and neighbouring frames tell the
+direction. Frames that lie a seventh of the video apart do not: each skater has moved by half the distance to the next
+one, and whether to the left or to the right, the picture is the same; in the middles of the seven parts it is the same
+in both classes. Of boxing then squatting and squatting then boxing every moment is in both, and only the order tells.
+Kicking and waving differ in every frame.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from actionbook.datasets.figures import Act, Scene
+from actionbook.datasets.figures import Act, Actor, Scene
 from actionbook.datasets.figures.canvas import VIEW_HEIGHT
 from actionbook.datasets.miniature.looks import ANYWHERE, Look, look_scene
 from actionbook.datasets.miniature.spec import Clip, MiniSpec
 
-ROUND = 28
-"""Frames in which a skater goes once over the track."""
+PARTS = 7
+"""Parts of a video from one to the next of which the direction of the skaters does not show."""
+SKATERS = 3
 LEAD = 3
 """Frames of standing before the first of two actions, and after the second; twice as many and more between them."""
 
@@ -35,15 +36,25 @@ TIMESCALES = (*SKATING, *SEQUENCES, *PLAIN)
 def timescales_scene(clip: Clip, spec: MiniSpec) -> Scene:
     """The scene of one video. The random numbers depend on seed, group and clip, not on the class."""
     name = clip.class_name
-    action = PLAIN.get(name, "Standing")
-    scene = look_scene(Look(action, ANYWHERE), clip, spec, camera_moves=False)
+    scene = look_scene(Look(PLAIN.get(name, "Standing"), ANYWHERE), clip, spec, camera_moves=False)
     (actor,) = scene.actors
     if name in SKATING:
-        span = VIEW_HEIGHT * spec.width / spec.height + actor.height / 2  # as wide as the view and the figure
-        actor = replace(actor, track=(SKATING[name] * span / ROUND, span))
-    elif name in SEQUENCES:
+        return replace(scene, actors=_file(actor, SKATING[name], scene))
+    if name in SEQUENCES:
         first, second = SEQUENCES[name]
         each = (scene.length - 4 * LEAD) // 2
         acts = Act(first, LEAD, LEAD + each), Act(second, scene.length - LEAD - each, scene.length - LEAD)
         actor = replace(actor, acts=acts)
     return replace(scene, actors=(actor,))
+
+
+def _file(actor: Actor, direction: int, scene: Scene) -> tuple[Actor, ...]:
+    """The skaters, one behind the other on a track as wide as the view and a figure."""
+    view = VIEW_HEIGHT * scene.width / scene.height
+    span = view + actor.height / 2
+    distance, part = span / SKATERS, scene.length // PARTS
+    speed = direction * distance / (2 * part)
+    # In the middle of the first part, frame (part - 1) // 2, both directions have the same places.
+    start = actor.phase * distance - speed * ((part - 1) // 2)
+    tracks = ((start + number * distance, speed, span) for number in range(SKATERS))
+    return tuple(replace(actor, x=scene.camera.x + view / 2, track=track) for track in tracks)
