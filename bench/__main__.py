@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--network", action="append", choices=MODELS, help="in the row family, this one only; likewise")
     parser.add_argument("--json", type=Path, default=ROOT / "_build" / "bench.json", help="where the results go")
     parser.add_argument(
-        "--videos", type=Path, help="folder of videos for frames, access, clips, loader and flow, not drawn ones"
+        "--videos", type=Path, help="folder of videos for frames, access, packs, clips, loader and flow, not drawn ones"
     )
     parser.add_argument("--no-torch", action="store_true", help="leave PyTorch out, and do not install it")
     parser.add_argument("--quick", action="store_true", help="tiny sizes and one round, to see that it works")

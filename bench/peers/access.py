@@ -13,13 +13,13 @@ import pickle
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from actionbook.clips.sampling import random_clip
+from actionbook.clips.sampling import random_clip, random_superframes
 from actionbook.video.decode import read_frames
 from actionbook.video.frame_folder import COUNT_FILE, open_frames
 from actionbook.video.store import unpacked
@@ -28,7 +28,11 @@ from bench.worker import Contestant
 Read = Callable[[int, list[int]], Iterable[Any]]
 """From a video's number and the frames' indices to the frames."""
 
+Kind = Literal["consecutive", "sparse", "super-images"]
+"""Which frames a clip has."""
+
 CONSECUTIVE, SPARSE = 16, 8  # frames of a clip
+SUPER_IMAGES, IN_A_ROW = 7, 5  # StNet's: so many parts of a video, so many frames of each
 SHOWN = 4  # every so many pixels rivals are compared, in either direction: enough to tell frames apart
 
 
@@ -41,20 +45,31 @@ def unpack(store: Path, folder: Path) -> None:
     (folder / COUNT_FILE).write_text(str(len(members)))
 
 
-def drawn(number: int, frames: int, sparse: bool) -> list[int]:
+def pack(store: Path, path: Path, protocol: int) -> None:
+    """The JPEGs of a frame store as one pickle, (name, label, JPEGs): the way of StNet and its relatives.
+
+    Their protocol, 2, has no bytes: Python 3 writes them as text, half as large again.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(pickle.dumps((path.stem, 0, list(unpacked(store).values())), protocol))
+
+
+def drawn(number: int, frames: int, kind: Kind) -> list[int]:
     """The indices of clip `number`, of a video with so many `frames`.
 
-    16 consecutive ones from a random start, or one from each of 8 equal parts.
+    16 consecutive ones from a random start, one from each of 8 equal parts, or 5 in a row from each of 7.
     """
     rng = np.random.default_rng(number)
-    if not sparse:
+    if kind == "consecutive":
         return random_clip(frames, CONSECUTIVE, 1, rng, last_start=True).tolist()
+    if kind == "super-images":
+        return random_superframes(frames, SUPER_IMAGES, IN_A_ROW, rng).tolist()
     bounds = np.arange(SPARSE + 1) * frames // SPARSE
     return [int(rng.integers(low, max(high, low + 1))) for low, high in itertools.pairwise(bounds.tolist())]
 
 
 def book(paths: list[str], **shared: Any) -> Contestant:
-    """By the book: from frame stores, or from folders of JPEGs, with the quick transform that trainings take.
+    """By the book: from frame stores, folders of JPEGs or packs, with the quick transform that trainings take.
 
     One frame after the other in one buffer: a training crops each before it takes the next.
     """
@@ -79,19 +94,11 @@ def pillow(paths: list[str], **shared: Any) -> Contestant:
     return _contestant(read, **shared)
 
 
-def pickles(stores: list[str], folder: str, **shared: Any) -> Contestant:
-    """From a pickle for each video, (name, label, JPEGs), by Pillow: the way of StNet and its relatives.
-
-    In Python's present format. The one that they use, number 2, has no bytes: Python 3 writes them as text, which is
-    larger and several times slower to read.
-    """
-    paths = [Path(folder) / f"{number}.pkl" for number in range(len(stores))]
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    for store, path in zip(stores, paths, strict=True):
-        path.write_bytes(pickle.dumps((path.stem, 0, list(unpacked(store).values()))))
+def pickles(paths: list[str], **shared: Any) -> Contestant:
+    """From packs (see `pack`) by Pillow, as their own programs do it: the whole file is unpickled for each clip."""
 
     def read(video: int, indices: list[int]) -> list[Image.Image]:
-        with paths[video].open("rb") as file:
+        with Path(paths[video]).open("rb") as file:
             _, _, jpegs = pickle.load(file)
         return [Image.open(io.BytesIO(jpegs[index])).convert("RGB") for index in indices]
 
@@ -129,13 +136,13 @@ def seeking(videos: list[str], sizes: list[tuple[int, int]], **shared: Any) -> C
     return _contestant(read, **shared)
 
 
-def _contestant(read: Read, *, counts: list[int], sparse: bool, checked: str) -> Contestant:
+def _contestant(read: Read, *, counts: list[int], kind: Kind, checked: str) -> Contestant:
     """Reads clips of videos with so many frames. Writes one clip of each to `checked`, smaller (`SHOWN`)."""
     cv2.setNumThreads(1)
 
     def clip(number: int) -> Iterable[Any]:
         video = number % len(counts)
-        return read(video, drawn(number, counts[video], sparse))
+        return read(video, drawn(number, counts[video], kind))
 
     shown = [np.array([np.array(frame)[::SHOWN, ::SHOWN] for frame in clip(i)]) for i in range(len(counts))]
     np.savez(checked, *shown)

@@ -19,6 +19,7 @@ ROWS: dict[str, Row] = {
     "stnet": stnet.stnet,
     "frames": data.frames,
     "access": access.access,
+    "packs": access.packs,
     "clips": data.clips,
     "loader": data.loader,
     "flow": flow.flow,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -22,6 +24,8 @@ from hypothesis import strategies as st
 
 from actionbook.video.decode import header
 from actionbook.video.frame_folder import FrameFolder
+from actionbook.video.frame_pack import FramePack
+from actionbook.video.store import StoreInfo, write_store
 
 FRAMES = 24
 SCALE = Scale(videos=2, video_frames=FRAMES, pace=Pace(slice_s=0.0, rounds=1, limit_s=0.0))
@@ -39,13 +43,15 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
     return Session(folder / "scratch", folder / "cache", SCALE, use_torch=False)
 
 
-@given(st.integers(0, 999), st.integers(1, 400), st.booleans())
-def test_drawn_indices_exist_and_hang_on_the_number_alone(number: int, frames: int, sparse: bool) -> None:
-    indices = peers.drawn(number, frames, sparse)
-    assert indices == peers.drawn(number, frames, sparse)
-    assert len(indices) == (8 if sparse else 16)
+@given(st.integers(0, 999), st.integers(1, 400), st.sampled_from(get_args(peers.Kind)))
+def test_drawn_indices_exist_and_hang_on_the_number_alone(number: int, frames: int, kind: peers.Kind) -> None:
+    indices = peers.drawn(number, frames, kind)
+    assert indices == peers.drawn(number, frames, kind)
+    assert len(indices) == {"consecutive": 16, "sparse": 8, "super-images": 35}[kind]
     assert 0 <= min(indices) <= max(indices) < frames
-    if sparse:
+    if kind == "super-images":
+        assert set(np.diff(np.reshape(indices, (7, 5))).ravel()) <= {1, 1 - frames}  # goes on from the start
+    elif kind == "sparse":
         edges = [i * frames // 8 for i in range(9)]
         inside = zip(indices, pairwise(edges), strict=True)
         assert all(low <= index < max(high, low + 1) for index, (low, high) in inside)
@@ -70,7 +76,7 @@ def test_every_contestant_is_timed_against_pillow_on_a_folder(session: Session) 
     assert [r.what for r in results] == [
         f"{kind}: {reader} vs JPEG folder + Pillow, CPU time" for kind in kinds for reader in ("frame store", *READERS)
     ], results[0].note
-    assert [r.target for r in results] == [rows.TARGET, None, None, None, None] * 2
+    assert [r.target for r in results] == [rows.TARGETS[rows.STORE], None, None, None, None] * 2
     assert all(r.rounds == 1 and r.value is not None and r.value > 0 for r in results)
     assert "differ" not in results[0].note
     assert "differ from the frame store's by up to 0.00" in results[1].note
@@ -79,10 +85,31 @@ def test_every_contestant_is_timed_against_pillow_on_a_folder(session: Session) 
     assert (folder / "n_frames").read_text() == str(FRAMES)
 
 
+def test_packs_are_timed_against_the_store_of_the_same_frames(session: Session) -> None:
+    results = run_row("packs", session)
+    assert [r.what for r in results] == [
+        f"7 x 5 frames: {reader} vs frame store, CPU time"
+        for reader in ("pack read by the book", "pack unpickled + Pillow")
+    ], results[0].note
+    assert [r.target for r in results] == [rows.TARGETS[rows.PACK], None]
+    assert all(r.rounds == 1 and r.value is not None and r.value > 0 for r in results)
+    assert "differ from the frame store's by up to 0.00" in results[0].note
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_a_pack_holds_the_frames_of_the_store(protocol: int, tmp_path: Path) -> None:
+    frames = [bytes([k, 255 - k]) * 200 for k in range(3)]
+    write_store(tmp_path / "v.zip", frames, StoreInfo("v.mp4", 1, 25.0, 24, 95, "libavcodec 1"))
+    peers.pack(tmp_path / "v.zip", tmp_path / "packs" / "7.pkl", protocol)
+    assert pickle.loads((tmp_path / "packs" / "7.pkl").read_bytes()) == ("7", 0, frames)
+    with FramePack(tmp_path / "packs" / "7.pkl") as pack:
+        assert [pack.jpeg(k) for k in range(3)] == frames
+
+
 def test_frames_of_given_videos_come_out_at_the_size_that_is_stored(tmp_path: Path) -> None:
     write_textured(tmp_path / "small.mp4", 3, seed=0)
     checked = str(tmp_path / "checked.npz")
-    shared = {"counts": [3], "sparse": True, "checked": checked}
+    shared = {"counts": [3], "kind": "sparse", "checked": checked}
     for contestant in (peers.decoding, peers.seeking):
         contestant([str(tmp_path / "small.mp4")], [(170, 128)], **shared).step()
         with np.load(checked) as clips:
@@ -93,9 +120,9 @@ def test_opencv_that_finds_no_frame_gives_a_short_clip(tmp_path: Path, monkeypat
     monkeypatch.setattr(peers, "drawn", lambda *_: [0, 1, 99])
     write_textured(tmp_path / "v.mp4", 3, seed=0)
     checked = {label: str(tmp_path / f"{label}.npz") for label in ("long", "short")}
-    peers.seeking([str(tmp_path / "v.mp4")], [(340, 256)], counts=[3], sparse=True, checked=checked["short"])
+    peers.seeking([str(tmp_path / "v.mp4")], [(340, 256)], counts=[3], kind="sparse", checked=checked["short"])
     monkeypatch.setattr(peers, "drawn", lambda *_: [0, 1, 2])
-    peers.seeking([str(tmp_path / "v.mp4")], [(340, 256)], counts=[3], sparse=True, checked=checked["long"])
+    peers.seeking([str(tmp_path / "v.mp4")], [(340, 256)], counts=[3], kind="sparse", checked=checked["long"])
     long, short = (Peer(label, "", {"checked": path}, tmp_path) for label, path in checked.items())
     assert rows.difference(long, long) == 0
     assert rows.difference(long, short) == float("inf")
@@ -136,7 +163,7 @@ def test_the_pictures_are_those_of_the_video(tmp_path: Path) -> None:
     """OpenCV gives blue first; a contestant that forgets to turn it round would read other colours."""
     write_textured(tmp_path / "v.mp4", 4, seed=5)
     checked = str(tmp_path / "c.npz")
-    peers.seeking([str(tmp_path / "v.mp4")], [(340, 256)], counts=[4], sparse=False, checked=checked)
+    peers.seeking([str(tmp_path / "v.mp4")], [(340, 256)], counts=[4], kind="consecutive", checked=checked)
     capture = cv2.VideoCapture(str(tmp_path / "v.mp4"))
     first = capture.read()[1]
     with np.load(checked) as clips:

@@ -122,7 +122,7 @@ class Evil:
         ("a.pkl", pickle.dumps({"a": "b"}), "found 'a': 'b'"),
         ("a.pkl", pickle.dumps({"a": Evil()}), "found 'a': "),
         ("a.pkl", b"Pabc\n.", "cannot be read as labels"),
-        ("a.csv", b"a,1", r"ends in \.json or \.pkl"),
+        ("a.csv", b"a,1", r"ends in \.json, \.pkl, \.npy"),
     ],
 )
 def test_other_files_are_no_labels(

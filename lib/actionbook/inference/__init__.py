@@ -12,9 +12,11 @@ from actionbook.inference.online import Online, Running
 from actionbook.inference.opening import open_engine
 from actionbook.inference.port import read_port_batches
 from actionbook.inference.port_videos import (
+    PortLayout,
     PortVideos,
     read_port_labels,
     read_port_results,
+    read_port_time,
     read_port_videos,
     write_port_labels,
     write_port_videos,
@@ -35,6 +37,7 @@ __all__ = [
     "NetworkEngine",
     "Online",
     "OnnxEngine",
+    "PortLayout",
     "PortVideos",
     "Running",
     "Summary",
@@ -50,6 +53,7 @@ __all__ = [
     "read_port_batches",
     "read_port_labels",
     "read_port_results",
+    "read_port_time",
     "read_port_videos",
     "read_results",
     "read_summary",

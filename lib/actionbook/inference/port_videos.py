@@ -1,16 +1,24 @@
-"""The files of the Ascend port of ECO: one raw tensor for each video, a file of labels, one file of logits each.
+"""The files of ports that keep one raw tensor for each video, a file of labels, and one file of logits each.
 
-Ascend/ModelZoo-TensorFlow, TensorFlow/contrib/cv/econet/ECONet_tf_paper99: scripts/convert_data2bin.py writes
+ECO's, Ascend/ModelZoo-TensorFlow, TensorFlow/contrib/cv/econet/ECONet_tf_paper99: scripts/convert_data2bin.py writes
 ``bin/<dataset>/<clip>.bin``, little-endian float32 (T, H, W, C) without a header, and ``bin/<dataset>_label.pkl``, the
 class numbers by clip; msame answers with ``<clip>_output_0.bin``, which scripts/get_offline_acc.py counts. A clip is
 called by the base name of its video, so these must differ between classes, too.
+
+StNet's, mindspore-ai/models, research/cv/stnet (eab643f5): preprocess.py writes ``data/stnet_data_bs1_<k>.bin``, k = 0,
+1, 2, ..., the same of super-images (T, 3N, H, W), and ``label_ids.npy``, int32 (videos, 1); the program for the 310,
+ascend310_infer, answers with ``result_Files/stnet_data_bs1_<k>_0.bin`` and ``time_Result/test_perform_static.txt``, and
+postprocess.py counts. It is all for batch 1: so is the exported network, and postprocess.py knows no other names.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,73 +33,121 @@ from actionbook.inference.batches import DTYPE, BatchSet
 from actionbook.inference.errors import InferenceError
 from actionbook.weights.numpy_pickles import NUMPY_GLOBALS
 
-INPUT = "clip_holder"
-"""Name of the port's input."""
-RESULT = "_output_0.bin"
-"""What msame puts behind the name of an input file for its first output."""
+
+@dataclass(frozen=True)
+class PortLayout:
+    """What a port calls its files, and how a clip (C, T, H, W) lies in one."""
+
+    input: str
+    """Name of the port's input."""
+    axes: tuple[int, int, int, int]
+    """The file's axes, outermost first, as numbers of the clip's."""
+    result: str
+    """What comes behind the name of an input file for the output that belongs to it."""
+    numbered: str = ""
+    """What comes before a video's number; empty: files are called by their clips."""
+    frames: int = 1
+    """So many entries of the file's first axis are one of the port's, with their second axes in a row."""
+
+    def stem(self, number: int, item: str) -> str:
+        """The name, without suffix, of the file of an item that is the `number`-th, from 0."""
+        return f"{self.numbered}{number}" if self.numbered else item.rpartition("/")[2]
+
+    def shape(self, clip: Shape) -> Shape:
+        """The port's shape of a clip (C, T, H, W). Raises InferenceError where T is no multiple of `frames`."""
+        first, second, *rest = (clip[axis] for axis in self.axes)
+        if first % self.frames:
+            raise InferenceError(f"a clip {clip}: {first} frames, expected a multiple of {self.frames}")
+        return (first // self.frames, self.frames * second, *rest)
 
 
+ECO = PortLayout("clip_holder", (1, 2, 3, 0), "_output_0.bin")
+STNET = PortLayout("data", (1, 0, 2, 3), "_0.bin", "stnet_data_bs1_", frames=5)
+"""Of the port's first network, which it published weights for: see the chapter for what later versions write."""
+_TIME = re.compile(r"average time:\s*([0-9.eE+-]+)\s*ms of infer_count\s+(\d+)")
+"""In what the program for the 310 writes of its times."""
+
+
+@dataclass(frozen=True)
 class PortVideos(BatchSet):
-    """A folder of the port's input files, one video in each, by the ids of their items.
+    """A folder of a port's input files, one video in each, by the ids of their items.
 
-    Its spec is that of the files: ``clip_holder`` (T, H, W, C). An engine of the port's OM, opened with this spec and
-    batch size 1, runs it as it is. Networks of this library take (C, T, H, W): `samples` has them so.
+    Its spec is that of the files, such as ``clip_holder`` (T, H, W, C). An engine of the port's OM, opened with this
+    spec and batch size 1, runs it as it is. Networks of this library take (C, T, H, W): `samples` has them so.
     """
+
+    layout: PortLayout = ECO
 
     def path(self, number: int, name: str | None = None) -> Path:
         """The file of video `number`."""
-        return self.folder / f"{_clip(self.ids[number][0])}.bin"
+        return self.folder / f"{self.layout.stem(number, self.ids[number][0])}.bin"
 
     def samples(self) -> Iterator[tuple[str, np.ndarray]]:
         """(id, clip float32 (C, T, H, W)) of every video, as `write_batches` takes them."""
+        axes = self.layout.axes
         for number, (item,) in enumerate(self.ids):
-            (frames,) = self.load(number).values()
-            yield item, np.ascontiguousarray(frames[0].transpose(3, 0, 1, 2))
+            (whole,) = self.load(number).values()
+            first, second, *rest = whole.shape[1:]
+            clip = whole.reshape(first * self.layout.frames, second // self.layout.frames, *rest)
+            yield item, np.ascontiguousarray(clip.transpose(np.argsort(axes)))
 
 
 def write_port_videos(
-    samples: Iterable[tuple[str, Arrays | np.ndarray]], folder: Path | str, spec: Spec | Shape, *, progress: bool = True
+    samples: Iterable[tuple[str, Arrays | np.ndarray]],
+    folder: Path | str,
+    spec: Spec | Shape,
+    layout: PortLayout = ECO,
+    *,
+    progress: bool = True,
 ) -> PortVideos:
-    """Write samples, pairs of (id, clip float32 (C, T, H, W)), as the port's input files into `folder`.
+    """Write samples, pairs of (id, clip float32 (C, T, H, W)), as a port's input files into `folder`.
 
     `spec` says the clip's shape; for (3, 4, 224, 224) a file has 2,408,448 bytes. Files of these names are replaced,
-    and others are an error, since msame would run them as well. Raises InferenceError for no sample, for two of one
-    clip name, and for an input of another shape or dtype.
+    and others are an error, since the port's tool would run them as well. Raises InferenceError for no sample, for two
+    of one clip name, and for an input of another shape or dtype.
     """
     folder, shape = Path(folder), Spec.of(spec)
+    layout.shape(shape.inputs[shape.single])  # before a file is written
     written: dict[str, str] = {}
-    for item, arrays in tracked(samples, "clips to files", "clips", progress=progress):
+    for number, (item, arrays) in enumerate(tracked(samples, "clips to files", "clips", progress=progress)):
         named = {key: array[np.newaxis] for key, array in shape.named(arrays).items()}
         clip = shape.check(named, f"sample {item!r}")[shape.single][0]
-        _note(written, item)
-        with atomic_path(folder / f"{_clip(item)}.bin") as temporary:
-            np.ascontiguousarray(clip.transpose(1, 2, 3, 0), DTYPE).tofile(temporary)
-    return read_port_videos(folder, list(written.values()), shape)
+        _note(written, layout.stem(number, item), item)
+        with atomic_path(folder / f"{layout.stem(number, item)}.bin") as temporary:
+            np.ascontiguousarray(clip.transpose(layout.axes), DTYPE).tofile(temporary)
+    return read_port_videos(folder, list(written.values()), shape, layout)
 
 
-def read_port_videos(folder: Path | str, items: Sequence[str], spec: Spec | Shape) -> PortVideos:
-    """Open the port's input files of these items (ids, or clip names), in their order.
+def read_port_videos(
+    folder: Path | str, items: Sequence[str], spec: Spec | Shape, layout: PortLayout = ECO
+) -> PortVideos:
+    """Open a port's input files of these items (ids, or names of the files), in their order.
 
     `spec` says the clip's shape as of `write_port_videos`. Raises InferenceError, naming the files, where some are
     missing, of another size, or of no item, and where two items have one clip name.
     """
-    folder, (channels, *rest) = Path(folder), Spec.of(spec).inputs[Spec.of(spec).single]
-    files = {path.name: path for path in folder.glob("*.bin") if not path.name.startswith(TEMPORARY)}
-    _match(folder, files, items, ".bin")
-    found = Spec({INPUT: (*rest, channels)}, Spec.of(spec).output)
-    _check_sizes(files.values(), found.bytes(INPUT), found.inputs[INPUT], "Write the files for the network's shape")
+    folder, own = Path(folder), Spec.of(spec)
+    found = Spec({layout.input: layout.shape(own.inputs[own.single])}, own.output)
+    # Whatever lies there: msame and the program for the 310 run files of any name.
+    there = [path for path in folder.glob("*") if path.is_file() and not path.name.startswith(TEMPORARY)]
+    files = {path.name: path for path in there}
+    _match(folder, files, _names(folder, items, layout, ".bin"), "Write the files again, into an empty folder")
+    remedy = "Write the files for the network's shape"
+    _check_sizes(files.values(), found.bytes(layout.input), found.inputs[layout.input], remedy)
     # Gigabytes: told apart by names, sizes and times, not by their bytes.
     listing = [[name, path.stat().st_size, path.stat().st_mtime_ns] for name, path in sorted(files.items())]
     digest = sha256_json([list(items), listing])
-    return PortVideos(folder, tuple((item,) for item in items), 1, found, digest, {INPUT: folder})
+    return PortVideos(folder, tuple((item,) for item in items), 1, found, digest, {layout.input: folder}, layout)
 
 
-def read_port_results(folder: Path | str, items: Sequence[str], classes: int) -> tuple[list[str], np.ndarray]:
-    """What msame has written for the port's files: the items in their order, and their logits float32 (N, classes).
+def read_port_results(
+    folder: Path | str, items: Sequence[str], classes: int, layout: PortLayout = ECO
+) -> tuple[list[str], np.ndarray]:
+    """What was computed from a port's files: the items in their order, and their logits float32 (N, classes).
 
-    Files ``<clip>_output_0.bin`` may lie in `folder` or below it, for msame makes a folder of its own for every call.
-    Raises InferenceError, naming the files, where some are missing, twice there, of another size than float32
-    (classes,), of no item, or hold something that is not a finite number.
+    Files, such as ``<clip>_output_0.bin``, may lie in `folder` or below it, for msame makes a folder of its own for
+    every call. Raises InferenceError, naming the files, where some are missing, twice there, of another size than
+    float32 (classes,), of no item, or hold something that is not a finite number.
     """
     folder = Path(folder)
     files: dict[str, Path] = {}
@@ -101,38 +157,73 @@ def read_port_results(folder: Path | str, items: Sequence[str], classes: int) ->
                 f"{path}: {files[path.name]} is of the same clip; name the folder of one call of the tool"
             )
         files[path.name] = path
-    _match(folder, files, items, RESULT)
-    remedy = "Compile the OM with --output_type=FP32 for float32 logits, or name the data set's classes"
+    wanted = _names(folder, items, layout, layout.result)
+    _match(folder, files, wanted, "Run the tool on exactly these clips, and name the folder of that run")
+    remedy = "Compile an OM with --output_type=FP32 for float32 logits, or name the data set's classes"
     _check_sizes(files.values(), DTYPE.itemsize * classes, (classes,), remedy)
     rows = []
-    for item in items:
-        rows.append(np.fromfile(files[_clip(item) + RESULT], DTYPE))
+    for name in wanted:
+        rows.append(np.fromfile(files[name], DTYPE))
         if not np.isfinite(rows[-1]).all():
-            raise InferenceError(f"{files[_clip(item) + RESULT]}: values that are not finite numbers; run it again")
+            raise InferenceError(f"{files[name]}: values that are not finite numbers; run it again")
     return list(items), np.stack(rows).astype(np.float32, copy=False)
 
 
+def read_port_time(path: Path | str, videos: int) -> float:
+    """Milliseconds for each of so many videos, the first included, by the program of StNet's port for the 310.
+
+    It times the call that computes, not reading and writing the files. Raises InferenceError where there is no such
+    file, no such line in it, or another number of videos.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InferenceError(f"{path} does not exist: the program writes it once it has run all videos. Run it again")
+    text = path.read_text(encoding="utf-8", errors="replace")
+    match = _TIME.search(text)
+    try:
+        mean, runs = (float(match[1]), int(match[2])) if match else (math.nan, 0)
+    except ValueError:
+        mean, runs = math.nan, 0
+    if not 0 < mean < math.inf:
+        expected = "'NN inference cost average time: ... ms of infer_count ...'"
+        raise InferenceError(f"{path}: found {text[:80]!r}, expected {expected}. Run the program again")
+    if runs != videos:
+        raise InferenceError(
+            f"{path}: of {runs} videos, expected {videos}. It is of another run; run the program again"
+        )
+    return mean
+
+
 def write_port_labels(labels: Mapping[str, int], path: Path | str) -> Path:
-    """Write class numbers by item as JSON, by clip name: what the port pickles. Raises as `write_port_videos`."""
+    """Write class numbers by item, for StNet's port as ``.npy`` in the order of its videos, int32 (videos, 1).
+
+    For any other suffix as JSON, by clip name: what ECO's port pickles. Raises as `write_port_videos`.
+    """
+    path = Path(path)
+    if path.suffix == ".npy":
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.save(file, np.array(list(labels.values()), "<i4")[:, np.newaxis])
+        return path
     written: dict[str, str] = {}
-    for item in labels:
-        _note(written, item)
+    for number, item in enumerate(labels):
+        _note(written, ECO.stem(number, item), item)
     write_json_atomic(path, {clip: int(labels[item]) for clip, item in written.items()})
-    return Path(path)
+    return path
 
 
 def read_port_labels(path: Path | str) -> dict[str, int]:
-    """Class number by clip name, in the file's order: of ``.json``, or of the port's own ``.pkl``, read as data.
+    """Class number by the name of a video's file, in the file's order.
 
-    Raises InferenceError for a missing file, another suffix or other content; nothing in the file is executed.
+    Of ``.json``, or of the ports' own ``.pkl`` (ECO) and ``.npy`` (StNet), read as data. Raises InferenceError for a
+    missing file, another suffix or other content; nothing in the file is executed.
     """
     path = Path(path)
     if not path.is_file():
         raise InferenceError(f"{path} does not exist: the file of labels lies beside the folder of clips")
-    if path.suffix not in (".json", ".pkl"):
-        raise InferenceError(f"{path}: expected a name that ends in .json or .pkl")
+    if path.suffix not in _LABELS:
+        raise InferenceError(f"{path}: expected a name that ends in {', '.join(_LABELS)}")
     try:
-        found = json.loads(path.read_bytes()) if path.suffix == ".json" else _read_pickle(path)
+        found = _LABELS[path.suffix](path)
     except (ValueError, RecursionError, PickleError) as error:
         raise InferenceError(f"{path}: cannot be read as labels ({error})") from error
     if not isinstance(found, dict) or not found:
@@ -152,33 +243,47 @@ def _read_pickle(path: Path) -> Any:
     return read_pickle(io.BytesIO(path.read_bytes()), NUMPY_GLOBALS, refuse, str(path))
 
 
-def _clip(item: str) -> str:
-    return item.rpartition("/")[2]
+def _read_array(path: Path) -> dict[str, int]:
+    found = np.lib.format.open_memmap(path, mode="r")  # refuses objects, and a header that says more than is there
+    if found.ndim != 2 or found.shape[1] != 1 or found.dtype.kind not in "iu":
+        raise ValueError(
+            f"{found.dtype} {found.shape}, expected whole numbers (videos, 1); its preprocess.py writes them so with "
+            "--batch_size=1, the only size that the port's other programs take"
+        )
+    return {STNET.stem(number, ""): int(label) for number, (label,) in enumerate(found)}
 
 
-def _note(written: dict[str, str], item: str) -> None:
-    """Add an item to those that have a clip name already."""
-    other = written.setdefault(_clip(item), item)
+_LABELS = {".json": lambda path: json.loads(path.read_bytes()), ".pkl": _read_pickle, ".npy": _read_array}
+"""How labels are read, by suffix."""
+
+
+def _note(written: dict[str, str], stem: str, item: str) -> None:
+    """Add an item to those that have a file already."""
+    other = written.setdefault(stem, item)
     if other != item:
         raise InferenceError(
-            f"{other} and {item} have one clip name, {_clip(item)}; the port's files know no classes. Use write_batches"
+            f"{other} and {item} have one clip name, {stem}; the port's files know no classes. Use write_batches"
         )
 
 
-def _match(folder: Path, files: Mapping[str, Path], items: Sequence[str], suffix: str) -> None:
-    """Raise InferenceError unless the files are those of the items, one each."""
+def _names(folder: Path, items: Sequence[str], layout: PortLayout, suffix: str) -> list[str]:
+    """The names of the items' files in `folder`. Raises InferenceError for none, and for one twice."""
     written: dict[str, str] = {}
-    for item in items:
-        _note(written, item)
+    for number, item in enumerate(items):
+        _note(written, layout.stem(number, item), item)
     if not written:
         raise InferenceError(f"{folder}: no clips were asked for")
-    if len(written) != len(items):
-        raise InferenceError(f"{folder}: {len(items) - len(written)} of {len(items)} clips are asked for twice")
-    wanted = [clip + suffix for clip in written]
+    if twice := len(items) - len(set(items)):
+        raise InferenceError(f"{folder}: {twice} of {len(items)} clips are asked for twice")
+    return [stem + suffix for stem in written]
+
+
+def _match(folder: Path, files: Mapping[str, Path], wanted: Sequence[str], remedy: str) -> None:
+    """Raise InferenceError unless the files in `folder` are those that are wanted."""
     if missing := [name for name in wanted if name not in files]:
-        raise InferenceError(f"{folder}: {len(missing)} of {len(items)} files are missing: {some(missing)}")
+        raise InferenceError(f"{folder}: {len(missing)} of {len(wanted)} files are missing: {some(missing)}. {remedy}")
     if extra := sorted(set(files).difference(wanted)):
-        raise InferenceError(f"{folder}: {len(extra)} files are of no clip that was asked for: {some(extra)}")
+        raise InferenceError(f"{folder}: {len(extra)} files are of no clip that was asked for: {some(extra)}. {remedy}")
 
 
 def _check_sizes(files: Iterable[Path], size: int, shape: Shape, remedy: str) -> None:
