@@ -60,7 +60,7 @@ def test_neighbouring_frames_tell_the_direction_of_the_skaters() -> None:
                 leaps = np.sign(steps) != sign  # from one end of the track to the other
                 assert leaps.sum() <= 2
                 assert np.ptp(steps[~leaps]) < 1e-9
-                assert 0.015 * VIEW_HEIGHT < abs(steps[~leaps]).min() < 0.03 * VIEW_HEIGHT
+                assert 0.02 * VIEW_HEIGHT < abs(steps[~leaps]).min() < 0.045 * VIEW_HEIGHT
                 assert abs(steps[leaps]) == pytest.approx(actor.track[2] - abs(actor.track[1]))
 
 
@@ -126,5 +126,6 @@ def test_lengths_vary_between_videos_but_not_between_classes() -> None:
 def test_a_scene_of_the_committed_notebooks_is_drawn_as_ever() -> None:
     # Any other value here, and the accuracies in the book belong to other videos: raise the miniature's version.
     scene = KINETICS400.scene(Clip(LEFT, 3, 1), SPEC)
-    assert (scene.place.kind, scene.length) == ("beach", 109)
-    assert [places(actor)[40] for actor in scene.actors] == pytest.approx([177.5944011, 312.4541430, 42.7346593], abs=1e-6)
+    assert (scene.place.kind, scene.length) == ("beach", 76)
+    found = [places(actor)[40] for actor in scene.actors]
+    assert found == pytest.approx([83.1925818, 218.0523237, -51.66716], abs=1e-6)

@@ -75,6 +75,14 @@ class DatasetManifest(Strict):
     generator: Generator | None = None
     traps: tuple[str, ...] = ()
 
+    def groups(self, kind: str) -> tuple[tuple[int, ...], ...]:
+        """The numbers of the classes in each of the groups called `kind`. Raises BookError for a kind not named."""
+        if kind not in self.class_groups:
+            known = ", ".join(self.class_groups) or "none"
+            raise BookError(f"{self.name} has no groups of classes called {kind!r}; there are: {known}")
+        numbers = {label: number for number, label in enumerate(self.classes)}
+        return tuple(tuple(numbers[label] for label in group) for group in self.class_groups[kind])
+
     @model_validator(mode="after")
     def _counts_agree(self) -> DatasetManifest:
         for name, split in self.splits.items():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
 import pandas as pd
 
+from actionbook.clips.pipeline import tested
+from actionbook.clips.samples import batched
 from actionbook.core import cores
 from actionbook.core.errors import BookError
 from actionbook.core.manifest import load_dataset
@@ -23,13 +25,20 @@ from actionbook.datasets.index import Index
 from actionbook.evaluation.checkpoints import evaluate_checkpoints
 from actionbook.evaluation.compare import read_formats
 from actionbook.evaluation.fusion import class_gains, fuse
-from actionbook.evaluation.predict import missing_rule, predict_test, predictions, without_clip
+from actionbook.evaluation.predict import (
+    engine_of,
+    missing_rule,
+    predict_test,
+    predictions,
+    tested_samples,
+    without_clip,
+)
 from actionbook.inference import NetworkEngine, read_batches
 from actionbook.stages.conversion import fuse_formats
 from actionbook.stages.data import partial_copy, warn_of_partial_copy
 from actionbook.stages.strips import Strip, counted
 from actionbook.tasks import Predictions
-from actionbook.tasks.classification import Classification, pooled, topk
+from actionbook.tasks.classification import Classification, pooled, topk, within_groups
 from actionbook.training.runs import finished_run, trained_network
 from actionbook.video.frame_folder import open_frames
 
@@ -176,6 +185,36 @@ def lengths(stage: Stage) -> pd.DataFrame:
         both = ({name: found[frames, name] for name in stage.streams} for frames in table.index)
         table[JOINT] = [fuse(one, how, missing=missing).score.value for one in both]
     return table.rename_axis(index="frames", columns="stream")
+
+
+def rearranged(
+    stage: Stage, changes: Mapping[str, Callable[[np.ndarray], np.ndarray]], most: int = 500
+) -> pd.DataFrame:
+    """The trained network's accuracy on tested clips that are changed on their way to it: what does a mistake cost?
+
+    `changes` take clips, float32 (N, C, T, H, W), and return clips of that shape. Rows are the changes, columns the
+    main score and the accuracy within each kind of the manifest's class groups (`within_groups`). Of about `most`
+    tested samples, spread over the list; shares are of those alone. For a recipe of one stream and one input.
+    """
+    network, index = trained_network(stage), dataset_of(stage).index()
+    samples, batch = tested_samples(stage, index), stage.recipe.export.inference_batch
+    spec = stage.recipe.spec(samples.classes)
+    (name,) = spec.inputs
+    engine, items = engine_of(network, spec, batch), list[str]()
+    outputs: dict[str, list[np.ndarray]] = {what: [] for what in changes}
+    with cores.busy():
+        few = samples.tests.iloc[:: -(-len(samples.tests) // most)]
+        for names, inputs in batched(tested(samples, few, stage.workers), batch):
+            items += names
+            for what, change in changes.items():
+                outputs[what].append(engine.run({name: np.ascontiguousarray(change(inputs[name]))}))
+    rows = {}
+    for what, parts in outputs.items():
+        found = predictions(stage, index, items, np.concatenate(parts))
+        scores = {found.score.metric: found.score}
+        scores |= {kind: within_groups(found, stage.manifest.groups(kind)) for kind in stage.manifest.class_groups}
+        rows[what] = {key: (score.correct or 0) / max(score.evaluated, 1) for key, score in scores.items()}
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def kept_checkpoints(stage: Stage) -> pd.DataFrame:

@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 
-from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_file, sha256_json
 from actionbook.core.manifest import DatasetManifest
 from actionbook.core.recipe import JOINT
@@ -66,7 +65,7 @@ class Trainings:
         groups = self.repeated.groupby(["stream", "run"] if len(self.stage.streams) > 1 else "run", sort=False)
         table = pd.DataFrame({"seeds": groups.size()})
         for metric, column in scores.items():
-            table[metric_title(metric)] = groups[column].agg(_spread)
+            table[metric_title(metric)] = groups[column].agg(mean_and_spread)
         return table
 
     @property
@@ -83,7 +82,7 @@ class Trainings:
             {"seeds": groups.size(), "data": groups["data"].first(), "epochs": groups["epochs"].first()}
         )
         rows["loss"] = groups["loss"].mean()
-        rows[metric_title(self.rows[0].score.metric)] = groups["value"].agg(_spread)
+        rows[metric_title(self.rows[0].score.metric)] = groups["value"].agg(mean_and_spread)
         rows["seconds"], rows["data_wait"] = groups["seconds"].mean(), groups["data_wait"].mean()
         rows = rows.reset_index()
         return rows.drop(columns=[name for name in ("stream", "data") if rows[name].nunique() == 1])
@@ -97,11 +96,11 @@ class Trainings:
         values, manifest = self.repeated, self.stage.manifest
         if isinstance(self.stage.recipe.task, Detection):
             return {"values": values, "ylabel": metric_title(self.rows[0].score.metric)}
-        words, groups = ordered_groups(manifest)
-        if not groups:
+        kind = ordered_kind(manifest)
+        if kind is None:
             return {"values": values, "chance": 1 / len(manifest.classes)}
-        values = values.assign(value=values[WITHIN_GROUPS])
-        return {"values": values, "chance": 1 / len(groups[0]), "ylabel": f"top-1 within {words}"}
+        values, size = values.assign(value=values[WITHIN_GROUPS]), len(manifest.groups(kind)[0])
+        return {"values": values, "chance": 1 / size, "ylabel": f"top-1 within {ORDERED[kind]}"}
 
     def curves(self, *leave_out: str) -> dict[str, pd.DataFrame]:
         """The logs of runs with several seeds, to be drawn, without the runs named in `leave_out`."""
@@ -123,12 +122,7 @@ class Trainings:
         Columns run, seed, value and expected (videos of these classes), a row for each training; see `within_groups`.
         Raises BookError for a kind that the manifest does not name.
         """
-        manifest = self.stage.manifest
-        if kind not in manifest.class_groups:
-            known = ", ".join(manifest.class_groups) or "none"
-            raise BookError(f"{manifest.name} has no groups of classes called {kind!r}; there are: {known}")
-        numbers = {label: number for number, label in enumerate(manifest.classes)}
-        groups = [tuple(numbers[label] for label in group) for group in manifest.class_groups[kind]]
+        groups = self.stage.manifest.groups(kind)
         scores = {key: within_groups(found, groups) for key, found in self.predictions.items()}
         rows = [(run, seed, score.value, score.expected) for (_, run, seed), score in scores.items()]
         return pd.DataFrame(rows, columns=["run", "seed", "value", "expected"])
@@ -168,7 +162,8 @@ class Trainings:
         return results
 
 
-def _spread(values: pd.Series) -> str:
+def mean_and_spread(values: pd.Series) -> str:
+    """For people: the mean, and ± the standard deviation where there are several; nothing where there are none."""
     values = values.dropna()
     if not len(values):
         return ""
@@ -176,12 +171,9 @@ def _spread(values: pd.Series) -> str:
     return f"{values.mean():.3f}\u00a0±\u00a0{values.std():.3f}" if len(values) > 1 else f"{values.mean():.3f}"
 
 
-def ordered_groups(manifest: DatasetManifest) -> tuple[str, tuple[tuple[str, ...], ...]]:
-    """What such classes are called, and the groups of them (`ORDERED`); none where the manifest names none."""
-    return next(
-        ((words, manifest.class_groups[name]) for name, words in ORDERED.items() if name in manifest.class_groups),
-        ("", ()),
-    )
+def ordered_kind(manifest: DatasetManifest) -> str | None:
+    """The first of `ORDERED` that the manifest names groups of."""
+    return next((kind for kind in ORDERED if kind in manifest.class_groups), None)
 
 
 def order_claims(
@@ -259,8 +251,8 @@ class _Cost:
 
 def _row(stream: str, trained: TrainedRun, found: Predictions, stage: Stage, cost: tuple[int, int]) -> TrainingRow:
     manifest, log = trained.stage.manifest, trained.log
-    numbers = {label: number for number, label in enumerate(manifest.classes)}
-    pairs = [tuple(numbers[label] for label in pair) for pair in ordered_groups(manifest)[1]]
+    kind = ordered_kind(manifest)
+    pairs = manifest.groups(kind) if kind else ()
     main, *others = found.scores
     classification = isinstance(found.task, Classification)
     return TrainingRow(
