@@ -22,6 +22,7 @@ from actionbook.datasets.dataset import Dataset, dataset_of
 from actionbook.datasets.index import Index
 from actionbook.datasets.preparation import Prepared, prepare, source_table, unprepared_frames
 from actionbook.stages.strips import Strip, counted, spaced
+from actionbook.video.decode import iterate
 
 logger = logging.getLogger(__name__)
 
@@ -128,14 +129,21 @@ def class_strips(data: StageData, most: int | None = None, *, whole: bool = Fals
 def _strip(dataset: Dataset, label: str, paths: Sequence[str], *, last: bool, whole: bool) -> Strip | None:
     for path in paths[:_TRIED]:
         with suppress(BookError, IndexError):  # notebook 01 says of each what is wrong with it, when it is prepared
-            own = source_table(dataset, pd.DataFrame({"video": [path], "path": [path]}))
-            frames = int(own.frames.iloc[0])
-            start = max(0, frames - _SHOWN) if last else 0
-            numbers: Sequence[int] = range(start, start + _SHOWN)
+            numbers: Sequence[int] = range(_SHOWN)
             if whole:
-                numbers = spaced(frames, _SHOWN)
+                numbers = spaced(_length(dataset, path), _SHOWN)
+            elif last:
+                start = max(0, _length(dataset, path) - _SHOWN)
+                numbers = range(start, start + _SHOWN)
             return Strip(label, unprepared_frames(dataset, path, numbers), counted(numbers))
     return None
+
+
+def _length(dataset: Dataset, path: str) -> int:
+    """How many frames there are; those of a video are counted, as headers are off by a few or say nothing (WebM)."""
+    if dataset.frames_folder:
+        return int(source_table(dataset, pd.DataFrame({"video": [path], "path": [path]})).frames.iloc[0])
+    return sum(1 for _ in iterate(dataset.root / path))
 
 
 def tested_strips(samples: Samples, count: int = 4) -> list[Strip]:
