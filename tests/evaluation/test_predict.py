@@ -88,7 +88,7 @@ def clips_of(stage: Stage, index: Index, table: pd.DataFrame | None = None) -> l
 
 def test_every_sample_runs_once_in_order(prepared: Any, stage: Stage) -> None:
     engine, samples = Counting(), tested_samples(stage, prepared.index)
-    items, outputs = run_samples(engine, samples, samples.tests, 9, workers=3)  # type: ignore[arg-type]
+    items, outputs = run_samples(engine.run, samples, samples.tests, 9, workers=3)
     assert items == samples.tests.item.tolist()
     expected_ = [sample.inputs["image"][:2, 0, 0, 0] for sample in clips_of(stage, prepared.index)]
     np.testing.assert_array_equal(outputs, expected_)

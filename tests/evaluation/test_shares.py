@@ -63,7 +63,7 @@ def test_the_sampler_sees_what_was_seen(prepared: Any, tiny_stage: Callable[...,
         1.0: (14, 14),
     }
     samples = tested_samples(stage, prepared.index)
-    _, outputs = run_samples(Engine(), samples, samples.tests, 5, workers=1)
+    _, outputs = run_samples(Engine().run, samples, samples.tests, 5, workers=1)
     np.testing.assert_array_equal(found[1.0].outputs, outputs)
 
 

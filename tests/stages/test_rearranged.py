@@ -13,6 +13,7 @@ import pytest
 
 from actionbook.core.workspace import Stage
 from actionbook.datasets.index import Index, make_index
+from actionbook.evaluation import predict
 from actionbook.stages import accuracy
 
 CLASSES = 6
@@ -54,10 +55,11 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
 
     for name, stand_in in {
         "trained_network": lambda _: None, "engine_of": lambda *_: Rising(), "tested_samples": samples,
-        "dataset_of": lambda _: SimpleNamespace(index=lambda: index), "tested": lambda _, few, __: few,
-        "batched": batches,
+        "dataset_of": lambda _: SimpleNamespace(index=lambda: index),
     }.items():  # fmt: skip
         monkeypatch.setattr(accuracy, name, stand_in)
+    monkeypatch.setattr(predict, "tested", lambda _, few, __: few)
+    monkeypatch.setattr(predict, "batched", batches)
     return opened
 
 

@@ -22,7 +22,7 @@ from actionbook.core.spec import Arrays, Shape, Spec
 from actionbook.core.workspace import Stage
 from actionbook.datasets.dataset import dataset_of
 from actionbook.datasets.index import Index
-from actionbook.inference import Engine, NetworkEngine, read_results, run_batches
+from actionbook.inference import NetworkEngine, read_results, run_batches
 from actionbook.tasks import Predictions, task_of
 
 FLOORS = ("video", "clips", "models", "inference")
@@ -160,14 +160,14 @@ def _rests_on(network: str, stage: Stage, samples: Samples, batch: int) -> dict[
 
 
 def run_samples(
-    engine: Engine, samples: Samples, table: pd.DataFrame, batch: int, workers: int
+    run: Callable[[Arrays], np.ndarray], samples: Samples, table: pd.DataFrame, batch: int, workers: int
 ) -> tuple[list[str], np.ndarray]:
-    """Run the rows of a table of samples through an engine: (item of each, outputs (samples, ...))."""
+    """Run the rows of a table of samples through `Engine.run` or the like: (item of each, outputs (samples, ...))."""
     items: list[str] = []
     outputs: list[np.ndarray] = []
     for names, inputs in batched(tested(samples, table, workers), batch):
         items += names
-        outputs.append(engine.run(inputs))
+        outputs.append(run(inputs))
     return items, np.concatenate(outputs)
 
 
@@ -184,7 +184,7 @@ def centre_validation(stage: Stage, index: Index) -> Callable[[nn.Cell], dict[st
     evaluation = recipe.evaluation.model_copy(update={"skip_last_video": False})
 
     def validate(network: nn.Cell) -> dict[str, float]:
-        items, outputs = run_samples(engine_of(network, spec, batch), samples, middles, batch, stage.workers)
+        items, outputs = run_samples(engine_of(network, spec, batch).run, samples, middles, batch, stage.workers)
         found = Predictions(items, outputs, samples.index, evaluation, task)
         return {f"centre_clip_{task.main}": round(found.score.value, 6)}
 

@@ -63,7 +63,7 @@ def after_shares(
     places = {clip: place for place, clip in enumerate(dict.fromkeys(clip for of in rows.values() for _, clip in of))}
     asked = [(videos[number].item, number, np.array(frames)) for number, frames in places]
     table = pd.DataFrame(asked, columns=["item", "number", "frames"])
-    _, every = run_samples(engine, samples, table, stage.recipe.export.inference_batch, stage.workers)
+    _, every = run_samples(engine.run, samples, table, stage.recipe.export.inference_batch, stage.workers)
     found: dict[float, Predictions] = {}
     for share, of in rows.items():
         items, outputs = [item for item, _ in of], every[[places[clip] for _, clip in of]]

@@ -9,8 +9,6 @@ from functools import cached_property, partial
 import numpy as np
 import pandas as pd
 
-from actionbook.clips.pipeline import tested
-from actionbook.clips.samples import batched
 from actionbook.core import cores
 from actionbook.core.errors import BookError
 from actionbook.core.manifest import load_dataset
@@ -18,6 +16,7 @@ from actionbook.core.recipe import JOINT, Recipe
 from actionbook.core.record import read_record
 from actionbook.core.score import QUIRK, Score
 from actionbook.core.sections import Detection
+from actionbook.core.spec import Arrays
 from actionbook.core.stage_results import AccuracyResults, AccuracyRow
 from actionbook.core.workspace import Stage
 from actionbook.datasets.dataset import dataset_of, store_path
@@ -30,6 +29,7 @@ from actionbook.evaluation.predict import (
     missing_rule,
     predict_test,
     predictions,
+    run_samples,
     tested_samples,
     without_clip,
 )
@@ -200,17 +200,19 @@ def rearranged(
     samples, batch = tested_samples(stage, index), stage.recipe.export.inference_batch
     spec = stage.recipe.spec(samples.classes)
     (name,) = spec.inputs
-    engine, items = engine_of(network, spec, batch), list[str]()
-    outputs: dict[str, list[np.ndarray]] = {what: [] for what in changes}
+    engine = engine_of(network, spec, batch)
+
+    def run(inputs: Arrays) -> np.ndarray:
+        """(N, changes, classes)"""
+        changed = (np.ascontiguousarray(change(inputs[name])) for change in changes.values())
+        return np.stack([engine.run({name: clips}) for clips in changed], axis=1)
+
     with cores.busy():
         few = samples.tests.iloc[:: -(-len(samples.tests) // most)]
-        for names, inputs in batched(tested(samples, few, stage.workers), batch):
-            items += names
-            for what, change in changes.items():
-                outputs[what].append(engine.run({name: np.ascontiguousarray(change(inputs[name]))}))
+        items, outputs = run_samples(run, samples, few, batch, stage.workers)
     rows = {}
-    for what, parts in outputs.items():
-        found = predictions(stage, index, items, np.concatenate(parts))
+    for number, what in enumerate(changes):
+        found = predictions(stage, index, items, outputs[:, number])
         scores = {found.score.metric: found.score}
         scores |= {kind: within_groups(found, stage.manifest.groups(kind)) for kind in stage.manifest.class_groups}
         rows[what] = {key: (score.correct or 0) / max(score.evaluated, 1) for key, score in scores.items()}

@@ -119,11 +119,20 @@ class Trainings:
     def within(self, kind: str) -> pd.DataFrame:
         """Accuracy within the groups of classes that the manifest calls `kind`, of which the true one is known.
 
-        Columns run, seed, value and expected (videos of these classes), a row for each training; see `within_groups`.
-        Raises BookError for a kind that the manifest does not name.
+        Columns run, seed, value and expected (videos of these classes), a row for each training on data that has such
+        classes; see `within_groups`. Raises BookError for a kind that the recipe's own manifest does not name.
         """
-        groups = self.stage.manifest.groups(kind)
-        scores = {key: within_groups(found, groups) for key, found in self.predictions.items()}
+        self.stage.manifest.groups(kind)
+        manifests = {
+            (name, run.name): stream.for_run(run).manifest
+            for name, stream in self.stage.streams.items()
+            for run in stream.recipe.training.runs
+        }
+        scores = {
+            key: within_groups(found, manifests[key[:2]].groups(kind))
+            for key, found in self.predictions.items()
+            if kind in manifests[key[:2]].class_groups
+        }
         rows = [(run, seed, score.value, score.expected) for (_, run, seed), score in scores.items()]
         return pd.DataFrame(rows, columns=["run", "seed", "value", "expected"])
 
@@ -189,13 +198,12 @@ def order_claims(
     the first of `ORDERED`). Within four, and within three, standard deviations of a coin thrown for every video. None
     where a run is missing, where the manifest names no such classes, or where the task is not classification.
     """
-    if kind is None:
-        moving, still = (trainings.mean(run, WITHIN_GROUPS) for run in (clips, frames))
-        expected = next((score.expected for row in trainings.rows if (score := row.other(WITHIN_GROUPS))), None)
-    else:
-        table = trainings.within(kind)
-        means = table.groupby("run").value.mean()
-        moving, still, expected = means.get(clips), means.get(frames), int(table.expected.max())
+    kind = kind or ordered_kind(trainings.stage.manifest)
+    if kind is None or isinstance(trainings.stage.recipe.task, Detection):
+        return ()
+    table = trainings.within(kind)
+    means, expected = table.groupby("run").value.mean(), int(table.expected.max())
+    moving, still = means.get(clips), means.get(frames)
     if moving is None or still is None or not expected:
         return ()
     coin = (0.25 / expected) ** 0.5

@@ -29,6 +29,10 @@ SHORTEST = 2 * LEAD + PAUSE + 2 * WINDOW
 
 def sequence(class_name: str, length: int) -> tuple[Act, Act]:
     """The two actions of a class of `SEQUENCES` in a video of `length` frames, both equally long."""
-    first, second = SEQUENCES[class_name]
-    each = (length - 2 * LEAD - PAUSE) // 2
-    return Act(first, LEAD, LEAD + each), Act(second, length - LEAD - each, length - LEAD)
+    return in_turn(SEQUENCES[class_name], length, LEAD, PAUSE)
+
+
+def in_turn(actions: tuple[str, str], length: int, lead: int, pause: int) -> tuple[Act, Act]:
+    """Two actions, equally long, with `lead` frames of standing before and after, and `pause` or one more between."""
+    each = (length - 2 * lead - pause) // 2
+    return Act(actions[0], lead, lead + each), Act(actions[1], length - lead - each, length - lead)

@@ -11,16 +11,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from actionbook.datasets.figures import Act, Actor, Scene
+from actionbook.datasets.figures import Actor, Scene
 from actionbook.datasets.figures.canvas import VIEW_HEIGHT
 from actionbook.datasets.miniature.looks import ANYWHERE, Look, look_scene
+from actionbook.datasets.miniature.sequences import in_turn
 from actionbook.datasets.miniature.spec import Clip, MiniSpec
 
 PARTS = 7
 """Parts of a video from one to the next of which the direction of the skaters does not show."""
 SKATERS = 3
 LEAD = 3
-"""Frames of standing before the first of two actions, and after the second; twice as many and more between them."""
+"""Frames of standing before the first of two actions and after the second; twice as many, or one more, between them."""
 
 SKATING = {"skating left": -1, "skating right": 1}
 SEQUENCES = {
@@ -41,10 +42,7 @@ def timescales_scene(clip: Clip, spec: MiniSpec) -> Scene:
     if name in SKATING:
         return replace(scene, actors=_file(actor, SKATING[name], scene))
     if name in SEQUENCES:
-        first, second = SEQUENCES[name]
-        each = (scene.length - 4 * LEAD) // 2
-        acts = Act(first, LEAD, LEAD + each), Act(second, scene.length - LEAD - each, scene.length - LEAD)
-        actor = replace(actor, acts=acts)
+        actor = replace(actor, acts=in_turn(SEQUENCES[name], scene.length, LEAD, 2 * LEAD))
     return replace(scene, actors=(actor,))
 
 
