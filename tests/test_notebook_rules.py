@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
+import importlib.util
 from pathlib import Path
 from typing import Any
 
+import jupytext
 import nbformat
 import pytest
 
+from actionbook.core.paths import NOTEBOOKS
 from actionbook.core.process import PAGE_WIDTH
 from actionbook.notebook_rules import find_pages, unnamed_figures, wide_lines
 from actionbook.notebooks import check, main, pair
@@ -113,3 +118,29 @@ def test_a_caption_changed_after_the_run_is_found(tmp_path: Path) -> None:
     source.write_text(f"{FRONT}{CELL}{options.format('New.')}size = 2\n```\n")
     (fault,) = check(source)
     assert "cell 1: mystnb differs from the source" in fault
+
+
+def imported(page: Path) -> list[tuple[int, str, str]]:
+    """What the code cells of a page take from the library: number of the cell, module, name."""
+    cells = [cell.source for cell in jupytext.read(page).cells if cell.cell_type == "code"]
+    return [
+        (number, node.module, alias.name)
+        for number, source in enumerate(cells, 1)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("actionbook")
+        for alias in node.names
+    ]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in sorted(NOTEBOOKS.rglob("*.md")) if page.with_suffix(".ipynb").is_file()],
+    ids=lambda page: page.relative_to(NOTEBOOKS).as_posix(),
+)
+def test_what_a_page_takes_from_the_library_is_there(page: Path) -> None:
+    missing = []
+    for number, module, name in imported(page):
+        found = importlib.import_module(module)
+        if not hasattr(found, name) and importlib.util.find_spec(f"{module}.{name}") is None:
+            missing.append(f"code cell {number}: {module} has no {name}")
+    assert not missing
