@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from actionbook.core.errors import BookError
+from actionbook.core.keyframes import Keyframes
 from actionbook.core.paths import MANIFESTS, expanded, shown
 from actionbook.core.schema import Name, Strict, load, read_yaml, twice
 from actionbook.core.sources import Below, Count, Sha256, Source
@@ -56,7 +57,7 @@ class DatasetManifest(Strict):
 
     kind: Literal["dataset"]
     name: Name
-    dataset: Literal["hmdb51", "kinetics400", "ucf101"]
+    dataset: Literal["ava", "hmdb51", "kinetics400", "ucf101"]
     """The reader in `actionbook.datasets` that understands the layout."""
     title: str
     licence: str
@@ -72,6 +73,8 @@ class DatasetManifest(Strict):
     """In the order of their numbers. Whether they are names of folders, too, is a matter of the layout."""
     class_groups: dict[str, tuple[tuple[str, ...], ...]] = {}
     """Named sets of classes that the book looks at together, such as pairs that are reversals of each other."""
+    keyframes: Keyframes | None = None
+    """Of a data set whose items are keyframes with boxes, and of no other."""
     generator: Generator | None = None
     traps: tuple[str, ...] = ()
 
@@ -104,7 +107,11 @@ class DatasetManifest(Strict):
         unknown = {c for sets in self.class_groups.values() for s in sets for c in s} - set(self.classes)
         if unknown:
             raise ValueError(f"class_groups name classes that do not exist: {', '.join(sorted(unknown))}")
-        if self.generator is not None:
+        if (self.keyframes is None) == (self.dataset == "ava"):
+            raise ValueError("keyframes: expected for a data set in the form of AVA, and for no other")
+        if self.keyframes and (strange := set(self.keyframes.unscored) - set(self.classes)):
+            raise ValueError(f"keyframes.unscored names classes that do not exist: {', '.join(sorted(strange))}")
+        if self.generator is not None and self.keyframes is None:
             drawn = len(self.classes) * self.generator.groups * self.generator.clips_per_group
             if drawn != self.videos:
                 raise ValueError(f"the generator draws {drawn} videos, but the data set has {self.videos}")
