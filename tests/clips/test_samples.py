@@ -30,7 +30,7 @@ SECTIONS: dict[str, Any] = {
     "title": "Tiny",
     "task": {"name": "detection", "boxes": ROOM},
     "data": {"manifest": "mini_ucf101"},
-    "sampling": {"name": "centre", "frames": 8, "pathways": {"slow": 4, "fast": 2}},
+    "sampling": {"name": "keyframe", "frames": 8, "stride": 1, "pathways": {"slow": 4, "fast": 2}},
     "transforms": {"size": SIZE, "mean": (0.0, 0.0, 0.0)},
     "model": {"name": "tiny"},
     "training": {"epochs": 1, "batch_size": 2, "lr": 0.1},
@@ -146,7 +146,7 @@ def test_pathways_see_the_same_clip_at_their_own_rates(index: Index, store: Path
 
 
 def test_keyframes_of_one_video_are_samples_around_themselves(index: Index, store: Path) -> None:
-    recipe = recipe_of(sampling={"name": "centre", "frames": 8, "stride": 2, "pathways": {"image": 1}})
+    recipe = recipe_of(sampling={"name": "keyframe", "frames": 8, "stride": 2, "pathways": {"image": 1}})
     samples = Samples(index, store, recipe, 2)
     assert samples.tests["item"].tolist() == list(PLACES)
     assert samples.middles(4).number.tolist() == [0, 1, 2]
@@ -161,7 +161,7 @@ def test_keyframes_of_one_video_are_samples_around_themselves(index: Index, stor
 def test_windows_of_a_video_mean_nothing_for_keyframes(index: Index, store: Path) -> None:
     samples = Samples(index, store, recipe_of(sampling={"name": "windows"}), 2)
     for use in (lambda: samples.tests, lambda: samples.middles(4), lambda: samples.train(0, np.random.default_rng(0))):
-        with pytest.raises(BookError, match=r"such as a@4 are keyframes: their sampling\.name must be 'centre'"):
+        with pytest.raises(BookError, match=r"such as a@4 are keyframes: their sampling\.name must be 'keyframe'"):
             use()
 
 
@@ -288,7 +288,7 @@ def test_pathways_share_the_segments(store: Path) -> None:
 
 def test_keyframes_have_no_segments(index: Index, store: Path) -> None:
     samples = Samples(index, store, recipe_of(sampling={"name": "segments"}), 2)
-    with pytest.raises(BookError, match=r"such as a@4 are keyframes: their sampling\.name must be 'centre'"):
+    with pytest.raises(BookError, match=r"such as a@4 are keyframes: their sampling\.name must be 'keyframe'"):
         samples.train(0, np.random.default_rng(0))
 
 

@@ -25,7 +25,7 @@ from actionbook.clips.sampling import (
     window_clip,
     windows_of,
 )
-from actionbook.core.sampling import Centre, Segments, Superframes, Windows
+from actionbook.core.sampling import Centre, Keyframe, Segments, Superframes, Windows
 
 
 @pytest.mark.parametrize(
@@ -200,17 +200,29 @@ def test_the_centre_is_tested_once(frames: int, stride: int, tested: int | None)
     (clip,) = sampler.test(video(frames))
     np.testing.assert_array_equal(clip, centre_clip(frames, tested or 6, stride))
     assert sampler.test(video(0)) == []
-    (clip,) = sampler.test(video(60, 7))
-    np.testing.assert_array_equal(clip, keyframe_clip(7, 60, tested or 6, stride))
 
 
 @pytest.mark.parametrize("frame", [0, 7, 59])
 def test_a_keyframe_is_trained_on_where_it_is_tested(frame: int) -> None:
-    sampler = Sampler(Centre(name="centre", frames=6, test_frames=8))
+    sampler = Sampler(Keyframe(name="keyframe", frames=6, stride=1, test_frames=8))
     for seed in range(3):
         drawn = sampler.train(video(60, frame), np.random.default_rng(seed))
         np.testing.assert_array_equal(drawn, keyframe_clip(frame, 60, 6, 1))
     np.testing.assert_array_equal(sampler.test(video(60, frame)), [keyframe_clip(frame, 60, 8, 1)])
+
+
+def test_the_clip_of_second_902_and_its_slow_path_are_those_of_slowfast() -> None:
+    settings = Keyframe(name="keyframe", pathways={"slow": 4, "fast": 1})
+    (clip,) = Sampler(settings).test(video(27030, 60))
+    assert clip.tolist() == list(range(28, 91, 2))
+    taken = settings.shared_out(settings.tested)
+    assert taken["slow"].tolist() == [0, 4, 8, 13, 17, 22, 26, 31]
+    assert taken["fast"].tolist() == list(range(32))
+
+
+def test_an_item_that_is_no_keyframe_is_seen_around_its_middle() -> None:
+    (clip,) = Sampler(Keyframe(name="keyframe", frames=4, stride=3)).test(video(21))
+    assert clip.tolist() == [4, 7, 10, 13]
 
 
 @pytest.mark.parametrize("settings", [Windows(stride=2), Centre(name="centre", stride=2)])

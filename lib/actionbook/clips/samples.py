@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from actionbook.clips.sampling import Sampler
-from actionbook.clips.targets import Boxes, boxes_of
+from actionbook.clips.targets import BoxTable, boxes_of
 from actionbook.clips.transforms import decoded_side, draw_crop, tested_boxes, tested_clip, train_boxes, train_clip
+from actionbook.clips.whole_frames import draw_jitter, jittered_boxes, jittered_clip, whole_boxes, whole_clip
 from actionbook.core.errors import BookError, some
 from actionbook.core.paths import shown
 from actionbook.core.recipe import BOXES, Recipe
@@ -58,15 +59,15 @@ class Samples:
         return self.index.truth.to_numpy(np.int32)
 
     @cached_property
-    def _boxes(self) -> dict[str, Boxes]:
+    def _boxes(self) -> BoxTable:
         return boxes_of(self.index, self.classes)
 
     @cached_property
     def _sampler(self) -> Sampler:
         items, sampling = self.index.items, self.recipe.sampling
         keyframes = items.item[items.frame >= 0]
-        if len(keyframes) and sampling.name != "centre":
-            raise BookError(f"items such as {keyframes.iloc[0]} are keyframes: their sampling.name must be 'centre'")
+        if len(keyframes) and sampling.name != "keyframe":
+            raise BookError(f"items such as {keyframes.iloc[0]} are keyframes: their sampling.name must be 'keyframe'")
         counts = self.index.videos.set_index("video").frames
         still, prepared = counts.index[counts == 1].tolist(), (counts > 0).sum()
         # Windows leave out videos of one frame by themselves. Others repeat it, and training goes on without a word.
@@ -91,6 +92,12 @@ class Samples:
         indices = self._sampler.train(row, rng)
         with self._open(row) as frames:
             width, height = frames.frame_size
+            if transforms.jitter is not None:
+                jitter = draw_jitter(width, height, transforms, rng)
+                clip = jittered_clip(self._read(frames, indices), jitter, transforms)
+                return self._sample(
+                    number, indices, clip, lambda boxes: jittered_boxes(boxes, jitter, height, width, transforms)
+                )
             crop = draw_crop(width, height, transforms, rng)
             wanted = frames.frames(indices.tolist(), min_size=decoded_side(crop, width, height, transforms), fast=True)
             clip = train_clip(wanted, crop, transforms, len(indices))
@@ -99,11 +106,13 @@ class Samples:
     def test(self, number: int, indices: np.ndarray) -> Sample:
         """The sample of the given frames of item `number`, with the authors' test transform. Raises as `train`."""
         row, transforms = self._rows[number], self.recipe.transforms
-        different, place = np.unique(indices, return_inverse=True)  # a looped clip repeats frames: decode each once
         with self._open(row) as opened:
-            frames = opened.read(different.tolist())
+            frames = self._read(opened, indices)
         height, width = frames[0].shape[:2]
-        clip = tested_clip([frames[i] for i in place], transforms)
+        if transforms.test_size is not None:
+            clip = whole_clip(frames, transforms)
+            return self._sample(number, indices, clip, lambda boxes: whole_boxes(boxes, height, width, transforms))
+        clip = tested_clip(frames, transforms)
         return self._sample(number, indices, clip, lambda boxes: tested_boxes(boxes, height, width, transforms))
 
     @cached_property
@@ -144,9 +153,17 @@ class Samples:
             )
         return frames
 
+    @staticmethod
+    def _read(frames: Frames, indices: np.ndarray) -> list[np.ndarray]:
+        """Frames as they are stored. A clip may repeat some at the ends of a video, or in a loop: each is read once."""
+        different, place = np.unique(indices, return_inverse=True)
+        found = frames.read(different.tolist())
+        return [found[i] for i in place]
+
     def _sample(self, number: int, indices: np.ndarray, clip: np.ndarray, place: Any) -> Sample:
         row = self._rows[number]
-        inputs = {name: clip[:, ::every] for name, every in self.recipe.sampling.pathways.items()}
+        shares = self.recipe.sampling.shared_out(clip.shape[1])
+        inputs = {name: clip[:, taken] if len(taken) < clip.shape[1] else clip for name, taken in shares.items()}
         if not isinstance(self.recipe.task, Detection):
             return Sample(row.item, inputs, self._class_numbers[number], frames=indices)
         room, found = self.recipe.task.boxes, self._boxes.get(row.item)

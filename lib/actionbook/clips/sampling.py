@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from actionbook.core.sampling import Sampling, Segments, Superframes, Windows
+from actionbook.core.sampling import Keyframe, Sampling, Segments, Superframes, Windows
 
 
 class Item(Protocol):
@@ -27,9 +27,8 @@ class Sampler:
     """Chooses the frames of samples, as a recipe's section `sampling` says.
 
     Tested are every window of a video, as in the test of okankop/Efficient-3DCNNs; or the one clip in its middle, or
-    around the keyframe of an item that is one; or one clip of frames from all over the video (`Segments`,
-    `Superframes`). Training clips of videos begin anywhere, or anywhere in each segment; those of keyframes are the
-    tested ones.
+    around a keyframe; or one clip of frames from all over the video (`Segments`, `Superframes`). Training clips of
+    videos begin anywhere, or anywhere in each segment; those of keyframes are the tested ones.
     """
 
     settings: Sampling
@@ -41,7 +40,7 @@ class Sampler:
             return random_segments(item.frames, s.frames, rng)
         if isinstance(s, Superframes):
             return random_superframes(item.frames, s.segments, s.frames, rng)
-        if item.frame >= 0:
+        if isinstance(s, Keyframe):
             return self.middle(item, s.frames)
         return random_clip(item.frames, s.frames, s.stride, rng, last_start=s.last_start)
 
@@ -55,15 +54,17 @@ class Sampler:
     def middle(self, item: Item, frames: int) -> np.ndarray:
         """Frame numbers of the one clip of so many frames that stands for an item.
 
-        It is the middle of a video, or lies around a keyframe; of segments the middle frame, or frames, of each.
+        It is the middle of a video, or lies around a keyframe (of an item that is none, around its middle); of segments
+        the middle frame, or frames, of each.
         """
         s = self.settings
         if isinstance(s, Segments):
             return middle_segments(item.frames, frames, whole=s.test_parts == "whole")
         if isinstance(s, Superframes):
             return middle_superframes(item.frames, frames // s.frames, s.frames, late=s.test_start == "late")
-        if item.frame >= 0:
-            return keyframe_clip(item.frame, item.frames, frames, s.stride)
+        if isinstance(s, Keyframe):
+            keyframe = item.frame if item.frame >= 0 else item.frames // 2
+            return keyframe_clip(keyframe, item.frames, frames, s.stride)
         return centre_clip(item.frames, frames, s.stride)
 
 

@@ -132,7 +132,7 @@ def train_clip(frames: Iterable[np.ndarray], crop: Crop, transforms: Transforms,
         # Averaging only where at least two pixels become one; bilinear is faster and as good below that.
         method = cv2.INTER_AREA if rows >= 2 * shape[0] else cv2.INTER_LINEAR
         part = cv2.resize(part, (shape[1], shape[0]), interpolation=method)
-        _normalise_into(out[:, t], _mirrored(part, transforms.modality) if crop.flip else part, transforms)
+        normalise_into(out[:, t], mirrored(part, transforms.modality) if crop.flip else part, transforms)
     return out
 
 
@@ -183,7 +183,7 @@ def tested_clip(frames: Sequence[np.ndarray], transforms: Transforms) -> np.ndar
         height, width = scaled_size(frame.shape[0], frame.shape[1], transforms)
         scaled = frame if (height, width) == frame.shape[:2] else _resized(frame, (width, height))
         top, left = _centre(height, width, transforms)
-        _normalise_into(out[:, t], scaled[top : top + shape[0], left : left + shape[1]], transforms)
+        normalise_into(out[:, t], scaled[top : top + shape[0], left : left + shape[1]], transforms)
     return out
 
 
@@ -209,7 +209,7 @@ def _resized(frame: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return done[0] if len(done) == 1 else np.stack(done, axis=2)
 
 
-def _mirrored(pixels: np.ndarray, modality: str) -> np.ndarray:
+def mirrored(pixels: np.ndarray, modality: str) -> np.ndarray:
     """Left and right exchanged, in flow also the direction to the right; 128, which is zero, becomes 127."""
     mirror = pixels[:, ::-1]
     if modality == "flow":
@@ -218,7 +218,7 @@ def _mirrored(pixels: np.ndarray, modality: str) -> np.ndarray:
     return mirror
 
 
-def _normalise_into(out: np.ndarray, pixels: np.ndarray, transforms: Transforms) -> None:
+def normalise_into(out: np.ndarray, pixels: np.ndarray, transforms: Transforms) -> None:
     """(H, W, C) uint8 in the frame's order -> (C, H, W) float32 in the clip's: (x - mean) / std, written in place."""
     if transforms.channel_order == "bgr":
         pixels = pixels[:, :, ::-1]

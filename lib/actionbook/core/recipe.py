@@ -117,10 +117,10 @@ class Recipe(Strict):
 
     def spec(self, classes: int, *, tested: bool = True) -> Spec:
         """What the network takes and gives: tested clips, or those of training."""
-        size = (self.transforms.height, self.transforms.width)
-        frames = self.sampling.tested if tested else self.sampling.drawn
+        size, frames = self.transforms.clip_size(tested), self.sampling.tested if tested else self.sampling.drawn
         inputs: dict[str, Shape] = {
-            name: (self.transforms.channels, frames // every, *size) for name, every in self.sampling.pathways.items()
+            name: (self.transforms.channels, len(taken), *size)
+            for name, taken in self.sampling.shared_out(frames).items()
         }
         if isinstance(self.task, Classification):
             return Spec(inputs, (classes,))

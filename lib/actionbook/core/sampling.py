@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from actionbook.core.schema import Strict
@@ -37,6 +38,10 @@ class _Sampling(Strict):
             for name, every in self.pathways.items():
                 if frames % every:
                     raise ValueError(f"pathway {name!r}: {frames} frames are no multiple of {every}")
+
+    def shared_out(self, frames: int) -> dict[str, np.ndarray]:
+        """Which frames of a clip of so many each pathway takes: by name, their places from 0."""
+        return {name: np.arange(0, frames, every) for name, every in self.pathways.items()}
 
     @property
     def drawn(self) -> int:
@@ -95,6 +100,34 @@ class Centre(_Consecutive):
     def tested_clips(self) -> str:
         """See `_Sampling`."""
         return f"1 clip of the middle {self.tested} frames (stride {self.stride})"
+
+
+class Keyframe(_Sampling):
+    """The one clip around the keyframe of an item, trained on as it is tested.
+
+    Beyond the ends of a video its first or last frame is repeated. A pathway of fewer frames takes them evenly from the
+    first of the clip to the last, rounded down: 8 of 32 are 0, 4, 8, 13, 17, 22, 26, 31 (facebookresearch/SlowFast,
+    slowfast/datasets/utils.py: get_sequence, pack_pathway_output).
+    """
+
+    name: Literal["keyframe"]
+    frames: Positive = 32
+    stride: Positive = 2
+    """Every stride-th frame is taken."""
+
+    def shared_out(self, frames: int) -> dict[str, np.ndarray]:
+        """See `_Sampling`."""
+        return {name: np.linspace(0, frames - 1, frames // every).astype(int) for name, every in self.pathways.items()}
+
+    @property
+    def drawn_clip(self) -> str:
+        """See `_Sampling`."""
+        return f"{self.frames} frames (stride {self.stride}) around the keyframe"
+
+    @property
+    def tested_clips(self) -> str:
+        """See `_Sampling`."""
+        return f"1 clip of {self.tested} frames (stride {self.stride}) around the keyframe"
 
 
 class Segments(_Sampling):
@@ -160,4 +193,4 @@ class Superframes(_Sampling):
         return f"1 clip of the {which[self.test_start]} of each of {self.tested // self.frames} equal parts"
 
 
-Sampling = Annotated[Windows | Centre | Segments | Superframes, Field(discriminator="name")]
+Sampling = Annotated[Windows | Centre | Keyframe | Segments | Superframes, Field(discriminator="name")]

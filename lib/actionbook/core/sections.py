@@ -49,6 +49,17 @@ class Flow(Strict):
     """JPEG quality."""
 
 
+class Boxes(Strict):
+    """Which boxes of a detector count, of data sets that have such lists."""
+
+    min_score: Share = 0.8
+    """Boxes with a lower score are left out; PySlowFast's DETECTION_SCORE_THRESH."""
+    learn_detected: bool = True
+    """Training learns from them as well as from those that people have drawn: from boxes without a class, too."""
+    test: Literal["detected", "truth"] = "detected"
+    """What a network is asked about in the test: the detector's boxes, as in every published figure, or people's."""
+
+
 PLACES = ("frames_folder", "flow_folder", "annotation_json")
 """Keys of `Data` that name what lies on this machine."""
 
@@ -62,6 +73,8 @@ class Data(Strict):
     allow_missing: bool = False
     """Work with a partial copy; N expected and the missing count then stand beside every result."""
     frames: Frames = Frames()
+    boxes: Boxes = Boxes()
+    """Used by data sets of keyframes."""
     flow: Flow = Flow()
     """Used by recipes whose clips are of flow."""
     frames_folder: Place = None
@@ -141,6 +154,8 @@ class Evaluation(Strict):
     """How the clips of a video become one prediction."""
     fuse: Literal["logit_sum", "softmax_mean"] = "logit_sum"
     """How the streams of a recipe become one prediction."""
+    validate_every: Positive = 1
+    """While training, keyframes of every so many seconds are scored alone (4 in PySlowFast); the test scores all."""
     skip_last_video: bool = False
     """The original's quirk: the last video is never scored and counts as a miss. Both figures are always shown;
     this one decides which is called the result."""

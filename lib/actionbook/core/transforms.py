@@ -42,6 +42,12 @@ class Transforms(Strict):
     crop: Literal["random", "corner", "center", "tsn"] = "random"
     """Training crops of the clip's shape lie anywhere, in a corner or the middle, or in the middle; those of "tsn" may
     be wider or higher by one scale, and lie at one of 13 places."""
+    jitter: tuple[int, int] | None = None
+    """Training clips are cut anywhere from whole frames whose shorter side is scaled to a length between these two; it
+    takes the place of `scales` and `crop`. [256, 320] in the programs of SlowFast."""
+    test_size: tuple[int, int] | None = None
+    """Height and width of a tested clip that holds whole frames: scaled to `short_side` they lie at its top left, and
+    what they leave over is filled with the mean. None: test frames are cropped to `size`."""
     flip: Share = 0.5
     """Probability of a mirrored training clip. Flow to the right then becomes flow to the left."""
 
@@ -59,6 +65,29 @@ class Transforms(Strict):
     def width(self) -> int:
         """Width of a clip in pixels (W)."""
         return self.size if isinstance(self.size, int) else self.size[1]
+
+    def clip_size(self, tested: bool) -> tuple[int, int]:
+        """Height and width of a tested clip, or of one for training."""
+        return self.test_size if tested and self.test_size else (self.height, self.width)
+
+    @model_validator(mode="after")
+    def _whole_frames(self) -> Transforms:
+        if self.jitter is not None:
+            low, high = self.jitter
+            if not max(self.height, self.width) <= low <= high:
+                raise ValueError(
+                    f"jitter {list(self.jitter)}: expected two lengths, ascending, of at least {self.size}"
+                )
+            if said := sorted({"scales", "crop", "box"} & self.model_fields_set):
+                raise ValueError(f"jitter says how training clips are cut; {', '.join(said)} do not go with it")
+        if self.test_size is not None:
+            if self.short_side is None or self.short_side > min(self.test_size):
+                raise ValueError(f"test_size {list(self.test_size)} needs a short_side that fits into it")
+            if any(side % 16 for side in self.test_size):
+                raise ValueError(f"test_size {list(self.test_size)}: expected multiples of 16")
+            if self.box is not None or not self.keep_aspect:
+                raise ValueError("test_size is of whole frames; box and keep_aspect do not go with it")
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Transforms:

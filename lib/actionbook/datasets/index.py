@@ -31,6 +31,10 @@ LABELS = {
     "target": "int64",  # class number, from 0
     **dict.fromkeys(BOX, "float64"),  # of a box, as shares of the frame, 0..1; NaN: the whole frame is meant
 }
+"""A box in which none of the classes is to be seen has one row, with an empty label and `NO_CLASS`."""
+NO_CLASS = -1
+BOXES = {"item": "str", **dict.fromkeys(BOX, "float64"), "score": "float64"}
+"""Boxes that a detector has found, with its score, 0..1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +45,8 @@ class Index:
     """Columns as `ITEMS`."""
     labels: pd.DataFrame
     """Columns as `LABELS`, in the items' order."""
+    boxes: pd.DataFrame | None = None
+    """Columns as `BOXES`: what a network is asked about in items that are not for training. None: the labels' boxes."""
 
     def __len__(self) -> int:
         return len(self.items)
@@ -55,8 +61,14 @@ class Index:
         return self.with_items(self.items[chosen].reset_index(drop=True))
 
     def with_items(self, items: pd.DataFrame) -> Index:
-        """These items, and of the labels those that belong to them."""
-        return Index(items, self.labels[self.labels["item"].isin(set(items["item"]))].reset_index(drop=True))
+        """These items, and of the labels and boxes those that belong to them."""
+        ids = set(items["item"])
+        labels, *boxes = (
+            table[table["item"].isin(ids)].reset_index(drop=True)
+            for table in (self.labels, self.boxes)
+            if table is not None
+        )
+        return Index(items, labels, *boxes)
 
     @property
     def videos(self) -> pd.DataFrame:
@@ -88,7 +100,8 @@ class Index:
         """Digest of items and labels, wherever the videos lie and by whatever names their files are called."""
         items = self.items.drop(columns=["path", "store"]).to_dict("split")
         labels = self.labels.astype(object).where(self.labels.notna(), None).to_dict("split")
-        return sha256_json({"items": items["data"], "labels": labels["data"]})
+        boxes = {} if self.boxes is None else {"boxes": self.boxes.to_dict("split")["data"]}
+        return sha256_json({"items": items["data"], "labels": labels["data"], **boxes})
 
     @property
     def missing(self) -> list[str]:
@@ -120,7 +133,7 @@ def make_index(rows: Iterable[Mapping[str, object]]) -> Index:
 
     ``item`` and ``store`` are the video's id, ``frame`` is -1, ``frames`` 0, and there is no box.
     Rows of one item are its labels. Raises BookError naming items that are listed twice with one label and box, whose
-    rows disagree in what is no label, or that `Index` cannot hold (see `_check`).
+    rows disagree in what is no label, or that `Index` cannot hold (see `check`).
     """
     filled = [
         {
@@ -138,41 +151,51 @@ def make_index(rows: Iterable[Mapping[str, object]]) -> Index:
         raise BookError(f"{len(twice)} videos are listed twice: {', '.join(twice[:10])}")
     items = every[list(ITEMS)].drop_duplicates(ignore_index=True)
     index = Index(items, every[list(LABELS)])
-    _check(index)
+    check(index)
     return index
 
 
-def _check(index: Index) -> None:
-    """Raise BookError unless items and labels are what `ITEMS` and `LABELS` say, and belong together."""
+def check(index: Index) -> None:
+    """Raise BookError unless items, labels and boxes are what the columns above say, and belong together."""
     ids, labels, places = index.items["item"], index.labels, index.items[["video", "store", "path", "frames"]]
-    places, boxes = places.drop_duplicates(), labels[list(BOX)]
-    x1, y1, x2, y2 = (boxes[side] for side in BOX)
-    whole = boxes.isna().all(axis=1)
+    places, found = places.drop_duplicates(), index.boxes
+    every = labels[["item", *BOX]] if found is None else pd.concat([labels[["item", *BOX]], found[["item", *BOX]]])
+    x1, y1, x2, y2 = (every[side] for side in BOX)
+    whole = every[list(BOX)].isna().all(axis=1)
+    whole.iloc[len(labels) :] = False
+    scores = pd.Series(dtype="float64") if found is None else found.score
     wrong = {
         "rows of one item disagree": ids[ids.duplicated()],
         "ids of items are text without white space": ids[(ids == "") | ids.str.contains(r"\s")],
         f"subsets are {', '.join(SUBSETS)}": index.items.subset[~index.items.subset.isin(SUBSETS)],
         "stores are paths below a folder": places.store[places.store.str.contains(r"(?:^|/)\.{0,2}(?:/|$)")],
-        "labels belong to items of the index": labels["item"][~labels["item"].isin(ids)],
+        "labels and boxes belong to items of the index": every["item"][~every["item"].isin(ids)],
         "items of one video have one store, path and number of frames": places.video[places.video.duplicated()],
         "videos have each a store of their own": places.store[places.store.duplicated() & ~places.video.duplicated()],
-        "class numbers count from 0": labels["item"][labels.target < 0],
-        "boxes are shares of the frame, 0 <= x1 <= x2 <= 1 and y likewise, or left out": labels["item"][
+        "class numbers count from 0 (-1: a box without a class)": labels["item"][
+            (labels.target < NO_CLASS) | ((labels.target == NO_CLASS) & labels.x1.isna())
+        ],
+        "scores of boxes are 0..1": scores[~scores.between(0, 1)],
+        "boxes are shares of the frame, 0 <= x1 <= x2 <= 1 and y likewise, or left out": every["item"][
             ~(whole | ((x1 >= 0) & (x1 <= x2) & (x2 <= 1) & (y1 >= 0) & (y1 <= y2) & (y2 <= 1)))
         ],
     }
-    for rule, found in wrong.items():
-        if len(found):
-            raise BookError(f"{rule}; found {', '.join(map(repr, found.unique().tolist()[:5]))}")
+    for rule, broken in wrong.items():
+        if len(broken):
+            raise BookError(f"{rule}; found {', '.join(map(repr, broken.unique().tolist()[:5]))}")
 
 
-def _files(stem: Path) -> tuple[Path, Path]:
-    return stem.with_name(f"{stem.name}-items.csv"), stem.with_name(f"{stem.name}-labels.csv")
+def _files(stem: Path) -> tuple[Path, Path, Path]:
+    items, labels, boxes = (stem.with_name(f"{stem.name}-{what}.csv") for what in ("items", "labels", "boxes"))
+    return items, labels, boxes
 
 
 def write_index(index: Index, stem: Path) -> None:
-    """Write ``<stem>-items.csv`` and ``<stem>-labels.csv``, each in one step."""
-    for table, path in zip((index.items, index.labels), _files(stem), strict=True):
+    """Write ``<stem>-items.csv``, ``<stem>-labels.csv`` and, if there are any, ``<stem>-boxes.csv``, each in a step."""
+    for table, path in zip((index.items, index.labels, index.boxes), _files(stem), strict=True):
+        if table is None:
+            path.unlink(missing_ok=True)
+            continue
         with atomic_path(path) as temporary:
             table.to_csv(temporary, index=False)
 
@@ -180,7 +203,9 @@ def write_index(index: Index, stem: Path) -> None:
 def read_index(stem: Path) -> Index:
     """Read an index. Raises BookError if a file is missing or has other columns, or the two do not belong together."""
     tables = []
-    for path, columns in zip(_files(stem), (ITEMS, LABELS), strict=True):
+    for path, columns in zip(_files(stem), (ITEMS, LABELS, BOXES), strict=True):
+        if columns is BOXES and not path.exists():
+            continue
         try:
             table = pd.read_csv(
                 path,
@@ -196,7 +221,7 @@ def read_index(stem: Path) -> Index:
         tables.append(table)
     index = Index(*tables)
     try:
-        _check(index)
+        check(index)
     except BookError as error:
         raise BookError(f"{shown(stem)}-*.csv: {error}; run notebook 01_data again") from error
     return index

@@ -9,6 +9,7 @@ from actionbook.core.errors import BookError
 from actionbook.core.paths import shown
 from actionbook.core.progress import progress_bar
 from actionbook.core.sources import Source
+from actionbook.datasets.ava import ava_index
 from actionbook.datasets.dataset import Dataset
 from actionbook.datasets.given import annotated_index, index_in_place, with_videos
 from actionbook.datasets.hmdb51 import hmdb51_index
@@ -92,7 +93,10 @@ def read(dataset: Dataset, *, strict: bool = False) -> Index:
             return with_videos(index, root, manifest, allow_missing)
         return index_in_place(index, frames_folder, allow_missing)
     try:
-        index = READERS[manifest.dataset](root, manifest, data.split, allow_missing and not frames_folder)
+        if manifest.keyframes is not None:
+            index = ava_index(root, manifest, data, allow_missing=allow_missing, videos=not frames_folder)
+        else:
+            index = READERS[manifest.dataset](root, manifest, data.split, allow_missing and not frames_folder)
     except MissingVideos as missing:
         if not frames_folder:
             raise

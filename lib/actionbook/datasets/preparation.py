@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -113,7 +113,7 @@ def prepare(
 def complete(index: Index, frames: pd.DataFrame) -> Index:
     """`index` with the numbers of frames of a table of preparation; 0 for videos that are not in it."""
     counts = index.items.video.map(frames.set_index("video").frames).fillna(0).astype("int64")
-    return Index(index.items.assign(frames=counts), index.labels)
+    return replace(index, items=index.items.assign(frames=counts))
 
 
 def prepare_frames(

@@ -180,7 +180,7 @@ def centre_validation(stage: Stage, index: Index) -> Callable[[nn.Cell], dict[st
     recipe: Recipe = stage.recipe
     samples = tested_samples(stage, index)
     middles, batch, task = samples.middles(recipe.sampling.drawn), recipe.export.inference_batch, task_of(recipe.task)
-    spec = recipe.spec(samples.classes, tested=False)
+    spec = recipe.with_test_frames(recipe.sampling.drawn).spec(samples.classes)
     evaluation = recipe.evaluation.model_copy(update={"skip_last_video": False})
 
     def validate(network: nn.Cell) -> dict[str, float]:
