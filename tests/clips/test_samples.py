@@ -142,7 +142,7 @@ def test_pathways_see_the_same_clip_at_their_own_rates(index: Index, store: Path
     for sample in (samples.train(0, np.random.default_rng(0)), *tested(samples, samples.tests)):
         assert {name: array.shape for name, array in sample.inputs.items()} == dict(spec.inputs)
         assert list(sample.inputs) == list(spec.inputs)
-        np.testing.assert_array_equal(sample.inputs["slow"], sample.inputs["fast"][:, ::2])
+        np.testing.assert_array_equal(sample.inputs["slow"], sample.inputs["fast"][:, [0, 3]])
 
 
 def test_keyframes_of_one_video_are_samples_around_themselves(index: Index, store: Path) -> None:

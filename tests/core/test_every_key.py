@@ -76,6 +76,15 @@ _WRITTEN: dict[str, tuple[type[Strict], dict[str, Any]]] = {
             "transforms": {"size": 224, "box": [341, 256]},
         },
     ),
+    "keyframe": (
+        Recipe,
+        {
+            **_RECIPE,
+            "task": {"name": "detection", "boxes": 4},
+            "sampling": {"name": "keyframe", "test_frames": 32, "pathways": {"slow": 4, "fast": 1}},
+            "transforms": {"size": 224, "short_side": 256, "jitter": [256, 320], "test_size": [256, 448]},
+        },
+    ),
     "data set": (DatasetManifest, _SMALL["data set"]),
     "weights": (WeightsManifest, _SMALL["weights"]),
     "published": (Published, _SMALL["published"]),

@@ -142,7 +142,7 @@ class OfBoxes(nn.Cell):
 
 
 def test_of_detection_an_output_has_boxes_and_classes(tiny_stage: Open, prepared: Any) -> None:
-    stage = tiny_stage(task={"name": "detection", "boxes": 3}, sampling={"name": "centre"})
+    stage = tiny_stage(task={"name": "detection", "boxes": 3}, sampling={"name": "keyframe", "frames": 4})
     corners = dict(zip(BOX, (0.1, 0.2, 0.8, 0.9), strict=True))
     index = Index(prepared.index.items, prepared.index.labels.assign(**corners))
     network = OfBoxes()

@@ -120,19 +120,27 @@ class Samples:
         """All tested clips, item by item, in time order: columns item, number (of the item), start, stop, frames.
 
         `frames` holds the frame numbers, from 0; start and stop are the first and one past the last of them.
-        Items that are too short for a clip have no row, see `too_short`.
+        Items that are too short for a clip have no row, see `too_short`, nor have those about which nothing is asked.
         """
-        return self._table([(k, indices) for k, row in enumerate(self._rows) for indices in self._sampler.test(row)])
+        return self._table([(k, indices) for k, row in self._asked for indices in self._sampler.test(row)])
 
     @cached_property
     def too_short(self) -> tuple[str, ...]:
         """Items without a tested clip, in order: they have no frame, or one where the sampling wants a second."""
         found = set(self.tests.item)
-        return tuple(row.item for row in self._rows if row.item not in found)
+        return tuple(row.item for _, row in self._asked if row.item not in found)
+
+    @cached_property
+    def _asked(self) -> list[tuple[int, Any]]:
+        """Items with their numbers, without those of which a detector has found no box."""
+        every = list(enumerate(self._rows))
+        if self.index.boxes is None or not isinstance(self.recipe.task, Detection):
+            return every
+        return [(k, row) for k, row in every if row.item in self._boxes]
 
     def middles(self, frames: int) -> pd.DataFrame:
         """One clip of every item, in its middle: a table as `tests`."""
-        return self._table([(k, self._sampler.middle(row, frames)) for k, row in enumerate(self._rows)])
+        return self._table([(k, self._sampler.middle(row, frames)) for k, row in self._asked])
 
     def _table(self, clips: list[tuple[int, np.ndarray]]) -> pd.DataFrame:
         rows = [(self._rows[k].item, k, int(frames.min()), int(frames.max()) + 1, frames) for k, frames in clips]

@@ -78,8 +78,8 @@ class Transforms(Strict):
                 raise ValueError(
                     f"jitter {list(self.jitter)}: expected two lengths, ascending, of at least {self.size}"
                 )
-            if said := sorted({"scales", "crop", "box"} & self.model_fields_set):
-                raise ValueError(f"jitter says how training clips are cut; {', '.join(said)} do not go with it")
+            if self.box is not None:
+                raise ValueError("jitter is of whole frames; box does not go with it")
         if self.test_size is not None:
             if self.short_side is None or self.short_side > min(self.test_size):
                 raise ValueError(f"test_size {list(self.test_size)} needs a short_side that fits into it")

@@ -83,6 +83,14 @@ def ava_index(
     return _with_missing(index, root, manifest, allow_missing) if videos else index
 
 
+def at_every(index: Index, manifest: DatasetManifest, seconds: int) -> Index:
+    """`index` without test items whose second is no multiple of `seconds`: what PySlowFast scores while it trains."""
+    cut = _keyframes(manifest).cut
+    second = cut.start + index.items.frame / cut.rate
+    kept = (index.items.subset == "train") | ((second % seconds).round(6) % seconds == 0)
+    return index.with_items(index.items[kept].reset_index(drop=True))
+
+
 def _keyframes(manifest: DatasetManifest) -> Keyframes:
     if manifest.keyframes is None:
         raise BookError(f"{manifest.name}: its manifest has no keyframes, which a data set in AVA's form needs")

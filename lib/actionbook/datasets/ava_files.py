@@ -5,6 +5,7 @@ Gu et al., CVPR 2018; the columns are those of ava_train_v2.2.csv and of the box
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -144,8 +145,10 @@ def _no_number(path: Path, first: int, names: list[str]) -> BookError:
     for number, line in enumerate(read_text(path).splitlines(), 1):
         for name, value in zip(names[first:], line.split(",")[first:], strict=False):
             try:
-                float(value or 0)
+                found = float(value or 0)
             except ValueError:
+                found = math.nan
+            if not math.isfinite(found):
                 header = "; the file should have no header" if number == 1 else ""
                 return BookError(
                     f"{shown(path)}, line {number}: expected a number for {name}, found {value!r} in {line!r}{header}"

@@ -20,6 +20,7 @@ from actionbook.core.files import sha256_json, write_json_atomic
 from actionbook.core.recipe import Recipe
 from actionbook.core.spec import Arrays, Shape, Spec
 from actionbook.core.workspace import Stage
+from actionbook.datasets.ava import at_every
 from actionbook.datasets.dataset import dataset_of
 from actionbook.datasets.index import Index
 from actionbook.inference import NetworkEngine, read_results, run_batches
@@ -54,6 +55,9 @@ def tested_samples(stage: Stage, index: Index) -> Samples:
     samples = samples_of(stage, index.subset("test"))
     if not len(samples):
         raise BookError("there are no test videos: look at the failures in notebook 01_data")
+    if not len(samples.tests) and not samples.too_short:
+        score = stage.recipe.data.boxes.min_score
+        raise BookError(f"no test keyframe has a detected box of a score of at least {score:g} (data.boxes.min_score)")
     if not len(samples.tests):
         names = ", ".join(samples.too_short[:10])
         raise BookError(f"all {len(samples)} test videos are too short for a clip ({names}): look at notebook 01_data")
@@ -172,12 +176,15 @@ def run_samples(
 
 
 def centre_validation(stage: Stage, index: Index) -> Callable[[nn.Cell], dict[str, float]]:
-    """What `training.runs.train_runs` calls after every epoch: the main score over the middle clip of every test item.
+    """What `training.runs.train_runs` calls after every epoch: the main score over the middle clip of every test item,
+    or of the keyframes of every so many seconds (``evaluation.validate_every``).
 
     The same figure as the original's prec@1 while training. It is quick and, where a video has several windows, not
     the reported score, which pools all of them.
     """
     recipe: Recipe = stage.recipe
+    if recipe.evaluation.validate_every > 1:
+        index = at_every(index, stage.manifest, recipe.evaluation.validate_every)
     samples = tested_samples(stage, index)
     middles, batch, task = samples.middles(recipe.sampling.drawn), recipe.export.inference_batch, task_of(recipe.task)
     spec = recipe.with_test_frames(recipe.sampling.drawn).spec(samples.classes)

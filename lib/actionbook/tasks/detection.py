@@ -1,21 +1,25 @@
 """Detection: any number of classes for each box, a sigmoid each, average precision by class.
 
-The boxes are given (those of the labels), so what is scored is which classes each box has. Boxes that a detector has
-proposed, and their overlap with those of the labels, are a matter of the data set's own evaluation.
+Where the boxes are given, those of the labels, what is scored is which classes each box has. Where a detector has
+proposed them (``index.boxes``), a box must also lie on one of the labels': the score of AVA, see `tasks.boxes`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from actionbook.clips.targets import boxes_of
 from actionbook.core.score import Score
+from actionbook.datasets.index import BOX
+from actionbook.tasks.boxes import Boxes, ranked
 
 if TYPE_CHECKING:
     from mindspore import nn
 
+    from actionbook.datasets.index import Index
     from actionbook.tasks.predictions import Predictions
 
 
@@ -34,10 +38,12 @@ class Detection:
         """Mean average precision over the classes that occur, with that of each class.
 
         The samples of an item are averaged after the sigmoid. The boxes of an item without a prediction are never
-        found. Raises ValueError for items that were not asked for, and for outputs that are not finite.
+        found; an item in which a detector has found no box has been evaluated without one. Raises ValueError for items
+        that were not asked for, and for outputs that are not finite.
         """
-        items, classes = found.index.items.item.tolist(), found.outputs.shape[-1]
-        strangers = sorted(set(found.items) - set(items))
+        items = found.index.items
+        ids = items["item"].tolist()
+        strangers = sorted(set(found.items) - set(ids))
         if strangers:
             raise ValueError(f"predictions for items that were not asked for: {', '.join(strangers[:5])}")
         if not np.isfinite(found.outputs).all():
@@ -45,21 +51,59 @@ class Detection:
         samples: dict[str, list[np.ndarray]] = {}
         for item, logits in zip(found.items, found.outputs.astype(np.float64), strict=True):
             samples.setdefault(item, []).append(np.exp(-np.logaddexp(0, -logits)))  # the sigmoid, without overflow
-        boxes, none = boxes_of(found.index, classes), np.zeros((0, classes))
-        truth = {item: boxes[item].targets if item in boxes else none for item in items}
-        means = [np.mean(found_, axis=0)[: len(truth[item])] for item, found_ in samples.items()]
-        confidence = np.concatenate([none, *means])
-        true = np.concatenate([none, *(truth[item] for item in samples)]).astype(bool)
-        wanted = np.concatenate([none, *truth.values()]).sum(axis=0).astype(int)
+        means = {item: np.mean(of_item, axis=0) for item, of_item in samples.items()}
+        if found.index.boxes is None:
+            parts, evaluated = _of_given_boxes(found.index, means, found.outputs.shape[-1]), set(means)
+        else:
+            parts = _of_detected_boxes(found.index, means, found.outputs.shape[-1])
+            evaluated = set(means) | (set(items["item"][items.frames > 0]) - set(found.index.boxes["item"]))
         names = found.index.labels.drop_duplicates("target").set_index("target").label
-        parts = {names[k]: average_precision(confidence[:, k], true[:, k], wanted[k]) for k in np.flatnonzero(wanted)}
         mean_ap = float(np.mean(list(parts.values()))) if parts else 0.0
-        counts = Score.of_share("mAP", 0, samples, items)
-        return [counts.model_copy(update={"value": min(mean_ap, 1.0), "correct": None, "parts": parts})]
+        counts = Score.of_share("mAP", 0, evaluated, ids)
+        named = {names[k]: value for k, value in parts.items()}
+        return [counts.model_copy(update={"value": min(mean_ap, 1.0), "correct": None, "parts": named})]
 
     def winners(self, outputs: np.ndarray) -> np.ndarray:
         """Which classes each box has: bool (N, M, classes)."""
         return np.asarray(outputs > 0)
+
+
+def _of_given_boxes(index: Index, means: Mapping[str, np.ndarray], classes: int) -> dict[int, float]:
+    """Average precision of every class that occurs; `means` are the confidences (M, classes) of an item's boxes."""
+    boxes, none = boxes_of(index, classes), np.zeros((0, classes))
+    truth = {item: boxes[item].targets if item in boxes else none for item in index.items["item"]}
+    confidence = np.concatenate([none, *(mean[: len(truth[item])] for item, mean in means.items())])
+    true = np.concatenate([none, *(truth[item] for item in means)]).astype(bool)
+    wanted = np.concatenate([none, *truth.values()]).sum(axis=0).astype(int)
+    return {int(k): average_precision(confidence[:, k], true[:, k], wanted[k]) for k in np.flatnonzero(wanted)}
+
+
+def _of_detected_boxes(index: Index, means: Mapping[str, np.ndarray], classes: int) -> dict[int, float]:
+    """AVA's average precision of every class that occurs, a detection for each box and each such class.
+
+    Keyframes are taken in the order of the index, boxes in that of the detector's list. Its corners are float32, as in
+    the original (slowfast/datasets/ava_dataset.py).
+    """
+    labels = index.labels[index.labels.target >= 0]
+    occurring, target = np.unique(labels.target.to_numpy(), return_inverse=True)
+    numbers = {item: number for number, item in enumerate(index.items["item"])}
+    truth = Boxes(labels["item"].map(numbers).to_numpy(np.int64), target, labels[list(BOX)].to_numpy(np.float64).T)
+    boxes = boxes_of(index, classes)
+    asked = [item for item in numbers if item in means and item in boxes]
+    counts = [len(boxes[item].places) for item in asked]
+    places = np.concatenate([np.zeros((0, 4)), *(boxes[item].places for item in asked)])
+    confidence = np.concatenate(
+        [np.zeros((0, classes)), *(means[item][:n] for item, n in zip(asked, counts, strict=True))]
+    )
+    keyframe = np.repeat(np.array([numbers[item] for item in asked], np.int64), counts)
+    each = len(occurring)
+    detections = Boxes(
+        np.repeat(keyframe, each),
+        np.tile(np.arange(each), len(keyframe)),
+        np.repeat(places.astype(np.float32).astype(np.float64), each, axis=0).T,
+    )
+    found = ranked(truth, detections, confidence[:, occurring].ravel(), each)
+    return {int(k): one.value for k, one in zip(occurring, found, strict=True)}
 
 
 def average_precision(confidence: np.ndarray, true: np.ndarray, wanted: int | None = None) -> float:

@@ -1,0 +1,199 @@
+"""AVA's index: the rules by which the lists become keyframes, labels and boxes to be asked about."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from actionbook.clips.targets import boxes_of
+from actionbook.core.errors import BookError
+from actionbook.core.keyframes import Keyframes
+from actionbook.core.manifest import DatasetManifest, load_dataset
+from actionbook.core.sections import Data
+from actionbook.datasets.ava import at_every, ava_index, keyframe_id
+from actionbook.datasets.index import Index, read_index, write_index
+from actionbook.datasets.lists import MissingVideos, UnclearVideos
+
+KEYFRAMES = {
+    "truth": {"train": "train.csv", "test": "val.csv"},
+    "detected": {"train": "boxes/train.csv", "test": "boxes/val.csv"},
+    "excluded": {"test": "excluded.csv"},
+    "class_list": "classes.pbtxt",
+    "unscored": ["crawl"],
+}
+CLASSES = ("bend/bow (at the waist)", "crawl", "stand", "walk")
+FILES = {
+    "train.csv": "A_b-1,0902,0.1,0.1,0.5,0.5,3,0\nA_b-1,0902,0.1,0.1,0.5,0.5,4,0\nA_b-1,0902,0.6,0.1,0.9,0.5,2,1\n"
+    "-c,0904,0.1,0.1,0.5,0.5,1,0\n",
+    "val.csv": "d,0904,0.1,0.1,0.5,0.5,3,0\nd,0904,0.1,0.1,0.5,0.5,2,0\nd,0905,0.1,0.1,0.5,0.5,3,0\n"
+    "d,0906,0.1,0.1,0.5,0.5,3,0\n",
+    "boxes/train.csv": "A_b-1,0902,0.6,0.1,0.9,0.5,4,0.9\nA_b-1,0902,0.0,0.0,0.2,0.2,-1,0.8\n"
+    "A_b-1,0902,0.0,0.0,0.3,0.3,-1,0.79\nA_b-1,0907,0.1,0.1,0.5,0.5,,0.99\n",
+    "boxes/val.csv": "d,0904,0.1,0.1,0.52,0.5,,0.95\nd,0904,0.7,0.1,0.9,0.5,,0.79\nd,0905,0.1,0.1,0.5,0.5,,0.9\n"
+    "d,0908,0.1,0.1,0.5,0.5,,0.9\nd,0904,0.1,0.1,0.52,0.5,,0.95\n",
+    "excluded.csv": "d,0905\n",
+    "classes.pbtxt": 'item {\n  name: "bend/bow (at the waist)"\n  id: 1\n}\nitem {\n  name: "stand"\n  id: 3\n}\n'
+    'item {\n  name: "walk"\n  id: 4\n}\n',
+}
+VIDEOS = ("A_b-1.mkv", "-c.mp4", "d.webm")
+
+
+def manifest_of(**changes: Any) -> DatasetManifest:
+    return DatasetManifest.model_validate(
+        {
+            "kind": "dataset",
+            "name": "toy_ava",
+            "dataset": "ava",
+            "title": "Toy",
+            "licence": "none",
+            "citation": "none",
+            "layout": {"videos": "trainval", "annotations": "annotations"},
+            "videos": 3,
+            "splits": {"1": {"train": 2, "test": 1}},
+            "classes": CLASSES,
+            "keyframes": {**KEYFRAMES, **changes},
+        }
+    )
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name, text in FILES.items():
+        path = tmp_path / "annotations" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (tmp_path / "trainval").mkdir()
+    for name in VIDEOS:
+        (tmp_path / "trainval" / name).touch()
+    return tmp_path
+
+
+def read(root: Path, manifest: DatasetManifest | None = None, **data: Any) -> Index:
+    allow = bool(data.pop("allow_missing", False))
+    settings = Data.model_validate({"manifest": "toy_ava", **data})
+    return ava_index(root, manifest or manifest_of(), settings, allow_missing=allow)
+
+
+def test_items_are_the_keyframes_of_all_lists_that_are_not_left_out(root: Path) -> None:
+    items = read(root).items
+    assert items["item"].tolist() == ["A_b-1@0902", "A_b-1@0907", "-c@0904", "d@0904", "d@0906", "d@0908"]
+    assert items.frame.tolist() == [60, 210, 120, 120, 180, 240]  # second 902 is frame 61 of names that count from 1
+    assert items.subset.tolist() == ["train"] * 3 + ["test"] * 3
+    assert items.path.tolist()[::2] == ["trainval/A_b-1.mkv", "trainval/-c.mp4", "trainval/d.webm"]
+    assert items.store.tolist() == items.video.tolist()
+
+
+def test_boxes_of_training_are_those_of_people_and_of_the_detector(root: Path) -> None:
+    index = read(root)
+    found = boxes_of(index.of_subset("train"), 4)
+    boxes = found["A_b-1@0902"]
+    # Merged by their corners: a class that only the detector's list has is added, a negative has none at all.
+    assert boxes.places.tolist() == [[0.1, 0.1, 0.5, 0.5], [0.6, 0.1, 0.9, 0.5], [0.0, 0.0, 0.2, 0.2]]
+    assert boxes.targets.tolist() == [[0, 0, 1, 1], [0, 1, 0, 1], [0, 0, 0, 0]]
+    assert found["A_b-1@0907"].targets.tolist() == [[0, 0, 0, 0]]
+    alone = read(root, boxes={"learn_detected": False})
+    assert boxes_of(alone.of_subset("train"), 4)["A_b-1@0902"].targets.tolist() == [[0, 0, 1, 1], [0, 1, 0, 0]]
+    more = read(root, boxes={"min_score": 0.7})
+    assert len(boxes_of(more.of_subset("train"), 4)["A_b-1@0902"].places) == 4
+
+
+def test_the_test_asks_about_the_detectors_boxes_that_are_sure_enough(root: Path, caplog: Any) -> None:
+    with caplog.at_level(logging.WARNING):
+        index = read(root)
+    assert index.boxes is not None
+    assert index.boxes[["item", "score"]].values.tolist() == [["d@0904", 0.95], ["d@0908", 0.9]]
+    assert "boxes/val.csv: 1 boxes occur twice in their keyframe, such as one of d@0904" in caplog.text
+    asked = boxes_of(index.of_subset("test"), 4)
+    assert list(asked) == ["d@0904", "d@0908"]  # of d@0906 the detector has found nothing, and nothing is asked
+    assert asked["d@0904"].targets.tolist() == [[0, 0, 0, 0]]
+    given = read(root, boxes={"test": "truth"})
+    assert given.boxes is None
+    assert list(boxes_of(given.of_subset("test"), 4)) == ["d@0904", "d@0906"]
+
+
+def test_classes_that_no_score_counts_are_learned_and_not_tested(root: Path) -> None:
+    index = read(root)
+    subsets = index.labels.merge(index.items[["item", "subset"]], on="item")
+    assert set(subsets.label[subsets.subset == "train"]) == {"bend/bow (at the waist)", "crawl", "stand", "walk", ""}
+    assert subsets.label[subsets.subset == "test"].tolist() == ["stand", "stand"]
+
+
+def test_every_fourth_second_is_scored_in_training(root: Path) -> None:
+    index = at_every(read(root), manifest_of(), 4)
+    assert index.items["item"].tolist() == ["A_b-1@0902", "A_b-1@0907", "-c@0904", "d@0904", "d@0908"]
+    assert index.boxes is not None
+    assert index.boxes["item"].tolist() == ["d@0904", "d@0908"]
+
+
+def test_an_index_is_written_and_read_with_its_boxes(root: Path, tmp_path: Path) -> None:
+    index = read(root)
+    write_index(index, tmp_path / "index")
+    again = read_index(tmp_path / "index")
+    assert again.sha256 == index.sha256
+    assert again.boxes is not None
+    assert again.boxes.equals(index.boxes)
+    write_index(read(root, boxes={"test": "truth"}), tmp_path / "index")
+    assert read_index(tmp_path / "index").boxes is None
+    assert read_index(tmp_path / "index").sha256 != index.sha256
+
+
+def test_seconds_may_be_fractions_and_rates_others(root: Path) -> None:
+    for name in ("train.csv", "val.csv", "boxes/train.csv", "boxes/val.csv", "excluded.csv"):
+        path = root / "annotations" / name
+        path.write_text(path.read_text().replace(",090", ",0.5"))
+    keyframes = {"cut": {"start": 0.5, "seconds": 3, "rate": 8}, "first": 0.5, "last": 3}
+    index = read(root, manifest_of(**keyframes))
+    assert index.items["item"].tolist()[:2] == ["A_b-1@0.52", "A_b-1@0.57"]
+    assert index.items.frame.tolist()[:2] == [0, 1]
+    assert keyframe_id("v", 3.0) == "v@0003"
+
+
+def test_videos_that_are_missing_or_there_twice(root: Path) -> None:
+    (root / "trainval" / "d.webm").rename(root / "trainval" / "D.webm")  # ids of YouTube differ by case
+    with pytest.raises(MissingVideos, match=r"1 of the 3 videos of toy_ava are missing: d. .*holds -c.mp4"):
+        read(root)
+    index = read(root, allow_missing=True)
+    assert index.items.path[index.items.video == "d"].unique().tolist() == [""]
+    (root / "trainval" / "-c.mkv").touch()
+    with pytest.raises(UnclearVideos, match=r"trainval/-c\.mkv and trainval/-c\.mp4"):
+        read(root, allow_missing=True)
+
+
+def test_lists_that_do_not_fit_the_manifest(root: Path) -> None:
+    annotations = root / "annotations"
+    (annotations / "classes.pbtxt").write_text(FILES["classes.pbtxt"].replace("stand", "sit"))
+    with pytest.raises(BookError, match="names 3: 'sit', unlike the manifest toy_ava"):
+        read(root)
+    (annotations / "classes.pbtxt").write_text('  name: "stand"\n  id: 3\n  name: "walk"\n  id: 4\n')
+    with pytest.raises(BookError, match="lacks 1: 'bend/bow"):
+        read(root)
+    (annotations / "classes.pbtxt").write_text(FILES["classes.pbtxt"])
+    (annotations / "val.csv").write_text(FILES["val.csv"] + "e,0904,0.1,0.1,0.5,0.5,3,0\n")
+    with pytest.raises(BookError, match="2 training and 2 validation videos, split 1 of toy_ava has 2 and 1"):
+        read(root)
+    (annotations / "val.csv").write_text(FILES["val.csv"].replace("d,", "-c,"))
+    with pytest.raises(BookError, match="-c are in the lists of training and of validation"):
+        read(root)
+
+
+def test_a_manifest_of_keyframes_says_so() -> None:
+    with pytest.raises(ValueError, match="keyframes from 902 to 1798 s; the cut is from 900 to 910 s"):
+        Keyframes.model_validate({**KEYFRAMES, "cut": {"seconds": 10}})
+    with pytest.raises(ValueError, match=r"keyframes\.unscored names classes that do not exist: fly"):
+        manifest_of(unscored=["fly"])
+
+
+def test_the_published_manifest() -> None:
+    manifest = load_dataset("ava")
+    assert manifest.keyframes is not None
+    scored = [n for n, name in enumerate(manifest.classes, 1) if name not in manifest.keyframes.unscored]
+    assert (len(manifest.classes), len(scored)) == (80, 60)
+    unscored = {2, 16, 18, 19, 21, 23, 25, 31, 32, 33, 35, 39, 40, 42, 44, 50, 53, 55, 71, 75}
+    assert set(range(1, 81)) - set(scored) == unscored
+    cut = manifest.keyframes.cut
+    assert [cut.frame(second) for second in (902, 1798)] == [60, 26940]
+    assert np.isclose(cut.seconds * cut.rate, 27030)
