@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from actionbook.core.manifest import load_dataset
+from actionbook.datasets.ava_boxes import ON_TRUTH, overlaps
 from actionbook.datasets.ava_writing import COLUMNS, CORNERS
 from actionbook.datasets.figures import ACTIONS, Scene, render_frame
 from actionbook.datasets.figures.actor import Actor
@@ -34,7 +35,7 @@ from actionbook.datasets.miniature.ava import (
     ava_video,
     is_validation,
 )
-from actionbook.datasets.miniature.ava_lists import MISSED, ON_TRUTH, ava_detections, ava_truth, overlaps
+from actionbook.datasets.miniature.ava_lists import MISSED, ava_detections, ava_truth
 from actionbook.datasets.obtain import MINIATURES
 
 MANIFEST = load_dataset("mini_ava")

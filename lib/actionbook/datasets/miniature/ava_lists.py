@@ -11,6 +11,7 @@ from itertools import chain
 import numpy as np
 import pandas as pd
 
+from actionbook.datasets.ava_boxes import overlaps, with_labels
 from actionbook.datasets.ava_writing import COLUMNS, CORNERS, boxes_text, class_list_text, excluded_text
 from actionbook.datasets.figures import write_by_suffix
 from actionbook.datasets.miniature.ava import (
@@ -26,9 +27,7 @@ from actionbook.datasets.miniature.ava import (
 from actionbook.datasets.miniature.spec import Clip, Miniature, MiniSpec
 
 DETECTED = "person_box_67091280_iou90"
-"""Folder of the boxes found, below the annotations: PySlowFast's detector and the overlap that gives a box classes."""
-ON_TRUTH = 0.9
-"""Least intersection over union with a box of the truth at which a box found gets its classes."""
+"""Folder of the boxes found, below the annotations, as PySlowFast names it."""
 MISSED = 0.05
 JITTER = 0.025
 """Share of people not found, and standard deviation of a box's sides from where they belong, in widths or heights."""
@@ -68,23 +67,6 @@ def ava_detections(clip: Clip, spec: MiniSpec) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def with_labels(detections: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
-    """The boxes found in one video, a row for each class of the box of the truth that they lie on, or with -1."""
-    rows: list[tuple[object, ...]] = []
-    for video, second, *corners, _, score in detections.itertuples(index=False):
-        here = truth[truth["second"] == second]
-        on = here[overlaps(np.array(corners), here[list(CORNERS)].to_numpy()) >= ON_TRUTH]
-        rows += [(video, second, *corners, label, score) for label in (on["label"] if len(on) else [-1])]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def overlaps(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Intersection over union of a box ``(4,)`` with each of `boxes` ``(N, 4)``: ``(N,)``, 0 to 1."""
-    sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
-    common = np.clip(sides, 0, None).prod(1)
-    return common / ((box[2:] - box[:2]).prod() + (boxes[:, 2:] - boxes[:, :2]).prod(1) - common)
-
-
 def _jittered(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     off = rng.normal(0, JITTER, 4) * np.tile(box[2:] - box[:2], 2)
     return np.round(np.clip(box + off, 0, 1), 3)
@@ -116,17 +98,17 @@ def ava_lists(spec: MiniSpec) -> dict[str, str]:
     subsets = _subsets(spec)
     texts = {}
     for subset, clips in subsets.items():
-        truth = [ava_truth(clip, spec) for clip in clips]
-        found = [ava_detections(clip, spec) for clip in clips]
-        texts[f"ava_{subset}_v2.2.csv"] = boxes_text(pd.concat(truth, ignore_index=True))
+        truth = pd.concat([ava_truth(clip, spec) for clip in clips], ignore_index=True)
+        boxes = pd.concat([ava_detections(clip, spec) for clip in clips], ignore_index=True)
+        texts[f"ava_{subset}_v2.2.csv"] = boxes_text(truth)
         # The first keyframe of some videos: people and boxes are there, and nothing is scored.
         left_out = [(ava_video(clip, spec)[0], KEYFRAMES[0]) for clip in clips[::10]]
         texts[f"ava_{subset}_excluded_timestamps_v2.2.csv"] = excluded_text(left_out)
         name = "val_boxes_and_labels"
         if subset == "train":
             name = "train_boxes_and_labels_include_negative_v2.2"
-            found = [with_labels(*pair) for pair in zip(found, truth, strict=True)]
-        texts[f"{DETECTED}/ava_detection_{name}.csv"] = boxes_text(pd.concat(found, ignore_index=True))
+            boxes = with_labels(boxes, truth)
+        texts[f"{DETECTED}/ava_detection_{name}.csv"] = boxes_text(boxes)
     texts["ava_action_list_v2.2.pbtxt"] = class_list_text({number: (name, "") for number, name in CLASSES.items()})
     videos = [ava_path(clip, spec) for clip in chain(*subsets.values())]
     texts["ava_file_names_trainval_v2.1.txt"] = "".join(f"{path.rpartition('/')[2]}\n" for path in videos)
