@@ -126,7 +126,7 @@ def test_sitting_down_lowers_the_pelvis_all_the_time_with_the_feet_planted() -> 
     assert [pose.ankles[1][0] for pose in poses] == pytest.approx([0.0] * 50)
 
 
-@pytest.mark.parametrize("name", sorted(ACTIONS.keys() - {"Standing"}))
+@pytest.mark.parametrize("name", sorted(ACTIONS.keys() - {"Crouching", "Standing"}))
 def test_any_sixteen_frames_move(name: str) -> None:
     for seed in range(6):
         actor = an_actor(name, seed)

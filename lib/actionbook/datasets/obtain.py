@@ -16,13 +16,13 @@ from actionbook.datasets.hmdb51 import hmdb51_index
 from actionbook.datasets.index import Index
 from actionbook.datasets.kinetics400 import kinetics400_index
 from actionbook.datasets.lists import MissingVideos, read_text
-from actionbook.datasets.miniature import HMDB51, KINETICS400, UCF101, MiniSpec, write_miniature
+from actionbook.datasets.miniature import AVA, HMDB51, KINETICS400, UCF101, MiniSpec, write_miniature
 from actionbook.datasets.packs import holds_packs, packed_index
 from actionbook.datasets.ucf101 import ucf101_index
 from actionbook.datasets.video_files import contents, videos_folder
 
 READERS = {"hmdb51": hmdb51_index, "kinetics400": kinetics400_index, "ucf101": ucf101_index}
-MINIATURES = {miniature.name: miniature for miniature in (HMDB51, KINETICS400, UCF101)}
+MINIATURES = {miniature.name: miniature for miniature in (AVA, HMDB51, KINETICS400, UCF101)}
 
 
 def obtain(dataset: Dataset, workers: int = 1) -> str:

@@ -175,6 +175,13 @@ def _squatting(phase: float) -> Pose:
     return Pose(arms, (leg, leg), lean=0.02 + 0.50 * down, nod=-0.24 * down, planted=1.0)
 
 
+def _crouching(phase: float) -> Pose:
+    sway = _wave(phase)
+    near, far = Leg(1.36 + 0.02 * sway, 1.92), Leg(0.62, 1.98, 0.75)  # one knee up, the other close to the ground
+    arms = (Arm(0.35 + 0.03 * sway, 0.55), Arm(0.75 + 0.03 * sway, 0.45))
+    return Pose(arms, (far, near), lean=0.22 + 0.015 * sway, nod=-0.16 + 0.03 * sway, planted=1.0)
+
+
 def _standing(phase: float) -> Pose:
     sway = _wave(phase)
     arms = (Arm(0.10 + 0.02 * sway, 0.16), Arm(0.02 + 0.02 * sway, 0.16))
@@ -187,6 +194,7 @@ ACTIONS: dict[str, Action] = {
     "Boxing": Action(_boxing, frontal=False),
     "Catching": Action(_throwing, frontal=False, cyclic=False, backwards=True, release=THROW_RELEASE),
     "Clapping": Action(_clapping, frontal=True, tempo=1.4),
+    "Crouching": Action(_crouching, frontal=False, tempo=0.4),
     "JumpingJack": Action(_jumping_jack, frontal=True),
     "Kicking": Action(_kicking, frontal=False),
     "Lunging": Action(_lunging, frontal=False, tempo=1.2),

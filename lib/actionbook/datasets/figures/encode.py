@@ -14,6 +14,8 @@ from actionbook.core.files import atomic_path
 from actionbook.datasets.figures.canvas import Image
 
 _RATE = 25  # frames a second
+RATES = {".mp4": _RATE, ".mkv": 24, ".webm": 30}
+"""Frames a second of what `write_by_suffix` writes."""
 
 
 def write_avi(path: Path, frames: Iterable[Image], *, width: int, height: int, quantiser: int = 4) -> None:
@@ -33,8 +35,26 @@ def write_mp4(path: Path, frames: Iterable[Image], *, width: int, height: int) -
     _write(path, frames, (width, height), ("mp4", "libx264", ""), options)
 
 
+def write_by_suffix(path: Path, frames: Iterable[Image], *, width: int, height: int) -> None:
+    """Write RGB uint8 `frames` `(H, W, 3)` as a container of video sites, at the rate of `RATES`; see `write_avi`."""
+    if path.suffix == ".webm":
+        # VP8 knows no fixed quantiser; the range is one, and real time spares most of the encoder's search.
+        options = {"qmin": "8", "qmax": "24", "b": "1M", "g": "30", "deadline": "realtime", "cpu-used": "4"}
+        _write(path, frames, (width, height), ("webm", "libvpx", ""), options, rate=RATES[".webm"])
+        return
+    form = {".mp4": "mp4", ".mkv": "matroska"}[path.suffix]
+    options = {"preset": "veryfast", "qp": "23", "g": "50", "bf": "0"}
+    _write(path, frames, (width, height), (form, "libx264", ""), options, rate=RATES[path.suffix])
+
+
 def _write(
-    path: Path, frames: Iterable[Image], size: tuple[int, int], kind: tuple[str, str, str], options: dict[str, str]
+    path: Path,
+    frames: Iterable[Image],
+    size: tuple[int, int],
+    kind: tuple[str, str, str],
+    options: dict[str, str],
+    *,
+    rate: int = _RATE,
 ) -> None:
     """`kind`: container, codec, and the codec's tag if it is to be another than FFmpeg's."""
     form, codec, tag = kind
@@ -42,7 +62,7 @@ def _write(
         atomic_path(path) as temporary,
         av.open(str(temporary), "w", format=form, container_options={"fflags": "+bitexact"}) as container,
     ):
-        stream = cast(VideoStream, container.add_stream(codec, rate=_RATE))
+        stream = cast(VideoStream, container.add_stream(codec, rate=rate))
         context = stream.codec_context
         context.width, context.height, context.pix_fmt = *size, "yuv420p"
         if tag:

@@ -58,6 +58,12 @@ class Clip(NamedTuple):
     clip: int
 
 
+def all_clips(spec: MiniSpec) -> list[Clip]:
+    """Every video in the order of the lists: class by class, group by group."""
+    numbers = [(group, clip) for group in range(1, spec.groups + 1) for clip in range(1, spec.clips_per_group + 1)]
+    return [Clip(name, group, clip) for name in spec.classes for group, clip in numbers]
+
+
 @dataclass(frozen=True)
 class Miniature:
     """The miniature of one data set: what its videos show, and the names and lists that the data set would have.
@@ -76,6 +82,8 @@ class Miniature:
     """The text files beside the videos: path below the data root and content."""
     write: Callable[..., None]
     """A function of `figures` that writes frames to a file, such as `write_avi`."""
+    clips: Callable[[MiniSpec], list[Clip]] = all_clips
+    """Every video in the order of the lists."""
 
     def check(self, spec: MiniSpec) -> None:
         """Raise MiniatureError where `spec` names a class that cannot be drawn."""
@@ -87,12 +95,6 @@ class Miniature:
         """What `miniature.json` says of `spec`; the digest of the videos is filled in when they are complete."""
         fields = {**asdict(spec), "classes": list(spec.classes)}
         return {"layout": self.name, "generator": self.version, "spec": fields, "videos_sha256": ""}
-
-
-def all_clips(spec: MiniSpec) -> list[Clip]:
-    """Every video in the order of the lists: class by class, group by group."""
-    numbers = [(group, clip) for group in range(1, spec.groups + 1) for clip in range(1, spec.clips_per_group + 1)]
-    return [Clip(name, group, clip) for name in spec.classes for group, clip in numbers]
 
 
 def render_scene(scene: Scene) -> Image:

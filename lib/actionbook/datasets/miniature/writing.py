@@ -18,7 +18,7 @@ import cv2
 from actionbook.core.files import TEMPORARY, require_writable, write_json_atomic, write_text_atomic
 from actionbook.core.paths import shown
 from actionbook.datasets.figures import render_frame
-from actionbook.datasets.miniature.spec import Clip, Miniature, MiniatureError, MiniSpec, all_clips
+from actionbook.datasets.miniature.spec import Clip, Miniature, MiniatureError, MiniSpec
 from actionbook.datasets.unpack import sole_user
 
 MARK = "miniature.json"
@@ -101,7 +101,7 @@ def _empty(part: Path, root: Path) -> None:
 
 
 def _write_videos(miniature: Miniature, folder: Path, spec: MiniSpec, workers: int, progress: Progress | None) -> None:
-    clips = all_clips(spec)
+    clips = miniature.clips(spec)
     for parent in {(folder / miniature.path(clip, spec)).parent for clip in clips}:
         for stale in parent.glob(f"{TEMPORARY}*"):  # what a killed run was writing
             stale.unlink()
@@ -139,6 +139,6 @@ def _write_some(miniature: Miniature, folder: Path, spec: MiniSpec, clips: list[
 def _digest(miniature: Miniature, folder: Path, spec: MiniSpec) -> str:
     """SHA-256 of all videos' bytes, one after the other in the order of the lists."""
     digest = hashlib.sha256()
-    for clip in all_clips(spec):
+    for clip in miniature.clips(spec):
         digest.update((folder / miniature.path(clip, spec)).read_bytes())
     return digest.hexdigest()
