@@ -121,7 +121,8 @@ def prepare_frames(
 ) -> pd.DataFrame:
     """Frames in colour of all videos of `index` that have a path; one row each: video, frames, bytes, error, note.
 
-    Decodes the videos into the frame store with `video.prepare.prepare`, on `scheduler` if one is named; where the
+    Decodes the videos, or the cut of them that the manifest's keyframes lie in, into the frame store with
+    `video.prepare.prepare`, on `scheduler` if one is named; where the
     recipe names a folder of frames, these are looked at and left alone. Failures are written to `report`.
     Raises BookError if more than ``data.frames.max_failed`` of them failed.
     """
@@ -138,7 +139,7 @@ def prepare_frames(
             report=report,
         )
     jobs = [
-        Job(video, dataset.root / path, store_path(dataset.colour_store, store))
+        Job(video, dataset.root / path, store_path(dataset.colour_store, store), dataset.cut)
         for video, path, store in zip(found.video, found.path, found.store, strict=True)
     ]
     return prepare_videos(jobs, settings, workers=workers, scheduler=scheduler, report=report)
