@@ -42,11 +42,11 @@ def test_numbers_without_zeros_and_folders_in_folders(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ([line("v", 1), line("v", 3)], r"val\.csv, line 3: expected v/v_000002\.jpg, the next frame of v, found v/v_000003"),
+        ([line("v", 1), line("v", 3)], r"val\.csv, line 3: expected v/v_000002\.jpg, the next frame of v, found v/v"),
         ([line("v", 1), line("v", 1)], r"line 3: expected v/v_000002"),
         ([line("v", 1), line("w", 1), line("v", 2, "w/v_000002.jpg")], r"line 4: expected v/v_000002\.jpg"),
         ([line("v", 1), line("v", 2, "v/V_000002.jpg")], "line 3: expected v/v_000002"),
-        ([line("v", 1), "v 0 1 v/v_000002.jpg"], "line 3: expected 'original_vido_id video_id frame_id path labels' as"),
+        ([line("v", 1), "v 0 1 v/v_000002.jpg"], "line 3: expected 'original_vido_id video_id .* as fields"),
         ([line("v", 1), f"{line('v', 2)} 1"], "line 3: expected 'original_vido_id"),
         ([line("v", 1), "", line("v", 2)], "line 3: expected .*, found ''"),
         ([line("v", 1), HEADER], "line 3: expected"),

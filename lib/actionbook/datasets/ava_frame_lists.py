@@ -31,7 +31,8 @@ class _Run:
 
     start: str
     """Of each path, up to the number."""
-    digits: int
+    width: int
+    """Digits of the number, at least."""
     end: str
     first: int
     """Number of the first frame."""
@@ -39,13 +40,13 @@ class _Run:
 
     def path(self, index: int) -> str:
         """Of the frame `index`, from 0."""
-        return f"{self.start}{self.first + index:0{self.digits}d}{self.end}"
+        return f"{self.start}{self.first + index:0{self.width}d}{self.end}"
 
 
 def read_frame_list(path: Path) -> pd.DataFrame:
     """One row a video, in order of appearance: video, frames (how many), folder, first (path of its first frame).
 
-    Both are as in the list, below the folder of all frames. A million lines take about a second. Raises BookError
+    Both are as in the list, below the folder of all frames. A million lines take one to two seconds. Raises BookError
     naming file and line for a file that cannot be read, a line that has not five fields, and a path that is not the
     next one of its video: of the same folder and name, its number one higher.
     """
@@ -54,9 +55,10 @@ def read_frame_list(path: Path) -> pd.DataFrame:
         run = runs.get(video)
         if run is None:
             run = runs[video] = _begun(place, f"{shown(path)}, line {line}")
-        if place != run.path(run.count):
+        expected = run.path(run.count)
+        if place != expected:
             raise BookError(
-                f"{shown(path)}, line {line}: expected {run.path(run.count)}, the next frame of {video}, found {place}; "
+                f"{shown(path)}, line {line}: expected {expected}, the next frame of {video}, found {place}; "
                 "make the list again"
             )
         run.count += 1
@@ -74,9 +76,8 @@ def write_frame_list(path: Path, videos: pd.DataFrame) -> None:
         rows = zip(videos.video, videos.frames, videos["first"], strict=True)
         for number, (video, frames, first) in enumerate(rows):
             if len(f"{video} {first}".split()) != 2:
-                raise BookError(
-                    f"{shown(path)}: {video!r}, {first!r}: expected names without spaces; rename the folder"
-                )
+                found = f"found {video!r} and {first!r}"
+                raise BookError(f"{shown(path)}: expected names without spaces, {found}; rename the folder")
             run = _begun(first, f"{shown(path)}, {video}")
             file.writelines(f'{video} {number} {index} {run.path(index)} ""\n' for index in range(frames))
 
