@@ -14,19 +14,20 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import av
 import av.container
 import av.error
+import numpy as np
 
 from actionbook.core.keyframes import Cut
-from actionbook.video.decode import VideoError, iterate, opened
+from actionbook.video.decode import VideoError, iterate, opened, shown_pixels
 
 _EARLIER = 1.0
 """Seconds before the cut at which a key frame is looked for, so that no frame after it refers to one before."""
@@ -87,6 +88,20 @@ def resampled(path: Path | str, cut: Cut) -> Iterator[av.VideoFrame]:
             last = shot.frame
         if last is not None:
             yield from [last] * clock.at_end()
+
+
+def read_resampled(path: Path | str, cut: Cut, indices: Sequence[int]) -> np.ndarray:
+    """Frames of a cut by index (from 0, in any order), uint8 RGB (T, H, W, 3), 0..255, as shown.
+
+    Decoding goes up to the largest index. Raises VideoError as `resampled`, and if an index lies beyond the end.
+    """
+    wanted, kept, count = set(indices), {}, 0
+    for count, frame in enumerate(islice(resampled(path, cut), max(wanted) + 1), 1):
+        if count - 1 in wanted:
+            kept[count - 1] = shown_pixels(frame)
+    if len(kept) < len(wanted):
+        raise VideoError(f"{path}: frame {max(wanted)} of the cut was asked for, it has {count} (counted from 0)")
+    return np.stack([kept[index] for index in indices])
 
 
 def _in_ms(container: av.container.InputContainer) -> bool:
