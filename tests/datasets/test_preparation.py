@@ -14,12 +14,15 @@ import pytest
 
 from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_json
+from actionbook.core.manifest import DatasetManifest
 from actionbook.datasets.annotation_json import write_annotation_json
 from actionbook.datasets.dataset import Dataset, store_path
+from actionbook.datasets.figures import write_avi
 from actionbook.datasets.index import Index, make_index
 from actionbook.datasets.obtain import obtain, read
 from actionbook.datasets.preparation import (
     complete,
+    estimate_frames,
     made_from,
     prepare,
     prepare_flow,
@@ -263,3 +266,55 @@ def test_flow_of_folders_computed_and_flow_that_is_given(
     with pytest.raises(BookError, match="not as much flow"):
         prepare(ours, few, flow=True)
     assert ours.index().sha256 == few.sha256  # of the frames, which are there
+
+
+@pytest.fixture
+def cut_set(tmp_path: Path, dataset: Make) -> tuple[Dataset, Index]:
+    """Two videos of four seconds, 25 frames a second, of which the manifest wants one second from the second on."""
+    videos = ["-5KQ66BBWC4", "_a_b"]
+    manifest = DatasetManifest.model_validate(
+        {
+            "kind": "dataset",
+            "name": "cuts",
+            "dataset": "ava",
+            "title": "Cuts",
+            "licence": "none",
+            "citation": "none",
+            "layout": {"videos": "videos", "annotations": "annotations", "suffix": ".mp4"},
+            "videos": 2,
+            "splits": {"1": {"train": 1, "test": 1}},
+            "classes": ["walk"],
+            "keyframes": {"cut": {"start": 1, "seconds": 1, "rate": 30}, "first": 1, "last": 1.5, "truth": {}},
+        }
+    )
+    (tmp_path / "videos").mkdir()
+    for video in videos:
+        pictures = np.repeat(np.arange(0, 200, 2, np.uint8), 48 * 64 * 3).reshape(100, 48, 64, 3)
+        write_avi(tmp_path / "videos" / f"{video}.avi", pictures, width=64, height=48, quantiser=2)
+    index = make_index(
+        {"video": v, "path": f"videos/{v}.avi", "label": "walk", "target": 0, "subset": s}
+        for v, s in zip(videos, ("train", "test"), strict=True)
+    )
+    return dataset(manifest, tmp_path, frames={"height": None}), index
+
+
+def test_of_a_set_of_keyframes_the_cut_is_prepared(cut_set: tuple[Dataset, Index]) -> None:
+    made, index = cut_set
+    expected = estimate_frames(made, index)
+    assert expected is not None
+    assert (expected.videos, expected.frames) == (2, 60)
+    table = prepare_frames(made, index)
+    assert table.frames.tolist() == [30, 30]
+    assert made.colour_store.name == "cuts-native-q95-1+1-r30"
+    assert 0.9 < expected.bytes / table.bytes.sum() < 1.1
+    left = estimate_frames(made, index)
+    assert left is not None
+    assert left.frames == 0
+    with open_frames(store_path(made.colour_store, "_a_b")) as frames:
+        assert frames.frame_size == (64, 48)
+        stored = [frame.mean() for frame in frames.read([29, 0])]
+    shown = [frame.mean() for frame in unprepared_frames(made, "videos/_a_b.avi", [29, 0])]
+    np.testing.assert_allclose(stored, shown, atol=1.5)
+    np.testing.assert_allclose(shown, [98, 50], atol=3)
+    with pytest.raises(BookError, match=r"frame 30 of the cut was asked for, it has 30"):
+        unprepared_frames(made, "videos/_a_b.avi", [30])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from actionbook.video import frame_folder as module
 from actionbook.video.frame_folder import FrameFolder, frames_path, open_frames
 from actionbook.video.store import FrameStore, StoreError, StoreInfo, write_store
 
@@ -207,3 +209,65 @@ def test_sizes(tmp_path: Path) -> None:
     sizes = FrameFolder(folder).sizes()
     assert list(sizes) == FrameFolder(folder).names() == flow(2)
     assert sizes["image_00002y.jpg"] == 5
+
+
+AVA = "-_a_5KQ_01"
+
+
+def ava(count: int, video: str = AVA) -> list[str]:
+    return [f"{video}_{number:06d}.jpg" for number in range(1, count + 1)]
+
+
+def test_frames_named_for_their_video(tmp_path: Path) -> None:
+    folder = write(tmp_path / AVA, ava(11))
+    with open_frames(tmp_path / f"{AVA}.zip") as frames:
+        assert isinstance(frames, FrameFolder)
+        assert (len(frames), frames.first, frames.names()) == (11, 1, ava(11))
+        assert frames.jpeg(10) == (folder / f"{AVA}_000011.jpg").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([*ava(2), f"{AVA}_000004.jpg"], f"{AVA}_000003.jpg is missing, the last frame is 4"),
+        ([*ava(2), *ava(2, "other_1")], "holds 2 frames of other videos, such as other_1_000001.jpg, and 2 of its own"),
+        (
+            ava(3, AVA.upper()),
+            f"such as {AVA.upper()}_000001.jpg, and none named {AVA}_000001.jpg; move",
+        ),
+        ([*ava(2), "image_00002.jpg"], "are one frame; remove one"),
+        ([], f"those of AVA would write {AVA}_000001.jpg"),
+    ],
+)
+def test_what_is_wrong_with_frames_named_for_their_video(tmp_path: Path, names: list[str], message: str) -> None:
+    with pytest.raises(StoreError, match=message):
+        FrameFolder(write(tmp_path / AVA, names))
+
+
+@pytest.fixture
+def listed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the folders that are listed from here on."""
+    seen: list[str] = []
+    real = os.listdir
+    monkeypatch.setattr(module.os, "listdir", lambda path: (seen.append(Path(path).name), real(path))[1])
+    return seen
+
+
+def test_a_folder_is_listed_once_and_again_when_it_was_changed(tmp_path: Path, listed: list[str]) -> None:
+    folder = write(tmp_path / "v", colour(3))
+    os.utime(folder, (1e9, 1e9))
+    for _ in range(3):
+        assert len(open_frames(tmp_path / "v.zip")) == 3
+    assert listed == ["v"]
+    write(folder, colour(4))
+    for _ in range(2):  # a change of just now may not be the last one that the clock cannot tell from it
+        assert len(open_frames(tmp_path / "v.zip")) == 4
+    assert listed == ["v"] * 3
+
+
+def test_many_names_take_no_room(tmp_path: Path) -> None:
+    names = FrameFolder(write(tmp_path / AVA, ava(20)))._names[""]
+    assert isinstance(names, module._Numbered)
+    assert list(names) == ava(20)
+    (tmp_path / AVA / f"{AVA}_000021.JPG").write_bytes(b"")
+    assert FrameFolder(tmp_path / AVA).names() == [*ava(20), f"{AVA}_000021.JPG"]

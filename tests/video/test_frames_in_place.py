@@ -209,3 +209,21 @@ def test_what_is_like_a_missing_folder_is_named(tmp_path: Path) -> None:
         "",
         f"{tmp_path / 'Bogenschuss'} does not exist (the nearest there is Bogen); the frames of 1 videos are missing",
     ]
+
+
+def test_avas_folders_lie_below_no_class_and_their_capitals_count(tmp_path: Path) -> None:
+    videos = ["-5KQ66BBWC4", "_a_b_c_d_e_", "_a_B_c_d_e_"]
+    for count, video in enumerate(videos[1:], start=2):
+        folder = tmp_path / video
+        folder.mkdir()
+        for number in range(1, count + 1):
+            (folder / f"{video}_{number:06d}.jpg").write_bytes(JPEG)
+    table = frames_in_place(items(*videos, label=""), tmp_path)
+    assert table.frames.tolist() == [0, 2, 3]
+    assert table.error.tolist() == [f"{tmp_path / videos[0]} does not exist", "", ""]
+    (tmp_path / "-5KQ66BBWC4").mkdir()
+    (tmp_path / "_a_b_c_d_e_" / "_a_B_c_d_e__000001.jpg").write_bytes(JPEG)
+    errors = frames_in_place(items(*videos, label=""), tmp_path).error
+    assert "leave an empty folder" in errors[0]
+    assert "holds 1 frames of other videos, such as _a_B_c_d_e__000001.jpg, and 2 of its own" in errors[1]
+    assert errors[2] == ""

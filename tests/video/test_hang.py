@@ -24,8 +24,8 @@ from actionbook.video import prepare as module
 
 jpegs = module.jpegs
 
-def hang(path, *options):
-    for number, picture in enumerate(jpegs(path, *options)):
+def hang(path, *options, **named):
+    for number, picture in enumerate(jpegs(path, *options, **named)):
         yield picture
         if path.stem == "v1" and number == 2:
             time.sleep(1000)

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pandas as pd
 import pytest
 
 from actionbook.core.errors import BookError
 from actionbook.core.files import atomic_path, sha256_file
+from actionbook.core.keyframes import Cut
 from actionbook.core.sections import Frames
 from actionbook.datasets.figures import write_avi
+from actionbook.video import frames as frames_module
 from actionbook.video import parallel
 from actionbook.video import prepare as module
 from actionbook.video.prepare import Job, already_prepared, prepare, prepare_video
@@ -50,9 +55,9 @@ def decodings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     real = module.jpegs
 
-    def counted(path: Path, *settings: Any) -> Iterator[bytes]:
+    def counted(path: Path, *settings: Any, **named: Any) -> Iterator[bytes]:
         seen.append(path.name)
-        return real(path, *settings)
+        return real(path, *settings, **named)
 
     monkeypatch.setattr(module, "jpegs", counted)
     return seen
@@ -210,8 +215,8 @@ def test_a_video_that_changes_while_it_is_read_is_a_failure(
     source.write_bytes(videos[0].read_bytes())
     real = module.jpegs
 
-    def changed(path: Path, *settings: Any) -> Iterator[bytes]:
-        yield from real(path, *settings)
+    def changed(path: Path, *settings: Any, **named: Any) -> Iterator[bytes]:
+        yield from real(path, *settings, **named)
         path.touch()
 
     monkeypatch.setattr(module, "jpegs", changed)
@@ -281,7 +286,7 @@ def test_two_videos_of_one_name_or_store_are_refused(videos: list[Path], tmp_pat
 def test_a_job_that_raises_or_cannot_be_sent_is_a_row(
     videos: list[Path], tmp_path: Path, scheduler: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(path: Path, *settings: Any) -> Iterator[bytes]:
+    def broken(path: Path, *settings: Any, **named: Any) -> Iterator[bytes]:
         raise MemoryError("too large")
 
     class Locked(Job):
@@ -339,3 +344,78 @@ def test_leftovers_are_swept_and_writers_that_live_are_not(videos: list[Path], t
         prepare(jobs_of(videos[:1], tmp_path), SETTINGS, scheduler=scheduler)
         assert living.exists()
         assert not left.exists()
+
+
+NATIVE = Frames(height=None)
+SECOND = Cut(start=1, seconds=1, rate=30)
+
+
+@pytest.fixture
+def film(encode: Callable[..., Path]) -> Path:
+    """Four seconds of 66x46 at 25 frames a second."""
+    return encode("yuv420p", frames=100, width=66, height=46)
+
+
+def test_a_cut_is_stored_as_large_as_it_is_and_each_frame_compressed_once(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compressed: list[int] = []
+    real = frames_module._encode_planes
+    monkeypatch.setattr(frames_module, "_encode_planes", lambda *args: compressed.append(1) or real(*args))
+    job = Job("v", film, tmp_path / "v.zip", SECOND)
+    assert prepare_video(job, NATIVE) == already_prepared(job, NATIVE)
+    assert len(compressed) == 25
+    with FrameStore(job.store) as store:
+        assert (len(store), store.frame_size) == (30, (66, 46))
+        assert (store.info.height, store.info.cut, store.info.declared) == (None, "1+1-r30", 0)
+        shown = [store.jpeg(number) for number in range(30)]
+    assert sum(one == other for one, other in pairwise(shown)) == 5
+    every = list(frames_module.jpegs(film, None, NATIVE.quality))
+    assert list(dict.fromkeys(shown)) == every[25:50]
+
+
+@pytest.mark.parametrize("cut", [None, Cut(start=1, seconds=2, rate=30), Cut(start=1, seconds=1, rate=25)])
+def test_another_cut_is_prepared_anew(film: Path, tmp_path: Path, cut: Cut | None) -> None:
+    job = Job("v", film, tmp_path / "v.zip", SECOND)
+    prepare_video(job, NATIVE)
+    other = replace(job, cut=cut)
+    assert already_prepared(other, NATIVE) is None
+    assert already_prepared(job, Frames(height=46)) is None
+    prepare_video(other, NATIVE)
+    assert already_prepared(other, NATIVE)
+    assert already_prepared(job, NATIVE) is None
+
+
+def test_a_store_without_a_cut_says_nothing_of_one(film: Path, tmp_path: Path) -> None:
+    prepare_video(Job("v", film, tmp_path / "v.zip"), SETTINGS)
+    with FrameStore(tmp_path / "v.zip") as store:
+        assert "cut" not in json.loads(store._comment)
+
+
+def test_a_video_that_ends_before_its_cut_is_a_remark_or_a_failure(film: Path, tmp_path: Path) -> None:
+    job = Job("v", film, tmp_path / "store" / "v.zip", Cut(start=2, seconds=2.1, rate=30))
+    result = prepare_video(job, NATIVE)
+    assert (result.frames, result.error) == (60, "")
+    assert result.note == "the cut has 63 frames, the video gave 60: it ends before the cut does"
+    assert already_prepared(job, NATIVE) == result
+    strict = NATIVE.model_copy(update={"min_decoded": 0.96})
+    assert already_prepared(job, strict) is None
+    short = replace(job, store=tmp_path / "short" / "v.zip", cut=Cut(start=2, seconds=4, rate=30))
+    error = prepare_video(short, NATIVE).error
+    assert re.search(
+        r"\.mkv: expected 120 frames \(4 s from 2 s on, 30 a second\), found 60: .* a share of 0\.9\)", error
+    )
+    assert "the last frame is at 4.0 s" in prepare_video(replace(short, cut=Cut()), NATIVE).error
+    assert not list(short.store.parent.iterdir())
+
+
+def test_a_hole_in_a_cut_is_a_remark(film: Path, tmp_path: Path) -> None:
+    holed = tmp_path / "holed.mkv"
+    with av.open(str(film)) as source, av.open(str(holed), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.size and not 1.0 < packet.pts * packet.time_base < 3.5:
+                packet.stream = stream
+                target.mux(packet)
+    result = prepare_video(Job("v", holed, tmp_path / "v.zip", Cut(start=0, seconds=4, rate=30)), NATIVE)
+    assert (result.error, result.note) == ("", "one frame stands for 2.5 s from 1.0 s on")

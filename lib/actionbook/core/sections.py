@@ -17,8 +17,8 @@ Place = Annotated[str, Field(min_length=1)] | None
 class Frames(Strict):
     """How videos are turned into stored frames."""
 
-    height: Annotated[int, Field(ge=16)] = 240
-    """Pixels of the side named by `side`; the other side follows."""
+    height: Annotated[int, Field(ge=16)] | None = 240
+    """Pixels of the side named by `side`; the other side follows. None: frames stay as large as they are."""
     side: Literal["height", "short"] = "height"
     """Which side becomes `height` pixels: the height (the FFmpeg filter scale=-1:240) or the shorter one."""
     quality: Annotated[int, Field(ge=1, le=100)] = 95

@@ -7,12 +7,16 @@ from functools import cached_property
 from pathlib import Path
 
 from actionbook.core.files import sha256_json
+from actionbook.core.keyframes import Cut
 from actionbook.core.manifest import DatasetManifest, load_dataset
 from actionbook.core.paths import expanded
 from actionbook.core.sections import Data
 from actionbook.core.workspace import Stage
 from actionbook.datasets.index import Index, read_index
 from actionbook.video.digests import frames_sha256
+from actionbook.video.resample import cut_name
+
+_SIDES = {"height": "h", "short": "s"}
 
 
 def store_path(store: Path, name: str) -> Path:
@@ -69,8 +73,14 @@ class Dataset:
         if self.frames_folder:  # flow of one folder must not pass for that of another
             return f"{self.manifest.name}-folder-{sha256_json(str(self.frames_folder))[:8]}"
         frames = self.data.frames
-        side = {"height": "h", "short": "s"}[frames.side]
-        return f"{self.manifest.name}-{side}{frames.height}-q{frames.quality}"
+        size = "native" if frames.height is None else f"{_SIDES[frames.side]}{frames.height}"
+        name = f"{self.manifest.name}-{size}-q{frames.quality}"
+        return f"{name}-{cut_name(self.cut)}" if self.cut else name
+
+    @property
+    def cut(self) -> Cut | None:
+        """The part of each video that is stored; None: all of it."""
+        return self.manifest.keyframes.cut if self.manifest.keyframes else None
 
     @property
     def flow_store(self) -> Path:

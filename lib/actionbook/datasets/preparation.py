@@ -16,15 +16,18 @@ from actionbook.core.stage_results import MOST_NAMES, DatasetRow
 from actionbook.datasets.dataset import Dataset, store_path
 from actionbook.datasets.index import Index, write_index
 from actionbook.video.decode import probe, read_frames
+from actionbook.video.estimate import Estimate, estimate
 from actionbook.video.failures import check_failures
 from actionbook.video.frame_folder import Frames, open_frames
 from actionbook.video.frame_pack import FramePack
 from actionbook.video.frames_in_place import frames_in_place
-from actionbook.video.prepare import Job
+from actionbook.video.parallel import in_threads
+from actionbook.video.prepare import Job, already_prepared
 from actionbook.video.prepare import prepare as prepare_videos
 from actionbook.video.prepare_flow import FlowJob
 from actionbook.video.prepare_flow import prepare_flow as compute_flow
 from actionbook.video.reader import FLOW
+from actionbook.video.resample import read_resampled
 from actionbook.video.store import FrameStore
 
 _UNUSABLE = "have frames that cannot be used"
@@ -121,7 +124,8 @@ def prepare_frames(
 ) -> pd.DataFrame:
     """Frames in colour of all videos of `index` that have a path; one row each: video, frames, bytes, error, note.
 
-    Decodes the videos into the frame store with `video.prepare.prepare`, on `scheduler` if one is named; where the
+    Decodes the videos, or the cut of them that the manifest's keyframes lie in, into the frame store with
+    `video.prepare.prepare`, on `scheduler` if one is named; where the
     recipe names a folder of frames, these are looked at and left alone. Failures are written to `report`.
     Raises BookError if more than ``data.frames.max_failed`` of them failed.
     """
@@ -137,11 +141,27 @@ def prepare_frames(
             setting="the recipe (data.frames.max_failed)",
             report=report,
         )
-    jobs = [
-        Job(video, dataset.root / path, store_path(dataset.colour_store, store))
-        for video, path, store in zip(found.video, found.path, found.store, strict=True)
+    return prepare_videos(_jobs(dataset, found), settings, workers=workers, scheduler=scheduler, report=report)
+
+
+def estimate_frames(dataset: Dataset, index: Index) -> Estimate | None:
+    """What `prepare_frames` will take for the videos that are not prepared yet; None where it cannot be told.
+
+    It can for a data set of which a cut is prepared, see `video.estimate`; of other sets only decoding tells how long
+    the videos are. Raises BookError as `estimate`.
+    """
+    if dataset.cut is None or dataset.frames_folder:
+        return None
+    jobs = _jobs(dataset, index.videos[index.videos.path != ""])
+    done = in_threads(lambda job: already_prepared(job, dataset.data.frames), jobs, "looking")
+    return estimate([job for job, result in zip(jobs, done, strict=True) if result is None], dataset.data.frames)
+
+
+def _jobs(dataset: Dataset, videos: pd.DataFrame) -> list[Job]:
+    return [
+        Job(video, dataset.root / path, store_path(dataset.colour_store, store), dataset.cut)
+        for video, path, store in zip(videos.video, videos.path, videos.store, strict=True)
     ]
-    return prepare_videos(jobs, settings, workers=workers, scheduler=scheduler, report=report)
 
 
 def prepare_flow(
@@ -170,10 +190,15 @@ def prepare_flow(
 
 
 def unprepared_frames(dataset: Dataset, path: str, indices: Sequence[int]) -> np.ndarray:
-    """Frames by index (from 0), uint8 RGB (T, H, W, 3), from a path of the index: a video, or what was made of it."""
+    """Frames by index (from 0), uint8 RGB (T, H, W, 3), from a path of the index: a video, or what was made of it.
+
+    Where a cut is prepared, they are frames of the cut. Raises VideoError and StoreError.
+    """
     if dataset.frames_folder:
         with open_frames(dataset.frames_folder / path) as frames:
             return np.stack(frames.read(indices))
+    if dataset.cut:
+        return read_resampled(dataset.root / path, dataset.cut, indices)
     return read_frames(dataset.root / path, indices)
 
 

@@ -144,7 +144,7 @@ def _odd(recipe: Recipe) -> Iterator[Finding]:
     if sampling.name == "windows" and sampling.window < (span := sampling.tested * sampling.stride):
         message = f"a window has {sampling.window} frames, a clip spans {span}: each is repeated to fill it"
         yield warning("windows", message, f"set sampling.window to {span}")
-    if high > stored:
+    if stored is not None and high > stored:
         message = f"clips are {high} pixels high, frames are stored with {stored}: they are enlarged"
         yield warning("size", message, "raise data.frames.height, or lower transforms.size")
     box, frames = recipe.transforms.box, recipe.data.frames

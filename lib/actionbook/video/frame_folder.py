@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from actionbook.core.errors import some
@@ -13,14 +16,38 @@ from actionbook.video.names import hidden, video_key, without_suffix
 from actionbook.video.reader import COLOUR, FLOW, FrameReader, StoreError
 from actionbook.video.store import FrameStore
 
-_NAME = re.compile(r"(?:image|img)_(\d+)(x|y|)\.jpe?g", re.IGNORECASE)
+_NAME = r"(?:(?i:image|img)|{own})_(\d+)((?i:x|y|))\.(?i:jpe?g)"
+_OTHER = re.compile(r".+_\d{6}\.jpe?g")
+"""A frame of some video, as AVA's are named."""
 COUNT_FILE = "n_frames"
+_SETTLED_SECONDS = 2.0
+"""A folder that was changed so long ago shows any later change by its time, however coarse the file system's clock."""
+
+
+@dataclass(frozen=True)
+class _Numbered:
+    """Names that differ in their number alone, which go up by one: a few words for as many names as there are."""
+
+    start: str
+    digits: int
+    end: str
+    numbers: range
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: int) -> str:
+        return f"{self.start}{self.numbers[index]:0{self.digits}d}{self.end}"
+
+    def __iter__(self) -> Iterator[str]:
+        return map(self.__getitem__, range(len(self)))
 
 
 class FrameFolder(FrameReader):
     """A folder of ``image_00001.jpg`` onwards, or of ``image_00001x.jpg`` and ``image_00001y.jpg`` onwards for flow.
 
-    ``img_00001.jpg``, as the scripts of TSN and ECO and MMAction2 name them, serves as well.
+    ``img_00001.jpg``, as the scripts of TSN and ECO and MMAction2 name them, serves as well, and so does
+    ``<folder>_000001.jpg``, as those of AVA do; the folder's name with all its capitals.
     Numbers may have any count of digits, and may begin with 0 (see `first`). A text file ``n_frames`` with the highest
     number may lie beside them. Has all that a `FrameStore` has, but no `info`, since nobody wrote down where the frames
     came from.
@@ -33,7 +60,7 @@ class FrameFolder(FrameReader):
         """Read the names in the folder.
 
         Raises StoreError naming folder and frame if it has no frames, of both kinds, x without y, gaps in the
-        numbers, a number twice, or another number of frames than ``n_frames`` says.
+        numbers, a number twice, frames of other videos, or another number of frames than ``n_frames`` says.
         """
         self.path = Path(path)
         try:
@@ -41,14 +68,16 @@ class FrameFolder(FrameReader):
         except OSError as error:
             raise StoreError(f"{self.path}: cannot be read ({error}); run the data stage again") from error
         found: dict[str, dict[int, str]] = {"": {}, "x": {}, "y": {}}
-        for match in filter(None, map(_NAME.fullmatch, names)):
+        own = self.path.absolute().name
+        for match in filter(None, map(re.compile(_NAME.format(own=re.escape(own))).fullmatch, names)):
             other = found[match[2].lower()].setdefault(int(match[1]), match[0])
             if other != match[0]:
                 raise StoreError(f"{self.path}: {' and '.join(sorted([other, match[0]]))} are one frame; remove one")
+        used = set().union(*(frames.values() for frames in found.values()))
+        if any(name.startswith(f"{own}_") for name in used) or not used:
+            _check_strangers(self.path, names, used)
         self.components = _components(self.path, found, names)
-        self._names = {
-            component: [name for _, name in sorted(found[component].items())] for component in self.components
-        }
+        self._names = {component: _in_order(found[component]) for component in self.components}
         self.first = min(found[self.components[0]])
         if COUNT_FILE in names:
             _check_count(self.path, len(self), self._names[self.components[0]][-1], self.first)
@@ -99,12 +128,21 @@ def open_frames(path: Path | str) -> Frames:
 
     The folder is named so without ``.zip``, the pack has ``.pkl`` instead; `path` may also be that of a pack itself.
     Where none of them exists, a folder may be found by another spelling of class and video (see `spellings`): UCF101's
-    ``HandstandPushups`` has videos ``v_HandStandPushups_g01_c01``, and copies differ. Raises StoreError as they do.
+    ``HandstandPushups`` has videos ``v_HandStandPushups_g01_c01``, and copies differ. The names in a folder are read
+    once by a process, and again once it was changed. Raises StoreError as they do.
     """
     found = frames_path(Path(path))
     if found.is_dir():
-        return FrameFolder(found)
+        status = found.stat()
+        settled = time.time() - status.st_mtime > _SETTLED_SECONDS
+        return _known_folder(found, status.st_ino, status.st_mtime_ns) if settled else FrameFolder(found)
     return FramePack(found) if found.suffix == SUFFIX else FrameStore(found)
+
+
+@lru_cache(maxsize=4096)
+def _known_folder(path: Path, inode: int, changed_ns: int) -> FrameFolder:
+    """A folder as it is since `changed_ns`; of 27,030 names it keeps one, so that those of many videos are kept."""
+    return FrameFolder(path)
 
 
 def frames_path(path: Path) -> Path:
@@ -154,6 +192,32 @@ def _key(name: str) -> str:
     return video_key(without_suffix(name) or name)
 
 
+def _in_order(names: dict[int, str]) -> Sequence[str] | _Numbered:
+    """Names by their numbers."""
+    ordered = [names[number] for number in sorted(names)]
+    start, digits, end = _parts(ordered[0])
+    regular = _Numbered(start, len(digits), end, range(int(digits), int(digits) + len(ordered)))
+    return regular if all(map(str.__eq__, regular, ordered)) else ordered
+
+
+def _check_strangers(path: Path, names: Iterable[str], used: set[str]) -> None:
+    """Raise StoreError if frames of other videos lie in the folder, or nothing else does."""
+    others = sorted(name for name in names if name not in used and _OTHER.fullmatch(name) and not hidden(name))
+    if others:
+        own = f"{len(used)} of its own" if used else f"none named {path.absolute().name}_000001.jpg"
+        raise StoreError(
+            f"{path}: holds {len(others)} frames of other videos, such as {others[0]}, and {own}; move them into "
+            "folders of their names"
+        )
+
+
+def _parts(name: str) -> tuple[str, str, str]:
+    """The name of a frame: before its number, the digits, and behind them."""
+    stem, _, rest = name.rpartition("_")
+    digits = re.split(r"[xXyY.]", rest, maxsplit=1)[0]
+    return f"{stem}_", digits, rest[len(digits) :]
+
+
 def _components(path: Path, found: dict[str, dict[int, str]], names: list[str]) -> tuple[str, ...]:
     """What the frames are, once their numbers are complete; `names` are those of all that lies in the folder."""
     if found[""] and (found["x"] or found["y"]):
@@ -162,9 +226,10 @@ def _components(path: Path, found: dict[str, dict[int, str]], names: list[str]) 
     numbers = sorted(set().union(*(found[component] for component in components)))
     if not numbers:
         others = sorted(name for name in names if name != COUNT_FILE and not hidden(name))
+        there = f", but {some(others, 3)}" if others else ""
         raise StoreError(
             f"{path}: holds no image_00001.jpg or image_00001x.jpg (the original scripts leave an empty folder where "
-            "FFmpeg fails)" + (f", but {some(others, 3)}" if others else "") + "; make the frames again"
+            f"FFmpeg fails; those of AVA would write {path.absolute().name}_000001.jpg){there}; make the frames again"
         )
     last = next(found[component][numbers[-1]] for component in components if numbers[-1] in found[component])
     for component in components:
@@ -179,8 +244,8 @@ def _components(path: Path, found: dict[str, dict[int, str]], names: list[str]) 
 
 def _like(name: str, number: int, component: str) -> str:
     """The name of another frame, with the digits and suffix of `name`."""
-    stem, digits, suffix = re.split(r"[_.]", name)
-    return f"{stem}_{number:0{len(digits.rstrip('xXyY'))}d}{component}.{suffix}"
+    start, digits, end = _parts(name)
+    return f"{start}{number:0{len(digits)}d}{component}.{end.rpartition('.')[2]}"
 
 
 def _check_count(path: Path, frames: int, last: str, first: int) -> None:

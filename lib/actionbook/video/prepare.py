@@ -13,6 +13,7 @@ import pandas as pd
 
 from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_file
+from actionbook.core.keyframes import Cut
 from actionbook.core.runtime import ffmpeg_build
 from actionbook.core.sections import Frames
 from actionbook.video.decode import Probe, VideoError, header
@@ -21,10 +22,13 @@ from actionbook.video.frames import Seen, jpegs
 from actionbook.video.hang import hang_limit
 from actionbook.video.losses import Losses, losses
 from actionbook.video.parallel import Prepared, prepare_all
+from actionbook.video.resample import cut_frames, cut_name
 from actionbook.video.store import FrameStore, StoreError, StoreInfo, write_store
 
 # A picture that ends so long before its file is worth a remark: sound often goes on for a moment.
 _SHORTER_SECONDS, _SHORTER_SHARE = 1.0, 0.1
+_STILL_SECONDS = 2.0
+"""A frame of a cut that stands for longer is worth a remark: some are missing, or the rate is a very variable one."""
 _END = 1 << 14  # bytes: containers keep lengths and indexes in their first or last ones
 
 
@@ -35,6 +39,8 @@ class Job:
     video: str
     source: Path
     store: Path
+    cut: Cut | None = None
+    """The part of it that is stored, at a constant rate; None: every frame of all of it."""
 
     @property
     def reads(self) -> Path:
@@ -65,6 +71,7 @@ def _decode(job: Job, settings: Frames, alive: Callable[[], None]) -> tuple[int,
         height=settings.height,
         quality=settings.quality,
         ffmpeg=ffmpeg_build(),
+        cut=cut_name(job.cut) if job.cut else "",
     )
     alive()  # a large file takes its time
     note = ""
@@ -73,11 +80,14 @@ def _decode(job: Job, settings: Frames, alive: Callable[[], None]) -> tuple[int,
         nonlocal note
         if job.source.stat().st_ctime_ns != before.st_ctime_ns:
             raise VideoError(f"{job.source}: was changed while it was read; prepare it again")
-        expected, remarks = _judge(job.source, found, count, settings.min_decoded, seen)
+        if job.cut:
+            expected, remarks = _judge_cut(job.source, job.cut, count, settings.min_decoded, seen)
+        else:
+            expected, remarks = _judge(job.source, found, count, settings.min_decoded, seen)
         note = "; ".join([*remarks, *seen.remarks])
         return replace(info, declared=0 if count == expected else expected, note=note)
 
-    pictures = jpegs(job.source, settings.height, settings.quality, settings.side, seen)
+    pictures = jpegs(job.source, settings.height, settings.quality, settings.side, seen, cut=job.cut)
     frames = write_store(job.store, _each(pictures, alive), info, finish=finish)
     return frames, note
 
@@ -114,15 +124,38 @@ def _judge(path: Path, found: Probe, count: int, min_decoded: float, seen: Seen)
     return expected, remarks
 
 
+def _judge_cut(path: Path, cut: Cut, count: int, min_decoded: float, seen: Seen) -> tuple[int, list[str]]:
+    """As `_judge`, of a cut: its length says how many frames there are, whatever the header does.
+
+    Frames that are lost in its middle do not lack, since the one before stands for them.
+    """
+    expected = cut_frames(cut)
+    if count < min_decoded * expected:
+        raise VideoError(
+            f"{path}: expected {expected} frames ({cut.seconds:g} s from {cut.start:g} s on, {cut.rate} a second), "
+            f"found {count}: the file is cut off or another video, fetch it again "
+            f"(data.frames.min_decoded allows a share of {min_decoded:g})"
+        )
+    remarks = []
+    if count < expected:
+        remarks.append(f"the cut has {expected} frames, the video gave {count}: it ends before the cut does")
+    if seen.still > _STILL_SECONDS * cut.rate:
+        moment = cut.start + seen.still_from / cut.rate
+        remarks.append(f"one frame stands for {seen.still / cut.rate:.1f} s from {moment:.1f} s on")
+    return max(expected, count), remarks
+
+
 def already_prepared(job: Job, settings: Frames) -> Prepared | None:
     """The result of an earlier run, if its store file is whole and made from this video with these settings."""
     try:
         with FrameStore(job.store, glance=True) as store:
             info = store.info
-            # A frame tells which side was scaled, if it matters: of upright frames it does, of others both are one.
-            width, height = store.frame_size
-            scaled = min(width, height) if settings.side == "short" else height
-            made = (info.height, info.quality, scaled) == (settings.height, settings.quality, settings.height)
+            made = (info.height, info.quality) == (settings.height, settings.quality)
+            if settings.height is not None:
+                # A frame tells which side was scaled, if it matters: of upright ones it does, of others both are one.
+                width, height = store.frame_size
+                made &= (min(width, height) if settings.side == "short" else height) == settings.height
+            made &= info.cut == (cut_name(job.cut) if job.cut else "")
             whole = len(store) >= settings.min_decoded * info.declared
             if made and whole and _same_video(job, info):
                 return Prepared(job.video, len(store), store.stored_bytes, note=info.note)

@@ -61,8 +61,8 @@ class StoreInfo:
     """File name of the video; of flow, of the frame store."""
     source_bytes: int
     fps: float
-    height: int
-    """Pixels that the recipe's side of the frames (the height, or the shorter one) was scaled to."""
+    height: int | None
+    """Pixels that the recipe's side of the frames (the height, or the shorter one) was scaled to; None: not scaled."""
     quality: int
     """JPEG quality, 1..100."""
     ffmpeg: str
@@ -72,20 +72,22 @@ class StoreInfo:
     bound: float | None = None
     """Pixels of displacement that the flow's 0 and 255 stand for, to either side."""
     declared: int = 0
-    """Frames by the video's header, where that says another number than were decoded; else 0."""
+    """Frames by the video's header, or by the cut, where that says another number than were decoded; else 0."""
     note: str = ""
     """What was odd about the video."""
     source_sha256: str = ""
     """Of the video's bytes; of flow, of the frames (see `digests.digest_of`)."""
     source_ends: str = ""
     """Digest of the video's first and last bytes, which is quick to compare; of flow empty."""
+    cut: str = ""
+    """The part of the video that is stored, and its rate (`resample.cut_name`); empty: every frame of all of it."""
 
     def as_comment(self) -> bytes:
         """As JSON; what only flow has is left out of the frames in colour, what is odd where nothing is."""
         fields = asdict(self)
         if not self.flow:
             del fields["flow"], fields["bound"]
-        for name in ("declared", "note", "source_sha256", "source_ends"):
+        for name in ("declared", "note", "source_sha256", "source_ends", "cut"):
             if not fields[name]:
                 del fields[name]
         return json.dumps(fields).encode()
