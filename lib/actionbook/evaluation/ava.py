@@ -177,10 +177,10 @@ def _mean(results: Mapping[Hashable, Ranked]) -> float:
     sum, and so its last digit, hangs on how long it is.
     """
     values = np.array([one.value for one in results.values()])
-    labels = list(results)
-    if all(isinstance(label, int | np.integer) and 1 <= label <= _SLOTS for label in labels):
-        slots = np.full(max(labels), np.nan)  # type: ignore[type-var,arg-type]
-        slots[np.array(labels, int) - 1] = values
+    labels = [int(label) for label in results if isinstance(label, int | np.integer) and 1 <= label <= _SLOTS]
+    if len(labels) == len(results):
+        slots = np.full(max(labels), np.nan)
+        slots[np.array(labels) - 1] = values
         values = slots
     return float(np.nanmean(values))
 

@@ -73,8 +73,8 @@ def keyframes(tables: Sequence[tuple[pd.DataFrame, str]]) -> tuple[list[np.ndarr
         moments = np.array([seconds.setdefault(value, len(seconds)) for value in values[:-1].tolist()], np.int64)
         codes.append((known[named] << 32) | moments[timed])
     places, present = pd.factorize(np.concatenate(codes) if codes else np.zeros(0, np.int64))
-    names, times = list(videos), list(seconds)
-    where = {(names[one >> 32], times[one & 0xFFFFFFFF]): number for number, one in enumerate(present.tolist())}
+    called, moment = list(videos), list(seconds)
+    where = {(called[one >> 32], moment[one & 0xFFFFFFFF]): number for number, one in enumerate(present.tolist())}
     ends = np.cumsum([len(one) for one in codes])
     return np.split(places, ends[:-1]), where
 
@@ -85,6 +85,7 @@ def pairs(excluded: Excluded) -> set[tuple[str, float]]:
         require(excluded, ("video", "second"), "excluded keyframes")
         excluded = zip(excluded["video"], excluded["second"], strict=True)
     found = set()
+    one: Any
     for one in excluded:
         video, _, second = one.rpartition(",") if isinstance(one, str) else (one[0], None, one[1])
         try:
