@@ -133,7 +133,7 @@ def test_what_cannot_be_scored() -> None:
     with pytest.raises(BookError, match="detections: no column score"):
         mean_average_precision(TRUTH, FOUND.drop(columns="score"), ["run"])
     with pytest.raises(
-        BookError, match="truth: of 3 rows 3 have labels that are not among .* of the truth are run, sit"
+        BookError, match=r"truth: of 3 rows 3 have labels that are not among .* of the truth are run, sit"
     ):
         mean_average_precision(TRUTH, FOUND, [1, 2])
     with pytest.raises(BookError, match="truth: of 0 rows"):

@@ -62,8 +62,8 @@ def _whole(table: pd.DataFrame, column: str, path: Path | str) -> list[int]:
 def read_boxes(path: Path | str) -> pd.DataFrame:
     """A table of the columns of `FIELDS` from such a file; ``second`` is a float, ``label`` an int.
 
-    Lines of seven fields have a score of 1. In AVA's own lists of truth the eighth field is a person: their ``score``
-    means nothing, and nobody asks for the score of truth. Raises BookError naming the file and the line of what cannot be read.
+    Lines of seven fields have a score of 1. In AVA's own lists of truth the eighth field is a person, which then stands
+    for the score that nobody asks of truth. Raises BookError naming the file and the line of what cannot be read.
     """
     path = Path(path)
     try:
