@@ -96,8 +96,5 @@ def _distinct(
     labels = ava_tables.label_numbers(table, names)
     corners = ava_tables.corners(table, what)
     kept = np.flatnonzero((labels >= 0) & ~np.isin(keys, left_out))
-    places = pd.DataFrame({"key": keys[kept], **dict(zip(ava_tables.CORNERS, corners[:, kept], strict=True))})
-    row = places.groupby(list(places), sort=False).ngroup().to_numpy()
-    one = places.drop_duplicates().to_numpy(np.float64)
-    every = Boxes(one[:, 0].astype(np.int64), np.zeros(len(one), np.int64), one[:, 1:].T)
+    every, row = ava_tables.distinct(keys[kept], corners[:, kept])
     return every, row, labels[kept], kept

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from actionbook.core.errors import BookError, some
+from actionbook.tasks.boxes import Boxes
 
 CORNERS = ("x1", "y1", "x2", "y2")
 TRUTH = ("video", "second", *CORNERS, "label")
@@ -117,6 +118,15 @@ def label_numbers(table: pd.DataFrame, names: Mapping[Hashable, str]) -> np.ndar
     codes, labels = pd.factorize(table["label"])
     places = {label: number for number, label in enumerate(names)}
     return np.array([*(places.get(label, -1) for label in labels), -1], np.int64)[codes]
+
+
+def distinct(keyframe: np.ndarray, box: np.ndarray) -> tuple[Boxes, np.ndarray]:
+    """The boxes (4, N) of keyframes (N,), each once and all of one class, and the number of each row's among them."""
+    places = pd.DataFrame({"keyframe": keyframe, **dict(zip(CORNERS, box, strict=True))})
+    row = places.groupby(list(places), sort=False).ngroup().to_numpy()
+    one = places.drop_duplicates()
+    every = Boxes(one["keyframe"].to_numpy(), np.zeros(len(one), np.int64), one[list(CORNERS)].to_numpy().T)
+    return every, row
 
 
 def repeated(keyframe: np.ndarray, label: np.ndarray, box: np.ndarray) -> int:

@@ -23,6 +23,9 @@ Frames = Mapping[tuple[str, float], np.ndarray]
 _TRUTH: dict[str, Any] = {"edgecolor": colour(0), "linestyle": "-", "linewidth": 2.0, "facecolor": "none"}
 _FOUND: dict[str, Any] = {"edgecolor": colour(1), "linestyle": "--", "linewidth": 1.6, "facecolor": "none"}
 
+_LETTERS = 7
+"""Points."""
+
 
 def ap_curves(result: AveragePrecision, labels: Sequence[Hashable] | None = None) -> Figure:
     """Precision against recall of some classes; None: of the seven that most boxes of the truth have.
@@ -48,7 +51,7 @@ def ap_curves(result: AveragePrecision, labels: Sequence[Hashable] | None = None
                 ax.step([*recall, recall[-1]], [*heights, 0.0], dashes, where="pre", color=colour(number), label=name)
             else:
                 ax.plot([], [], dashes, color=colour(number), label=f"{name}, nothing found")
-        ax.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
+        ax.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.02))
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_formatter(PercentFormatter(1))
         ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
@@ -82,14 +85,15 @@ def boxes_plot(
         for ax, ((video, second), frame) in zip(axes.flat, frames.items(), strict=False):
             ax.imshow(frame)
             ax.set_title(f"{_short(video, 40)}, {second:g} s", fontsize=9)
-            size = np.array(frame.shape[1::-1])
-            for corners, labels, _ in _boxes(truth, video, second):
-                _draw(ax, corners, size, [_name(label, names) for label in labels], _TRUTH)
+            drawn = [
+                (corners, [_name(label, names) for label in labels], _TRUTH)
+                for corners, labels, _ in _boxes(truth, video, second)
+            ]
             for corners, labels, scores in _boxes(detections, video, second):
                 best = sorted(zip(scores, labels, strict=True), key=lambda pair: -pair[0])[:most]
                 lines = [f"{_name(label, names)} {score:.2f}" for score, label in best if score >= min_score]
-                if lines:
-                    _draw(ax, corners, size, lines, _FOUND)
+                drawn += [(corners, lines, _FOUND)] if lines else []
+            _draw(ax, drawn, np.array(frame.shape[1::-1]), frame.shape[1] * columns / (WIDTH * 72))
         looks = {"truth": _TRUTH, **({} if detections is None else {"detections": _FOUND})}
         marks = [Line2D([], [], color=look["edgecolor"], linestyle=look["linestyle"]) for look in looks.values()]
         fig.legend(marks, list(looks), loc="outside lower center", ncols=2)
@@ -138,26 +142,33 @@ def _boxes(table: pd.DataFrame | None, video: str, second: float) -> list[tuple[
     ]
 
 
-def _draw(ax: Axes, corners: tuple[float, ...], size: np.ndarray, lines: list[str], look: dict[str, Any]) -> None:
-    """A box in shares of a frame of `size` (W, H), with lines of text: the truth's at its top, others' below."""
-    (x1, y1), (x2, y2) = (np.array(corners[place : place + 2]) * size - 0.5 for place in (0, 2))
-    ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, **look))
-    top = look is _TRUTH
-    ax.text(
-        max(x1, 0.0) + 0.01 * size[0],
-        max(y1, 0.0) if top else min(y2, size[1] - 1.0),
-        "\n".join(_short(line, 34) for line in lines),
-        fontsize=7,
-        va="top" if top else "bottom",
-        color=look["edgecolor"],
-        linespacing=1.05,
-        bbox={"boxstyle": "square,pad=0.15", "fc": PAPER, "ec": "none", "alpha": 0.85},
-        clip_on=True,
-    )
+def _draw(ax: Axes, drawn: Sequence[tuple[Any, list[str], dict[str, Any]]], size: np.ndarray, point: float) -> None:
+    """Boxes in shares of a frame of `size` (W, H), with lines of text; `point` is how many pixels of it a point is."""
+    taken: list[tuple[float, float, float, float]] = []
+    for corners, lines, look in drawn:
+        (x1, y1), (x2, y2) = (np.array(corners[place : place + 2]) * size - 0.5 for place in (0, 2))
+        ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, **look))
+        # DejaVu Sans: lines are 1.2 and letters at most 0.6 of its size apart.
+        width = (0.6 * max(map(len, lines)) + 0.6) * _LETTERS * point
+        height = (1.2 * len(lines) + 0.5) * _LETTERS * point
+        tops = [y1 - height, y2, y1, y2 - height]
+        spots = [(x, top, x + width, top + height) for x in (x1, x2 - width) for top in tops]
+        inside = [one for one in spots if min(one[:2]) >= -0.5 and one[2] < size[0] and one[3] < size[1]]
+        # The first place that no other text has; where there is none, in the box.
+        left, top, *_ = spot = next(filter(lambda one: not any(_meet(one, each) for each in taken), inside), spots[2])
+        taken.append(spot)
+        around = {"boxstyle": "square,pad=0.12", "fc": PAPER, "ec": "none", "alpha": 0.85}
+        text = {"fontsize": _LETTERS, "va": "top", "color": look["edgecolor"], "linespacing": 1.0, "bbox": around}
+        pad = 0.2 * _LETTERS * point
+        ax.text(left + pad, top + pad, "\n".join(lines), clip_on=True, **text)
+
+
+def _meet(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _name(label: Hashable, names: Mapping[Any, str] | None) -> str:
-    return str(names.get(label, label)) if names else str(label)
+    return _short(str(names.get(label, label)) if names else str(label), 30)
 
 
 def _short(text: str, width: int) -> str:
