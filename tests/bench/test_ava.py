@@ -38,6 +38,10 @@ def test_small_sets_with_many_ties(truth: list[Row], detections: list[Row], iou:
     expected = loops(listed(truth), listed(detections), CLASSES, iou)
     np.testing.assert_array_equal([found.per_class[label] for label in CLASSES], expected[np.array(CLASSES) - 1])
     assert found.value == np.nanmean(expected)
+    lists = {key: sorted(zip(*of, strict=True), key=lambda row: -row[2]) for key, of in listed(detections).items()}
+    falling = [(key, *row) for key, rows in lists.items() for row in rows]
+    found = mean_average_precision(table(truth), table(detections), CLASSES, iou=iou, order="score")
+    assert found.value == np.nanmean(loops(listed(truth), listed(falling), CLASSES, iou))
 
 
 def test_a_drawn_set_has_the_counts_of_the_validation_set() -> None:

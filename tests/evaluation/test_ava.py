@@ -169,5 +169,6 @@ def test_every_class_of_every_box() -> None:
     assert found.label.tolist() == ["run", "sit", "run", "sit"]
     assert found.x1.tolist() == [float(np.float32(0.1))] * 4
     assert found.score.tolist() == np.array([0.1, 0.2, 0.3, 0.4], np.float32).astype(float).tolist()
+    assert every_class(boxes, np.zeros((2, 2)), [1, "sit"]).label.tolist() == [1, "sit", 1, "sit"]
     with pytest.raises(BookError, match=r"scores \(2, 3\): expected \(2, 2\)"):
         every_class(boxes, np.zeros((2, 3)), ["run", "sit"])

@@ -198,6 +198,6 @@ def every_class(boxes: pd.DataFrame, scores: np.ndarray, labels: Iterable[Hashab
     table = boxes.loc[:, list(ava_tables.TRUTH[:-1])].reset_index(drop=True)
     table = table.loc[np.repeat(np.arange(len(table)), len(names))].reset_index(drop=True)
     table[list(ava_tables.CORNERS)] = table[list(ava_tables.CORNERS)].astype(np.float64)
-    table["label"] = np.tile(np.array(names), len(boxes))
+    table["label"] = np.tile(pd.Series(names).to_numpy(), len(boxes))  # numbers stay numbers beside texts
     table["score"] = scores.astype(np.float64).ravel()
     return table
