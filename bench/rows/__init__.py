@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from bench.report import Result
-from bench.rows import access, data, eco, flow, i3d, inference, network, stnet
+from bench.rows import access, ava, data, eco, flow, i3d, inference, network, stnet
 from bench.session import Session
 
 Row = Callable[[Session], Iterator[Result]]
@@ -23,4 +23,5 @@ ROWS: dict[str, Row] = {
     "clips": data.clips,
     "loader": data.loader,
     "flow": flow.flow,
+    "ava-score": ava.score,
 }

@@ -39,6 +39,7 @@ TINY = Scale(
     video_frames=12,
     flow_height=48,
     flow_frames=3,
+    keyframes=20,
     pace=PACE,
     loader_pace=PACE,
     family_pace=PACE,
@@ -227,6 +228,25 @@ def test_flow_that_differs_is_refused(session: Session, monkeypatch: pytest.Monk
     refused, rest = run_row("flow", session)
     assert (refused.verdict, refused.what, rest.what) == ("crashed", "TV-L1", "the rest")
     assert "the flow of both sides differs by 1.000 of 255" in refused.note
+
+
+def test_ava_score_row(session: Session) -> None:
+    (result,) = run_row("ava-score", session)
+    assert result.state == "measured", result.note
+    assert result.target == 25.0
+    assert "20 keyframes" in result.note
+
+
+def test_a_score_that_differs_is_refused(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answered(_: Session, peers: list[Peer]) -> nullcontext[None]:
+        for value, peer in zip((0.25, 0.25000000000000006), peers, strict=True):
+            peer.facts["value"] = value
+        return nullcontext()
+
+    monkeypatch.setattr(Session, "running", answered)
+    (refused,) = run_row("ava-score", session)
+    assert refused.verdict == "crashed"
+    assert refused.note == "the scores of both sides differ: 0.25 and 0.25000000000000006"
 
 
 def test_a_folder_without_videos_is_a_crash_with_words(session: Session, tmp_path: Path) -> None:

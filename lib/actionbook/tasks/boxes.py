@@ -100,11 +100,8 @@ def match(truth: Boxes, detections: Boxes, iou: float = 0.5) -> np.ndarray:
     it *in the list* has found it; there is no second choice. PASCAL VOC and ActivityNet go by the score instead: sort
     the detections first (`ranked`).
     """
-    found = np.full(len(detections), -1)
-    by_group = np.lexsort((truth.label, truth.keyframe))  # stable: the first of equals stays the first
-    for rows, first, last in _neighbours(truth, detections):
-        candidate, best = _candidates(truth.corners, by_group, detections.corners[:, rows], first, last)
-        found[rows] = np.where(best >= iou, candidate, -1)
+    candidate, best = nearest(truth, detections)
+    found = np.where(best >= iou, candidate, -1)
     some = np.flatnonzero(found >= 0)
     _, first = np.unique(found[some], return_index=True)  # of those with one candidate the first in the list
     winners = some[first]
@@ -113,18 +110,30 @@ def match(truth: Boxes, detections: Boxes, iou: float = 0.5) -> np.ndarray:
     return taken
 
 
-def _neighbours(truth: Boxes, detections: Boxes) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Detections that have truth of their class in their keyframe: their rows, and the range of places of that truth.
+def nearest(truth: Boxes, boxes: Boxes) -> tuple[np.ndarray, np.ndarray]:
+    """The box of `truth` with the largest overlap among those of a box's class and keyframe, the first of equals.
+
+    Its number and the overlap, (N,) each: -1 and 0 where there is none, NaN for the overlap where one has no area.
+    """
+    candidate, best = np.full(len(boxes), -1), np.zeros(len(boxes))
+    by_group = np.lexsort((truth.label, truth.keyframe))  # stable: the first of equals stays the first
+    for rows, first, last in _neighbours(truth, boxes):
+        candidate[rows], best[rows] = _candidates(truth.corners, by_group, boxes.corners[:, rows], first, last)
+    return candidate, best
+
+
+def _neighbours(truth: Boxes, boxes: Boxes) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Boxes that have truth of their class in their keyframe: their rows, and the range of places of that truth.
 
     Places are those of the truth sorted by keyframe and class, see `_candidates`; so many rows at once as make about
     `_PAIRS` pairs.
     """
-    width = int(max(truth.label.max(initial=0), detections.label.max(initial=0))) + 1
+    width = int(max(truth.label.max(initial=0), boxes.label.max(initial=0))) + 1
     groups, counts = np.unique(truth.keyframe * width + truth.label, return_counts=True)
     if not len(groups):
         return
     ends = np.cumsum(counts)
-    asked = detections.keyframe * width + detections.label
+    asked = boxes.keyframe * width + boxes.label
     place = np.minimum(np.searchsorted(groups, asked), len(groups) - 1)
     rows = np.flatnonzero(groups[place] == asked)
     place = place[rows]
