@@ -168,7 +168,9 @@ def _remarks(
     if more := [name for name in truth.columns if name not in used]:
         remarks.append(f"columns of the table of labels that are not used: {some(more)}")
     if found is None:
-        remarks.append("no boxes of a detector: tests as of AVA take them, and to take those of the labels instead is easier")
+        remarks.append(
+            "no boxes of a detector: tests as of AVA take them, and to take those of the labels instead is easier"
+        )
     for subset in sorted(set(_SUBSETS) - set(subsets.values())):
         remarks.append(f"no video is in the subset {subset}; a column subset of the table of labels says which are")
     return remarks

@@ -38,8 +38,8 @@ def write_mp4(path: Path, frames: Iterable[Image], *, width: int, height: int) -
 def write_by_suffix(path: Path, frames: Iterable[Image], *, width: int, height: int) -> None:
     """Write RGB uint8 `frames` `(H, W, 3)` as a container of video sites, at the rate of `RATES`; see `write_avi`."""
     if path.suffix == ".webm":
-        # VP8 knows no fixed quantiser; the range is one, and real time spares most of the encoder's search.
-        options = {"qmin": "8", "qmax": "24", "b": "1M", "g": "30", "deadline": "realtime", "cpu-used": "4"}
+        # VP8 takes a range of quantisers. Not "realtime": that encoder's effort follows the clock, and so would bytes.
+        options = {"qmin": "8", "qmax": "24", "b": "1M", "g": "30", "deadline": "good", "cpu-used": "4"}
         _write(path, frames, (width, height), ("webm", "libvpx", ""), options, rate=RATES[".webm"])
         return
     form = {".mp4": "mp4", ".mkv": "matroska"}[path.suffix]
