@@ -46,8 +46,9 @@ def index_in_place(index: Index, folder: Path, allow_missing: bool = False) -> I
     Raises MissingVideos saying what is missing, a whole class in one line; with `allow_missing` only if all is. Raises
     UnclearVideos likewise where two folders may be of one video.
     """
-    places = find_folders(index.items, folder)
-    found = Index(index.items.assign(path=places.path.to_numpy()), index.labels)
+    places = find_folders(index.videos, folder)
+    paths = index.items.video.map(places.set_index("video").path)
+    found = Index(index.items.assign(path=paths.to_numpy()), index.labels)
     reasons = places.error[places.error != ""].drop_duplicates().tolist()
     lacking = f"{shown(folder)}: the frames of {(places.error != '').sum()} of the {len(places)} videos are missing:"
     if not reasons:
