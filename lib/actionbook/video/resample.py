@@ -168,9 +168,10 @@ def _from_key_frame(
     if earlier > (stream.start_time or 0) * base:
         with suppress(av.error.FFmpegError, StopIteration):  # without an index, some cannot, and some land behind
             container.seek(_nearest(earlier / base), stream=stream)
-            frames = container.decode(stream)
-            first = next(frames)
-            frames = chain([first], frames) if first.pts is not None and first.pts * base <= earlier else None
+            following = container.decode(stream)
+            first = next(following)
+            if first.pts is not None and first.pts * base <= earlier:
+                frames = chain([first], following)
     try:
         yield from iterate(path) if frames is None else frames
     except av.error.FFmpegError as error:
