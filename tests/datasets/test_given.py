@@ -15,8 +15,8 @@ from actionbook.core.errors import BookError
 from actionbook.core.manifest import Generator, Layout
 from actionbook.datasets.annotation_json import write_annotation_json
 from actionbook.datasets.dataset import Dataset
-from actionbook.datasets.given import with_videos
-from actionbook.datasets.index import Index
+from actionbook.datasets.given import index_in_place, with_videos
+from actionbook.datasets.index import Index, make_index
 from actionbook.datasets.lists import MissingVideos
 from actionbook.datasets.obtain import obtain, read
 
@@ -208,3 +208,16 @@ def test_the_file_must_be_of_the_split(tiny: Any, dataset: Make, annotations: Pa
     with pytest.raises(BookError, match="6 training and 13 validation videos, split 1 of tiny has 6 and 14"):
         read_given()
     assert len(read_given(allow_missing=True)) == 19
+
+
+def test_keyframes_of_one_video_share_its_folder(tmp_path: Path) -> None:
+    rows = [("-5KQ66BBWC4", 60), ("-5KQ66BBWC4", 90), ("_a_b", 60)]
+    index = make_index(
+        {"item": f"{v},{n}", "video": v, "frame": n, "path": "", "label": "walk", "target": 0, "subset": "test"}
+        for v, n in rows
+    )
+    (tmp_path / "-5KQ66BBWC4").mkdir()
+    with pytest.raises(MissingVideos, match="the frames of 1 of the 2 videos are missing"):
+        index_in_place(index, tmp_path)
+    (tmp_path / "_a_b").mkdir()
+    assert index_in_place(index, tmp_path).items.path.tolist() == [video for video, _ in rows]

@@ -6,11 +6,14 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from actionbook.core.keyframes import Cut
 from actionbook.core.manifest import load_weights
+from actionbook.core.sections import Frames
 from actionbook.core.stage_results import TrainingResults
 from actionbook.core.workspace import Stage
 from actionbook.doctor import doctor, machine, recipes
@@ -172,6 +175,16 @@ def test_streams_are_looked_at_one_by_one(tiny_stage: Callable[..., Stage], tabl
     assert [(one["run"], one["options"].get("in_channels")) for one in found] == [("rgb/a", None), ("flow/a", 2)]
     table.of(recipes.names, stage).row("recipe", "ok", "its runs: rgb/a, rgb/b, flow/a, flow/b")
     table.of(recipes.advice, stage).row("warm-up", "warning", "the rate rises for 3 epochs")
+
+
+def test_disk_for_frames_of_a_cut_as_large_as_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    manifest = SimpleNamespace(dataset="ava", generator=None, videos=2, keyframes=SimpleNamespace(cut=Cut(seconds=10)))
+    own = SimpleNamespace(manifest=manifest, data=SimpleNamespace(frames=Frames(height=None)))
+    monkeypatch.setattr(machine, "made_stores", lambda _: {tmp_path: own})
+    frames = machine.disk_needed(cast(Stage, own)) - machine.BASE_DISK
+    assert frames == pytest.approx(2 * 300 * 640 * 360 * machine.BYTES_PER_PIXEL)
+    (tmp_path / "-5KQ66BBWC4.zip").write_bytes(b"")
+    assert machine.disk_needed(cast(Stage, own)) - machine.BASE_DISK == pytest.approx(frames / 2, abs=1)
 
 
 def test_memory_and_disk_grow_with_what_a_recipe_asks_for(tiny_stage: Callable[..., Stage]) -> None:

@@ -78,9 +78,9 @@ class Data(Strict):
     flow: Flow = Flow()
     """Used by recipes whose clips are of flow."""
     frames_folder: Place = None
-    """Frames that other programs have made, ``<class>/<video>/image_00001.jpg`` (or ``img_``) onwards, or the packs and
-    lists of StNet's programs, ``train/<video>.pkl`` and ``train.json``: read there, and no video is asked for or
-    prepared. A path below the data root, or anywhere."""
+    """Frames that other programs have made, ``<class>/<video>/image_00001.jpg`` (or ``img_``) onwards, those of AVA,
+    ``<video>/<video>_000001.jpg``, or the packs and lists of StNet's programs, ``train/<video>.pkl`` and
+    ``train.json``: read there, and no video is asked for or prepared. A path below the data root, or anywhere."""
     flow_folder: Place = None
     """Their optical flow, ``image_00001x.jpg`` and ``image_00001y.jpg`` onwards, likewise; none is computed."""
     annotation_json: Place = None

@@ -28,14 +28,13 @@ _MAX_REMARKS = 5  # a broken stream may change its size at every frame
 class Seen:
     """What was noticed while a video was decoded."""
 
-    still: int = 0
-    """Of a cut, the most pictures in a row that are one frame."""
-    still_from: int = 0
-    """Number of the first of them."""
-
     remarks: list[str] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     """Seconds at which each frame is shown, where the file says."""
+    still: int = 0
+    """Of a cut, the most pictures in a row that are one frame; 0 where none comes twice."""
+    still_from: int = 0
+    """Number of the first of them."""
 
     @property
     def end(self) -> float:
