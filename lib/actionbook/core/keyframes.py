@@ -71,5 +71,7 @@ class Keyframes(Strict):
     def _within_the_cut(self) -> Keyframes:
         begin, end = self.cut.start, self.cut.start + self.cut.seconds
         if not begin <= self.first <= self.last < end:
-            raise ValueError(f"keyframes from {self.first:g} to {self.last:g} s; the cut is from {begin:g} to {end:g} s")
+            raise ValueError(
+                f"keyframes from {self.first:g} to {self.last:g} s; the cut is from {begin:g} to {end:g} s"
+            )
         return self
