@@ -17,6 +17,7 @@ from actionbook.datasets.figures import write_by_suffix
 from actionbook.datasets.miniature.ava import (
     CLASSES,
     KEYFRAMES,
+    UNSCORED,
     ava_clips,
     ava_film,
     ava_path,
@@ -109,7 +110,8 @@ def ava_lists(spec: MiniSpec) -> dict[str, str]:
             name = "train_boxes_and_labels_include_negative_v2.2"
             boxes = with_labels(boxes, truth)
         texts[f"{DETECTED}/ava_detection_{name}.csv"] = boxes_text(boxes)
-    texts["ava_action_list_v2.2.pbtxt"] = class_list_text({number: (name, "") for number, name in CLASSES.items()})
+    scored = {number: (name, "") for number, name in CLASSES.items() if name not in UNSCORED}
+    texts["ava_action_list_v2.2.pbtxt"] = class_list_text(scored)
     videos = [ava_path(clip, spec) for clip in chain(*subsets.values())]
     texts["ava_file_names_trainval_v2.1.txt"] = "".join(f"{path.rpartition('/')[2]}\n" for path in videos)
     return {f"annotations/{name}": text for name, text in texts.items()}
