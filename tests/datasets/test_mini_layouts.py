@@ -227,7 +227,7 @@ def test_everybody_stays_in_view(name: str, miniature: Miniature) -> None:
 @pytest.mark.parametrize(
     ("name", "miniature", "digest"),
     [
-        ("mini_ava", AVA, "166f23c02868adbb383c20b9954d56ee7c150614a9aa94b0710151567e702d09"),
+        ("mini_ava", AVA, "31f20b2a2a9d866ea52f2cb66cfc96544c985be705d222802c94638f45b9b6b8"),
         ("mini_hmdb51", HMDB51, "6a20e3838138c9ed78b37bb9da7b4f4d0b5c79a2970238b1c4848f1fc2b078d1"),
         ("mini_sequences", UCF101, "cd2719e7e7d493df6f38d808b72ae89287dfe5c3c82adc4dc96bf778b273b8ca"),
         ("mini_timescales", KINETICS400, "79f3472768c7a92bc43031bcf67ea680dce97b19ae903dab15a85ec1af3d013b"),

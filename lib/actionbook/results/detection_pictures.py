@@ -94,7 +94,7 @@ def boxes_plot(
                 lines = [f"{_name(label, names)} {score:.2f}" for score, label in best if score >= min_score]
                 drawn += [(corners, lines, _FOUND)] if lines else []
             _draw(ax, drawn, np.array(frame.shape[1::-1]), frame.shape[1] * columns / (WIDTH * 72))
-        looks = {"truth": _TRUTH, **({} if detections is None else {"detections": _FOUND})}
+        looks = {**({"truth": _TRUTH} if len(truth) else {}), **({} if detections is None else {"detections": _FOUND})}
         marks = [Line2D([], [], color=look["edgecolor"], linestyle=look["linestyle"]) for look in looks.values()]
         fig.legend(marks, list(looks), loc="outside lower center", ncols=2)
     return fig

@@ -38,8 +38,8 @@ from actionbook.datasets.figures.scene import Box
 from actionbook.datasets.miniature.looks import ANYWHERE
 from actionbook.datasets.miniature.spec import Clip, MiniatureError, MiniSpec
 
-LUNGE_FIRST, SQUAT_FIRST = "exercise (e.g., lunge, then squat)", "exercise (e.g., squat, then lunge)"
-INWARD, OUTWARD = "circle/swing (both arms inward)", "circle/swing (both arms outward)"
+LUNGE_FIRST, SQUAT_FIRST = "lunge/squat (e.g., in rounds)", "squat/lunge (e.g., in rounds)"
+INWARD, OUTWARD = "circle inward (both arms)", "circle outward (both arms)"
 HOLD = "carry/hold (an object)"
 
 CLASSES: dict[int, str] = {

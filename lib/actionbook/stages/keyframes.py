@@ -1,0 +1,153 @@
+"""A data set of keyframes by itself, without a network: its boxes and classes to be looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from actionbook.clips.sampling import keyframe_clip
+from actionbook.core import runtime
+from actionbook.core.errors import BookError
+from actionbook.core.files import require_writable
+from actionbook.core.keyframes import Keyframes
+from actionbook.core.manifest import load_dataset
+from actionbook.core.parameters import address, folder, refuse_unknown, whole_number
+from actionbook.core.paths import default_data_root, default_work_root, expanded
+from actionbook.core.sections import Boxes, Data, Frames
+from actionbook.core.workspace import PARAMETERS
+from actionbook.datasets.dataset import Dataset, store_path
+from actionbook.datasets.index import BOX, Index
+from actionbook.datasets.obtain import obtain, read
+from actionbook.datasets.people_detector import find_people
+from actionbook.datasets.preparation import prepare
+from actionbook.stages.strips import Strip, counted
+from actionbook.video.decode import iterate, shown_pixels
+from actionbook.video.frame_folder import open_frames
+
+
+@dataclass(frozen=True)
+class KeyframeData:
+    """A data set of keyframes that is prepared, and its lists as tables; see `evaluation.ava` for their columns."""
+
+    dataset: Dataset
+    index: Index
+    came: str
+    """Where it came from, in a sentence."""
+
+    @property
+    def keyframes(self) -> Keyframes:
+        """What the manifest says of them."""
+        found = self.dataset.manifest.keyframes
+        if found is None:
+            raise BookError(f"{self.dataset.manifest.name}: expected a data set of keyframes")
+        return found
+
+    @property
+    def scored(self) -> tuple[str, ...]:
+        """The classes that a score counts."""
+        return tuple(name for name in self.dataset.manifest.classes if name not in self.keyframes.unscored)
+
+    def _table(self, rows: pd.DataFrame) -> pd.DataFrame:
+        cut, items = self.keyframes.cut, self.index.items.set_index("item")
+        of = items.loc[rows["item"]].reset_index(drop=True)
+        seconds = (cut.start + of.frame / cut.rate).round(6)
+        return rows.reset_index(drop=True).assign(video=of.video, second=seconds, subset=of.subset)
+
+    @property
+    def truth(self) -> pd.DataFrame:
+        """A row for each box and class of the test: video, second, x1, y1, x2, y2, label (the class's name)."""
+        rows = self._table(self.index.labels)
+        return rows[rows.subset == "test"].reset_index(drop=True)[["video", "second", *BOX, "label"]]
+
+    @property
+    def boxes(self) -> pd.DataFrame:
+        """The detector's boxes of the test: video, second, x1, y1, x2, y2, score."""
+        if self.index.boxes is None:
+            raise BookError(f"{self.dataset.manifest.name}: its manifest names no boxes of a detector for the test")
+        return self._table(self.index.boxes)[["video", "second", *BOX, "score"]]
+
+    @property
+    def counts(self) -> pd.DataFrame:
+        """Labels of each class in training and in the test, and whether a score counts it: a row a class."""
+        rows = self._table(self.index.labels)
+        table = pd.crosstab(rows.label, rows.subset).reindex(self.dataset.manifest.classes, fill_value=0)
+        table["scored"] = [name in self.scored for name in table.index]
+        return table.rename_axis("class")[["train", "test", "scored"]]
+
+    @property
+    def first_video(self) -> Path:
+        """The first video of the test that is there."""
+        items = self.index.items
+        path = items.path[(items.subset == "test") & (items.path != "")].iloc[0]
+        return (self.dataset.frames_folder or self.dataset.root) / path
+
+    def frames(self, most: int) -> dict[tuple[str, float], np.ndarray]:
+        """Test keyframes of different videos, each with two people or more: uint8 (H, W, 3), by (video, second)."""
+        people = self.truth.drop_duplicates(["video", "second", *BOX]).groupby(["video", "second"], sort=False).size()
+        some = people[people > 1].reset_index().groupby("video", sort=False).nth([2]).head(most)
+        found = list(zip(some.video, some.second, strict=True))
+        return {(video, second): self.clip(video, [self.keyframes.cut.frame(second)])[0] for video, second in found}
+
+    def clip(self, video: str, numbers: Sequence[int]) -> np.ndarray:
+        """Frames of a video by number, from 0: uint8 (T, H, W, 3)."""
+        with open_frames(store_path(self.dataset.colour_store, video)) as frames:
+            return np.stack(frames.read(list(numbers)))
+
+    def strip(self, video: str, second: float, length: int, stride: int, every: int = 1) -> Strip:
+        """Every so manieth frame of the clip of `length` frames around a keyframe."""
+        frames = int(self.index.items.frames[self.index.items.video == video].iloc[0])
+        numbers = keyframe_clip(self.keyframes.cut.frame(second), frames, length, stride)[::every]
+        return Strip(f"{video}, {second:g} s", self.clip(video, numbers.tolist()), counted(numbers))
+
+
+def open_keyframes(
+    manifest: str = "mini_ava",
+    *,
+    data_root: str | Path | None = None,
+    work_root: str | Path | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    min_score: float = 0.8,
+    allow_missing: bool = False,
+) -> KeyframeData:
+    """Obtain, read and prepare a data set of keyframes, at the size of its videos; what is there is left alone.
+
+    Raises BookError as these do, and for parameters that make no sense.
+    """
+    refuse_unknown((*PARAMETERS, "manifest", "min_score", "allow_missing", "video"))
+    name = load_dataset(manifest).name
+    root = folder("data_root", data_root, default_data_root() / name)
+    work = folder("work_root", work_root, default_work_root())
+    require_writable(work, "set work_root (or the variable ACTIONBOOK_WORK) to a folder that you may write")
+    settings = Data(
+        manifest=manifest, frames=Frames(height=None), boxes=Boxes(min_score=min_score), allow_missing=allow_missing
+    )
+    dataset = Dataset(settings, root, work / "frames", work / "keyframes" / name)
+    several = whole_number("workers", workers, runtime.default_workers())
+    came = obtain(dataset, several)
+    where = address("scheduler", scheduler)
+    prepared = prepare(dataset, read(dataset), workers=several, scheduler=where, report_folder=dataset.index_folder)
+    return KeyframeData(dataset, prepared.index, came)
+
+
+def first_draft(video: str | Path, most: int = 4) -> tuple[dict[tuple[str, float], np.ndarray], pd.DataFrame]:
+    """Boxes by OpenCV's detector of people: frames of up to `most` seconds with the most boxes, and the whole table."""
+    path = expanded(video)
+    found = find_people(path)
+    best = found.groupby("second").size().sort_values(ascending=False, kind="stable").head(most).index.tolist()
+    return {(path.name, float(second)): _frame_at(path, second) for second in sorted(best)}, found
+
+
+def _frame_at(path: Path, second: float) -> np.ndarray:
+    last = None
+    for frame in iterate(path):
+        if last is not None and (frame.time or 0.0) > second + 1e-3:
+            break
+        last = frame
+    if last is None:
+        raise BookError(f"{path}: has no frame")
+    return shown_pixels(last)
