@@ -14,7 +14,7 @@ from actionbook.core import runtime
 from actionbook.core.errors import BookError
 from actionbook.core.files import require_writable
 from actionbook.core.keyframes import Keyframes
-from actionbook.core.manifest import load_dataset
+from actionbook.core.manifest import DatasetManifest, load_dataset
 from actionbook.core.parameters import address, folder, refuse_unknown, whole_number
 from actionbook.core.paths import default_data_root, default_work_root, expanded
 from actionbook.core.sections import Boxes, Data, Frames
@@ -41,10 +41,7 @@ class KeyframeData:
     @property
     def keyframes(self) -> Keyframes:
         """What the manifest says of them."""
-        found = self.dataset.manifest.keyframes
-        if found is None:
-            raise BookError(f"{self.dataset.manifest.name}: expected a data set of keyframes")
-        return found
+        return _keyframes(self.dataset.manifest)
 
     @property
     def scored(self) -> tuple[str, ...]:
@@ -104,6 +101,12 @@ class KeyframeData:
         return Strip(f"{video}, {second:g} s", self.clip(video, numbers.tolist()), counted(numbers))
 
 
+def _keyframes(manifest: DatasetManifest) -> Keyframes:
+    if manifest.keyframes is None:
+        raise BookError(f"{manifest.name}: expected a data set of keyframes, as mini_ava is")
+    return manifest.keyframes
+
+
 def open_keyframes(
     manifest: str = "mini_ava",
     *,
@@ -119,14 +122,15 @@ def open_keyframes(
     Raises BookError as these do, and for parameters that make no sense.
     """
     refuse_unknown((*PARAMETERS, "manifest", "min_score", "allow_missing", "video"))
-    name = load_dataset(manifest).name
-    root = folder("data_root", data_root, default_data_root() / name)
+    of = load_dataset(manifest)
+    _keyframes(of)
+    root = folder("data_root", data_root, default_data_root() / of.name)
     work = folder("work_root", work_root, default_work_root())
     require_writable(work, "set work_root (or the variable ACTIONBOOK_WORK) to a folder that you may write")
     settings = Data(
         manifest=manifest, frames=Frames(height=None), boxes=Boxes(min_score=min_score), allow_missing=allow_missing
     )
-    dataset = Dataset(settings, root, work / "frames", work / "keyframes" / name)
+    dataset = Dataset(settings, root, work / "frames", work / "keyframes" / of.name)
     several = whole_number("workers", workers, runtime.default_workers())
     came = obtain(dataset, several)
     where = address("scheduler", scheduler)
