@@ -419,3 +419,12 @@ def test_a_hole_in_a_cut_is_a_remark(film: Path, tmp_path: Path) -> None:
                 target.mux(packet)
     result = prepare_video(Job("v", holed, tmp_path / "v.zip", Cut(start=0, seconds=4, rate=30)), NATIVE)
     assert (result.error, result.note) == ("", "one frame stands for 2.5 s from 1.0 s on")
+
+
+def test_videos_that_may_end_before_their_cut_are_judged_by_their_own_length(film: Path, tmp_path: Path) -> None:
+    settings, cut = Frames(height=None), Cut(start=1, seconds=60, rate=30)
+    assert "fetch it again" in prepare_video(Job("v", film, tmp_path / "a.zip", cut), settings).error
+    rest = Cut(start=1, seconds=60, rate=30, at_most=True)
+    shorter = prepare_video(Job("v", film, tmp_path / "b.zip", rest), settings)
+    assert (shorter.error, shorter.note) == ("", "")
+    assert shorter.frames == 90  # three of four seconds

@@ -25,6 +25,9 @@ class Cut(Strict):
     seconds: Annotated[float, Field(gt=0)] = 901
     rate: Positive = 30
     """Frames a second."""
+    at_most: bool = False
+    """Whether a video may end before the cut does, as videos of one's own of several lengths; if not, such a one is
+    damaged or another."""
 
     def frame(self, second: float) -> int:
         """Number of the frame, from 0, that is shown at a second of the video; the nearest one."""

@@ -16,6 +16,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +92,9 @@ def own_keyframes(
     entries = _entries(out, used, subsets, classes)
     entries["layout"]["videos"] = videos.resolve().relative_to(out.resolve()).as_posix() if inside else VIDEOS
     seconds = truth["second"] if found is None else pd.concat([truth["second"], found["second"]])
-    entries["keyframes"] = {
-        "cut": {"start": 0, "seconds": max(video.header.seconds for video in used.values()), "rate": rate},
+    longest = max(video.header.seconds for video in used.values())
+    entries["keyframes"] = {  # whole minutes: the frames of a cut of another length are others
+        "cut": {"start": 0, "seconds": 60 * ceil(longest / 60), "rate": rate, "at_most": True},
         "first": float(seconds.min()),
         "last": float(seconds.max()),
         "truth": {subset: f"{subset}_boxes.csv" for subset in truths},

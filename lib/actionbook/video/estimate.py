@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from actionbook.core.errors import BookError
+from actionbook.core.keyframes import Cut
 from actionbook.core.sections import Frames
 from actionbook.video.frames import jpegs
 from actionbook.video.prepare import Job
-from actionbook.video.resample import cut_frames
+from actionbook.video.resample import cut_frames, cut_of
 
 _VIDEOS = 4
 _SECONDS = 3.0
@@ -44,13 +47,19 @@ class Estimate:
         )
 
 
+def _own_cut(path: Path, cut: Cut) -> Cut:
+    with suppress(BookError):  # what is wrong with a video is said when it is prepared
+        return cut_of(path, cut)
+    return cut
+
+
 def estimate(jobs: Sequence[Job], settings: Frames) -> Estimate:
     """What preparing the cuts of `jobs` will take, from three seconds in the middle of up to four, evenly chosen.
 
     Pass those that are not prepared yet. A video that cannot be decoded gives way to the others. Raises BookError if
     none can be, naming the last reason, and for jobs without a cut, whose length only decoding tells.
     """
-    cuts = [job.cut for job in jobs if job.cut]
+    cuts = [_own_cut(job.source, job.cut) for job in jobs if job.cut]
     if len(cuts) < len(jobs):
         raise BookError(f"{len(jobs) - len(cuts)} of {len(jobs)} videos have no cut: what they take cannot be told")
     frames, size, cpu, sampled, reason = 0, 0, 0.0, 0, ""

@@ -22,7 +22,7 @@ from actionbook.video.frames import Seen, jpegs
 from actionbook.video.hang import hang_limit
 from actionbook.video.losses import Losses, losses
 from actionbook.video.parallel import Prepared, prepare_all
-from actionbook.video.resample import cut_frames, cut_name
+from actionbook.video.resample import cut_frames, cut_name, cut_of
 from actionbook.video.store import FrameStore, StoreError, StoreInfo, write_store
 
 # A picture that ends so long before its file is worth a remark: sound often goes on for a moment.
@@ -129,6 +129,7 @@ def _judge_cut(path: Path, cut: Cut, count: int, min_decoded: float, seen: Seen)
 
     Frames that are lost in its middle do not lack, since the one before stands for them.
     """
+    cut = cut_of(path, cut)
     expected = cut_frames(cut)
     if count < min_decoded * expected:
         raise VideoError(

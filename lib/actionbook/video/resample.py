@@ -27,7 +27,7 @@ import av.error
 import numpy as np
 
 from actionbook.core.keyframes import Cut
-from actionbook.video.decode import VideoError, iterate, opened, shown_pixels
+from actionbook.video.decode import VideoError, header, iterate, opened, shown_pixels
 
 _EARLIER = 1.0
 """Seconds before the cut at which a key frame is looked for, so that no frame after it refers to one before."""
@@ -52,6 +52,17 @@ def cut_name(cut: Cut) -> str:
 def cut_frames(cut: Cut) -> int:
     """Frames of a video that is as long as the cut; some rates give one or two more."""
     return round(cut.seconds * cut.rate)
+
+
+def cut_of(path: Path | str, cut: Cut) -> Cut:
+    """The cut of one video: of a cut that may be longer than a video (``at_most``), the part that it has.
+
+    By its header; raises VideoError as `header`.
+    """
+    if not cut.at_most:
+        return cut
+    there = max(header(path).file_seconds, header(path).seconds) - cut.start
+    return cut.model_copy(update={"seconds": min(cut.seconds, max(there, 1 / cut.rate))})
 
 
 def resampled(path: Path | str, cut: Cut) -> Iterator[av.VideoFrame]:
