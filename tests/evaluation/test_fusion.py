@@ -157,7 +157,7 @@ def test_a_video_that_no_stream_has_is_a_miss_as_everywhere() -> None:
     ("flow", "message"),
     [
         (stream({**FLOW, "b": FLOW["b"][:1]}), r"clips from b \(b: 2 in rgb, 1 in flow\)"),
-        (stream(FLOW, TRUTH.replace({0: 2})), "disagree about the labels of a"),
+        (stream(FLOW, TRUTH.replace({0: 2})), "disagree about the labels or boxes of a"),
         (stream(FLOW, pd.concat([TRUTH, pd.Series({"e": 0})])), "different items: only one lists e"),
         (stream({**FLOW, "z": [[0, 0, 0]]}), "flow holds predictions that were not asked for: z"),
         (stream(FLOW, pool="logit_mean"), "pool clips by softmax_mean and logit_mean"),
@@ -266,9 +266,12 @@ def test_boxes_are_fused_by_their_logits_and_have_no_gains_by_class() -> None:
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (boxes(np.zeros((3, 2, 3)), labels={**BOXES, "b": {0.4: (2,)}}), "disagree about the labels of b"),
-        (boxes(np.zeros((3, 2, 3)), labels={**BOXES, "a": {0.2: (1,), 0.1: (0, 2)}}), "disagree about the labels of a"),
-        (boxes(np.zeros((3, 2, 3)), labels={**BOXES, "c": {0.5: (0,)}}), "disagree about the labels of c"),
+        (boxes(np.zeros((3, 2, 3)), labels={**BOXES, "b": {0.4: (2,)}}), "disagree about the labels or boxes of b"),
+        (
+            boxes(np.zeros((3, 2, 3)), labels={**BOXES, "a": {0.2: (1,), 0.1: (0, 2)}}),
+            "disagree about the labels or boxes of a",
+        ),
+        (boxes(np.zeros((3, 2, 3)), labels={**BOXES, "c": {0.5: (0,)}}), "disagree about the labels or boxes of c"),
         (boxes(np.zeros((3, 2, 3)), labels={**BOXES, "d": {}}), "only one lists d"),
         (boxes(np.zeros((3, 4, 3))), "have 2 x 3 and 4 x 3 outputs"),
         (boxes(np.zeros((2, 2, 3)), "ab"), "flow lacks c"),

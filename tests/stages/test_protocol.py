@@ -86,6 +86,21 @@ def test_it_names_super_images() -> None:
     assert "1 clip of the 5 frames from the middle on of each of 25 equal parts, 1 centre crop" in of(**changes)
 
 
+def test_it_names_whose_boxes_are_asked_about() -> None:
+    changes: dict[str, Any] = {
+        "task": {"name": "detection", "boxes": 28},
+        "data": {"manifest": "mini_ava", "boxes": {"min_score": 0.9}},
+        "sampling": {"name": "keyframe"},
+        "transforms": {"size": 224, "short_side": 256, "test_size": [256, 384]},
+    }
+    clip = "1 clip of 32 frames (stride 2) around the keyframe"
+    whole = f"{clip}, whole frames, short side 256, at the top left of 256 x 384, mean of sigmoid"
+    found = "up to 28 boxes of a detector, of a score of at least 0.9, a keyframe"
+    assert of(**changes) == f"mini_ava split 1, {found}, {whole}"
+    changes["data"]["boxes"]["test"] = "truth"
+    assert of(**changes) == f"mini_ava split 1, up to 28 given boxes an item, {whole}"
+
+
 @pytest.mark.parametrize(("size", "crop"), [(112, "crop 112"), ([96, 128], "crop 96 x 128"), ([64, 64], "crop 64")])
 def test_it_names_a_rectangle_by_both_sides(size: Any, crop: str) -> None:
     assert f", {crop}, " in of(transforms={"size": size, "short_side": 128})

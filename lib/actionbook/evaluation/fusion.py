@@ -127,14 +127,18 @@ def _first(streams: Mapping[str, Predictions]) -> Predictions:
             )
         wrong = [item for item, labels in mine.items() if labels != theirs[item]]
         if wrong:
-            raise FusionError(f"{both} disagree about the labels of {some(wrong)}. Use one index for both")
+            raise FusionError(f"{both} disagree about the labels or boxes of {some(wrong)}. Use one index for both")
     return first
 
 
 def _labels(index: Index) -> dict[str, list[tuple[float, ...]]]:
-    """Class numbers and boxes of each item, in order: that of an item's boxes is that of the outputs."""
+    """Class numbers and boxes of each item, in order: that of an item's boxes is that of the outputs.
+
+    Boxes that a detector has found follow them, as boxes without a class.
+    """
     found: dict[str, list[tuple[float, ...]]] = {item: [] for item in index.items["item"]}
-    for item, *label in index.labels[["item", "target", *BOX]].fillna(-1).itertuples(index=False):
+    rows = index.labels if index.boxes is None else pd.concat([index.labels, index.boxes])
+    for item, *label in rows[["item", "target", *BOX]].fillna(-1).itertuples(index=False):
         found[item].append(tuple(label))
     return found
 

@@ -261,6 +261,10 @@ def protocol(recipe: Recipe, split: int | None = None) -> str:
     """One line that says how a score was measured; stands beside every number."""
     sampling, transforms, evaluation = recipe.sampling, recipe.transforms, recipe.evaluation
     size = {transforms.height, transforms.width}
+    crops = "1 centre crop"
+    crop = f"crop {transforms.height if len(size) == 1 else f'{transforms.height} x {transforms.width}'}"
+    if transforms.test_size:
+        crops, crop = "whole frames", "at the top left of {} x {}".format(*transforms.test_size)
     if transforms.box:
         scaled = "scaled to {} x {}".format(*transforms.box)
     elif transforms.keep_aspect:
@@ -271,16 +275,24 @@ def protocol(recipe: Recipe, split: int | None = None) -> str:
     pooled_by = {"softmax_mean": "mean of softmax", "logit_mean": "mean of logits"}[evaluation.pool]
     parts = [
         f"{load_dataset(recipe.data.manifest).name} split {split or recipe.data.split}",
-        f"up to {boxes} given boxes an item" if boxes else "video level",
+        _boxes_asked(recipe, boxes) if boxes else "video level",
         *(["optical flow"] if transforms.modality == "flow" else []),
         sampling.tested_clips,
-        "1 centre crop",
+        crops,
         scaled,
-        f"crop {transforms.height if len(size) == 1 else f'{transforms.height} x {transforms.width}'}",
+        crop,
         "mean of sigmoid" if boxes else pooled_by,
         *(["last video not scored"] if evaluation.skip_last_video and not boxes else []),
     ]
     return ", ".join(parts)
+
+
+def _boxes_asked(recipe: Recipe, most: int) -> str:
+    """Which boxes a network is asked about."""
+    keyframes, asked = load_dataset(recipe.data.manifest).keyframes, recipe.data.boxes
+    if keyframes and keyframes.detected.test and asked.test == "detected":
+        return f"up to {most} boxes of a detector, of a score of at least {asked.min_score:g}, a keyframe"
+    return f"up to {most} given boxes an item"
 
 
 def one_stream_wrong(scored: Scored, count: int = 6, frames: int = 16) -> list[Strip]:

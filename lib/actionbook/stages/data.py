@@ -182,12 +182,15 @@ def drawing_rule(recipe: Recipe) -> str:
     shape = f"a {'square' if height == width else 'rectangle'} of {scales} times {largest}"
     if transforms.crop == "tsn":
         shape = f"a rectangle of two sides that are the same or neighbouring ones of {scales} times {largest}"
+    cut = (f"{shape} {where}", f"scaled to {width} × {height} pixels")
+    if transforms.jitter:
+        lengths = "{} to {}".format(*transforms.jitter)
+        cut = (f"whole frames scaled to a shorter side of {lengths} pixels", f"{width} × {height} of them anywhere")
     mirrored = {0.0: "never mirrored", 1.0: "always mirrored"}
     return ", ".join(
         [
             sampling.drawn_clip,
-            f"{shape} {where}",
-            f"scaled to {width} × {height} pixels",
+            *cut,
             mirrored.get(transforms.flip, f"mirrored with probability {transforms.flip:g}"),
         ]
     )
