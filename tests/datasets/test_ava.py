@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import simplejpeg
 
 from actionbook.clips.targets import boxes_of
 from actionbook.core.errors import BookError
@@ -15,8 +17,12 @@ from actionbook.core.keyframes import Keyframes
 from actionbook.core.manifest import DatasetManifest, load_dataset
 from actionbook.core.sections import Data
 from actionbook.datasets.ava import at_every, ava_index, keyframe_id
+from actionbook.datasets.dataset import Dataset, store_path
 from actionbook.datasets.index import Index, read_index, write_index
 from actionbook.datasets.lists import MissingVideos, UnclearVideos
+from actionbook.datasets.obtain import read as obtained
+from actionbook.datasets.preparation import prepare
+from actionbook.video.frame_folder import open_frames
 
 KEYFRAMES = {
     "truth": {"train": "train.csv", "test": "val.csv"},
@@ -187,13 +193,52 @@ def test_a_manifest_of_keyframes_says_so() -> None:
         manifest_of(unscored=["fly"])
 
 
-def test_the_published_manifest() -> None:
-    manifest = load_dataset("ava")
+@pytest.mark.parametrize("name", ["ava", "ava_v2_1"])
+def test_the_published_manifests(name: str) -> None:
+    manifest = load_dataset(name)
+    version = {"ava": "v2.2", "ava_v2_1": "v2.1"}[name]
     assert manifest.keyframes is not None
     scored = [n for n, name in enumerate(manifest.classes, 1) if name not in manifest.keyframes.unscored]
     assert (len(manifest.classes), len(scored)) == (80, 60)
     unscored = {2, 16, 18, 19, 21, 23, 25, 31, 32, 33, 35, 39, 40, 42, 44, 50, 53, 55, 71, 75}
     assert set(range(1, 81)) - set(scored) == unscored
+    of = manifest.keyframes
+    lists = [of.truth.train, of.truth.test, of.detected.train, of.excluded.test, of.class_list]
+    assert all(version in str(one) for one in lists)
     cut = manifest.keyframes.cut
     assert [cut.frame(second) for second in (902, 1798)] == [60, 26940]
     assert np.isclose(cut.seconds * cut.rate, 27030)
+
+
+def frames_of(folder: Path, stem: str, count: int) -> None:
+    folder.mkdir(parents=True)
+    jpeg = simplejpeg.encode_jpeg(np.zeros((16, 16, 3), np.uint8))
+    for number in range(1, count + 1):
+        (folder / f"{stem}_{number:06d}.jpg").write_bytes(jpeg)
+
+
+def in_place(root: Path, tmp_path: Path) -> Dataset:
+    (tmp_path / "toy.yaml").write_text(json.dumps(manifest_of(frame_lists={"test": "val.txt"}).model_dump(mode="json")))
+    data = Data.model_validate({"manifest": str(tmp_path / "toy.yaml"), "frames_folder": "frames"})
+    return Dataset(data, root, tmp_path / "stores", tmp_path / "work")
+
+
+def test_frames_of_the_original_programs_are_read_where_they_are(root: Path, tmp_path: Path) -> None:
+    for path in (root / "trainval").iterdir():
+        path.unlink()  # no video is asked for
+    for video, folder, count in (("A_b-1", "A_b-1", 300), ("-c", "-c", 150), ("d", "films/d", 280)):
+        frames_of(root / "frames" / folder, video, count)
+    lines = [f'd 2 {number} films/d/d_{number + 1:06d}.jpg ""' for number in range(280)]
+    header = "original_vido_id video_id frame_id path labels"
+    (root / "annotations" / "val.txt").write_text("\n".join([header, *lines, ""]))
+    dataset = in_place(root, tmp_path)
+    index = obtained(dataset)
+    (tmp_path / "work").mkdir()
+    done = prepare(dataset, index)
+    assert done.remarks.empty
+    assert done.index.videos[["video", "path", "frames"]].values.tolist() == [
+        ["A_b-1", "A_b-1", 300], ["-c", "-c", 150], ["d", "films/d", 280],
+    ]  # fmt: skip
+    assert len(open_frames(store_path(dataset.colour_store, done.index.videos.store[2]))) == 280
+    (root / "frames" / "films" / "d" / "d_000280.jpg").unlink()
+    assert prepare(dataset, index).remarks.note.tolist() == ["280 frames expected, 279 found"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from actionbook.core.manifest import DatasetManifest
 from actionbook.core.paths import shown
 from actionbook.core.sections import Data
 from actionbook.datasets.ava_files import read_boxes, read_class_list, read_excluded
+from actionbook.datasets.ava_frame_lists import read_frame_list
 from actionbook.datasets.index import BOX, BOXES, ITEMS, LABELS, NO_CLASS, Index, check
 from actionbook.datasets.lists import MissingVideos, UnclearVideos, check_split
 from actionbook.datasets.video_files import contents
@@ -89,6 +91,23 @@ def at_every(index: Index, manifest: DatasetManifest, seconds: int) -> Index:
     second = cut.start + index.items.frame / cut.rate
     kept = (index.items.subset == "train") | ((second % seconds).round(6) % seconds == 0)
     return index.with_items(index.items[kept].reset_index(drop=True))
+
+
+def with_frame_lists(index: Index, root: Path, manifest: DatasetManifest) -> Index:
+    """`index` with the folder and the number of the frames of each video, where the data set has frame lists.
+
+    Without a list, or for a video that none names, the folder is called as the video. Raises BookError as
+    `read_frame_list`.
+    """
+    names = [_keyframes(manifest).frame_lists.of(subset) for subset in ("train", "test")]
+    paths = [root / manifest.layout.annotations / name for name in dict.fromkeys(names) if name]
+    lists = [read_frame_list(path) for path in paths if path.is_file()]
+    if not lists:
+        return index
+    listed = pd.concat(lists).drop_duplicates("video").set_index("video")
+    folders, counts = (index.items.video.map(listed[name]) for name in ("folder", "frames"))
+    items = index.items.assign(store=folders.fillna(index.items.video), frames=counts.fillna(0).astype("int64"))
+    return replace(index, items=items)
 
 
 def _keyframes(manifest: DatasetManifest) -> Keyframes:

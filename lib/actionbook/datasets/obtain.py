@@ -9,7 +9,7 @@ from actionbook.core.errors import BookError
 from actionbook.core.paths import shown
 from actionbook.core.progress import progress_bar
 from actionbook.core.sources import Source
-from actionbook.datasets.ava import ava_index
+from actionbook.datasets.ava import ava_index, with_frame_lists
 from actionbook.datasets.dataset import Dataset
 from actionbook.datasets.given import annotated_index, index_in_place, with_videos
 from actionbook.datasets.hmdb51 import hmdb51_index
@@ -95,6 +95,7 @@ def read(dataset: Dataset, *, strict: bool = False) -> Index:
     try:
         if manifest.keyframes is not None:
             index = ava_index(root, manifest, data, allow_missing=allow_missing, videos=not frames_folder)
+            index = with_frame_lists(index, root, manifest) if frames_folder else index
         else:
             index = READERS[manifest.dataset](root, manifest, data.split, allow_missing and not frames_folder)
     except MissingVideos as missing:
