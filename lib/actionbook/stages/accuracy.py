@@ -11,13 +11,14 @@ import pandas as pd
 
 from actionbook.core import cores
 from actionbook.core.errors import BookError
-from actionbook.core.manifest import load_dataset
+from actionbook.core.manifest import DatasetManifest, load_dataset
 from actionbook.core.recipe import JOINT, Recipe
 from actionbook.core.record import read_record
 from actionbook.core.score import QUIRK, Score
 from actionbook.core.sections import Detection
 from actionbook.core.spec import Arrays
 from actionbook.core.stage_results import AccuracyResults, AccuracyRow
+from actionbook.core.transforms import Transforms
 from actionbook.core.workspace import Stage
 from actionbook.datasets.dataset import dataset_of, store_path
 from actionbook.datasets.index import Index
@@ -260,27 +261,42 @@ def first_frames(stage: Stage, title: str, store: str, frames: int = 16) -> Stri
 def protocol(recipe: Recipe, split: int | None = None) -> str:
     """One line that says how a score was measured; stands beside every number."""
     sampling, transforms, evaluation = recipe.sampling, recipe.transforms, recipe.evaluation
+    manifest = load_dataset(recipe.data.manifest)
+    boxes = recipe.task.boxes if isinstance(recipe.task, Detection) else 0
+    pooled_by = {"softmax_mean": "mean of softmax", "logit_mean": "mean of logits"}[evaluation.pool]
+    parts = [
+        f"{manifest.name} split {split or recipe.data.split}",
+        _asked(recipe, manifest, boxes) if boxes else "video level",
+        *(["optical flow"] if transforms.modality == "flow" else []),
+        sampling.tested_clips,
+        *_tested_frames(transforms),
+        "mean of sigmoid" if boxes else pooled_by,
+        *(["last video not scored"] if evaluation.skip_last_video and not boxes else []),
+    ]
+    return ", ".join(parts)
+
+
+def _asked(recipe: Recipe, manifest: DatasetManifest, boxes: int) -> str:
+    """Which boxes of an item are scored, at most `boxes`."""
+    settings = recipe.data.boxes
+    if settings.test == "detected" and manifest.keyframes and manifest.keyframes.detected.test:
+        return f"up to {boxes} an item of the detector's boxes of a score of at least {settings.min_score:g}"
+    return f"up to {boxes} given boxes an item"
+
+
+def _tested_frames(transforms: Transforms) -> list[str]:
+    """What becomes of the frames of a tested clip, in words."""
     size = {transforms.height, transforms.width}
+    if transforms.test_size:
+        return ["whole frames", f"short side {transforms.short_side}", "no crop"]
     if transforms.box:
         scaled = "scaled to {} x {}".format(*transforms.box)
     elif transforms.keep_aspect:
         scaled = f"short side {transforms.short_side or min(size)}"
     else:
         scaled = f"scaled to {transforms.short_side or transforms.height} x {transforms.short_side or transforms.width}"
-    boxes = recipe.task.boxes if isinstance(recipe.task, Detection) else 0
-    pooled_by = {"softmax_mean": "mean of softmax", "logit_mean": "mean of logits"}[evaluation.pool]
-    parts = [
-        f"{load_dataset(recipe.data.manifest).name} split {split or recipe.data.split}",
-        f"up to {boxes} given boxes an item" if boxes else "video level",
-        *(["optical flow"] if transforms.modality == "flow" else []),
-        sampling.tested_clips,
-        "1 centre crop",
-        scaled,
-        f"crop {transforms.height if len(size) == 1 else f'{transforms.height} x {transforms.width}'}",
-        "mean of sigmoid" if boxes else pooled_by,
-        *(["last video not scored"] if evaluation.skip_last_video and not boxes else []),
-    ]
-    return ", ".join(parts)
+    crop = transforms.height if len(size) == 1 else f"{transforms.height} x {transforms.width}"
+    return ["1 centre crop", scaled, f"crop {crop}"]
 
 
 def one_stream_wrong(scored: Scored, count: int = 6, frames: int = 16) -> list[Strip]:
