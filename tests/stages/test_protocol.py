@@ -86,6 +86,26 @@ def test_it_names_super_images() -> None:
     assert "1 clip of the 5 frames from the middle on of each of 25 equal parts, 1 centre crop" in of(**changes)
 
 
+DETECTION: dict[str, Any] = {
+    "task": {"name": "detection", "boxes": 28},
+    "data": {"manifest": "ava"},
+    "sampling": {"name": "keyframe", "frames": 32, "stride": 2},
+    "transforms": {"size": 224, "short_side": 256, "test_size": [256, 640], "jitter": [256, 320]},
+}
+
+
+def test_it_names_whole_frames_and_whose_boxes_are_scored() -> None:
+    whole = "1 clip of 32 frames (stride 2) around the keyframe, whole frames, short side 256, no crop, mean of sigmoid"
+    detected = "ava split 1, up to 28 an item of the detector's boxes of a score of at least 0.8, "
+    assert of(**DETECTION) == detected + whole
+    sure = {**DETECTION, "data": {"manifest": "ava", "boxes": {"min_score": 0.9}}}
+    assert of(**sure) == detected.replace("0.8", "0.9") + whole
+    given = "ava split 1, up to 28 given boxes an item, "
+    assert of(**{**DETECTION, "data": {"manifest": "ava", "boxes": {"test": "truth"}}}) == given + whole
+    without = {**DETECTION, "data": {"manifest": "ucf101"}}  # no detector has looked at it
+    assert of(**without) == given.replace("ava", "ucf101") + whole
+
+
 @pytest.mark.parametrize(("size", "crop"), [(112, "crop 112"), ([96, 128], "crop 96 x 128"), ([64, 64], "crop 64")])
 def test_it_names_a_rectangle_by_both_sides(size: Any, crop: str) -> None:
     assert f", {crop}, " in of(transforms={"size": size, "short_side": 128})

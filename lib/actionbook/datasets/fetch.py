@@ -99,7 +99,7 @@ def fetch_all(
         try:
             yield _fetch_one(manifest, root, source, keep_archives, pauses)
         except BookError as error:
-            wrong.append(f"{error}{_instead(manifest, source)}")
+            wrong.append(str(error))
     if not only and isinstance(manifest, DatasetManifest) and manifest.generator is None:
         videos = manifest.layout.videos
         if manifest.by_hand and not (root / videos).is_dir():
@@ -130,7 +130,10 @@ def _fetch_one(manifest: Manifest, root: Path, source: Source, keep_archives: bo
         logger.warning("%s: %s", source.name, "may need a program that is not installed here (apt-get install unar)")
     if not there:
         require_writable(root, "name another folder with --root or the variable ACTIONBOOK_DATA")
-    fetch(source, path.parents[len(PurePosixPath(source.name).parts) - 1], pauses=pauses)
+    try:
+        fetch(source, path.parents[len(PurePosixPath(source.name).parts) - 1], pauses=pauses)
+    except BookError as error:
+        raise BookError(f"{error}{_another_way(manifest, source)}") from error
     verified = "the one first seen (no digest is published)" if source.status == "tofu" else "verified"
     done = f"{shown(path)}: {'was there and is' if there else 'fetched and'} {verified}"
     if not _unpacks(manifest, source):
@@ -142,11 +145,11 @@ def _fetch_one(manifest: Manifest, root: Path, source: Source, keep_archives: bo
     return f"{done}, {count} files unpacked into {shown(folder)}"
 
 
-def _instead(manifest: Manifest, source: Source) -> str:
-    """What can be fetched in place of a source that has failed, to follow the reason; empty if nothing can."""
+def _another_way(manifest: Manifest, source: Source) -> str:
+    """What can be fetched in place of a source, to follow the reason why that failed; empty if nothing can."""
     same = {source.name, source.alternative_to or source.name}
     others = [other for other in manifest.sources if {other.name, other.alternative_to} & same and other != source]
-    return "".join(f". Instead: --only {other.name} ({other.note or other.url or 'by hand'})" for other in others)
+    return "".join(f". Another way: --only {other.name} ({other.note or other.url or 'by hand'})" for other in others)
 
 
 def _by_hand(manifest: DatasetManifest, root: Path) -> str:

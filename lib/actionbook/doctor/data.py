@@ -69,9 +69,8 @@ def videos(dataset: Dataset, name: str) -> Iterator[Finding]:
         else:
             yield problem(name, message, "fetch them, or set data.allow_missing for a partial copy")
     sample = evenly(found[["video", "path"]].to_numpy().tolist(), SAMPLE)
-    if manifest.keyframes:
-        yield from detected_boxes(dataset, name)
-        yield from shown_keyframes(dataset, index, dict(sample), name)
+    yield from detected_boxes(dataset, name)
+    yield from shown_keyframes(dataset, index, dict(sample), name)
     if not given:
         yield from _decoded(name, [root / path for _, path in sample])
 

@@ -27,7 +27,10 @@ PERSON = "person"
 
 
 def detected_boxes(dataset: Dataset, name: str) -> Iterator[Finding]:
-    """What `evaluation.ava_diagnosis` finds in the detector's boxes of the test, beside those of people."""
+    """What `evaluation.ava_diagnosis` finds in the detector's boxes of the test, beside those of people.
+
+    Nothing where there are no such lists, or the recipe does not ask about the detector's boxes.
+    """
     from actionbook.datasets.ava_files import read_excluded  # noqa: PLC0415 (needs packages that may be missing)
     from actionbook.evaluation.ava_diagnosis import diagnose  # noqa: PLC0415
 
@@ -69,7 +72,10 @@ def _boxes(dataset: Dataset, keyframes: Keyframes, file: str, *, scored: bool) -
 
 
 def shown_keyframes(dataset: Dataset, index: Index, paths: dict[str, str], name: str) -> Iterator[Finding]:
-    """Whether some videos, given by name with their paths, or frames that others made of them, go on to the end."""
+    """Whether some videos, given by name with their paths, or frames that others made of them, go on to the end.
+
+    Nothing of items that are no keyframes.
+    """
     cut = dataset.cut
     items = index.items[index.items.video.isin(paths) & (index.items.frame >= 0)]
     if cut is None or items.empty:
