@@ -226,6 +226,42 @@ def test_what_no_source_contains_is_named(
     assert "https://example.org says how to get it" in error
 
 
+@pytest.fixture
+def ava(server: Any, tmp_path: Path) -> Path:
+    """The manifest of AVA, with its sources on the server."""
+    lists = archive({"ava_annotations/ava_train_v2.2.csv": b""})
+    server.files = {"/ava_file_names_trainval_v2.1.txt": b"-5KQ66BBWC4.mkv\n", "/ava_v2.2.zip": lists}
+    manifest = load_dataset("ava").model_dump(mode="json")
+    for source in manifest["sources"]:
+        source["url"] = server.url(f"/{source['name']}")
+    path = tmp_path / "ava.yaml"
+    path.write_text(json.dumps(manifest))
+    return path
+
+
+def test_the_films_of_ava_are_left_to_the_reader_with_the_commands(
+    server: Any, ava: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "own data"
+    assert main([str(ava), "--root", str(root), "--list"]) == 0
+    commands = f"trainval/: is not fetched by this program\ncd '{root}'\n# 299 films, 477 GB"
+    assert commands in capsys.readouterr().out
+    assert main([str(ava), "--root", str(root)]) == 1
+    told = capsys.readouterr()
+    assert (root / "ava_annotations" / "ava_file_names_trainval_v2.1.txt").is_file()
+    dead, films, *lines = told.err.splitlines()
+    assert "ava_annotations.tar: the server answers 404" in dead
+    assert ". Another way: --only ava_v2.2.zip (Google's own archive of the lists, without a detector's boxes" in dead
+    assert films == f"{root}/trainval: is not fetched by this program."
+    assert lines[0] == f"cd '{root}'"
+    assert "ava_annotations/ava_file_names_trainval_v2.1.txt |" in lines[2]
+    assert main([str(ava), "--root", str(root), "--only", "ava_v2.2.zip"]) == 0
+    (root / "trainval").mkdir()
+    capsys.readouterr()
+    assert main([str(ava), "--root", str(root)]) == 0  # one of the two archives is enough
+    assert "trainval" not in capsys.readouterr().err
+
+
 def test_the_list_names_files_addresses_and_how_far_they_are(
     server: Any, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -267,7 +303,7 @@ def test_weights_go_beside_each_other_and_are_never_unpacked(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nothing"], "data_manifests/nothing.yaml does not exist; there are: hmdb51"),
+        (["nothing"], "data_manifests/nothing.yaml does not exist; there are: ava, hmdb51"),
         (["{made}", "--only", "gone.zip"], "made: has no source gone.zip; there are: videos.zip, flat.zip"),
     ],
 )

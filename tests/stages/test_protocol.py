@@ -86,19 +86,25 @@ def test_it_names_super_images() -> None:
     assert "1 clip of the 5 frames from the middle on of each of 25 equal parts, 1 centre crop" in of(**changes)
 
 
-def test_it_names_whose_boxes_are_asked_about() -> None:
-    changes: dict[str, Any] = {
-        "task": {"name": "detection", "boxes": 28},
-        "data": {"manifest": "mini_ava", "boxes": {"min_score": 0.9}},
-        "sampling": {"name": "keyframe"},
-        "transforms": {"size": 224, "short_side": 256, "test_size": [256, 384]},
-    }
+DETECTION: dict[str, Any] = {
+    "task": {"name": "detection", "boxes": 28},
+    "data": {"manifest": "ava"},
+    "sampling": {"name": "keyframe", "frames": 32, "stride": 2},
+    "transforms": {"size": 224, "short_side": 256, "test_size": [256, 640], "jitter": [256, 320]},
+}
+
+
+def test_it_names_whole_frames_and_whose_boxes_are_scored() -> None:
     clip = "1 clip of 32 frames (stride 2) around the keyframe"
-    whole = f"{clip}, whole frames, short side 256, at the top left of 256 x 384, mean of sigmoid"
-    found = "up to 28 boxes of a detector, of a score of at least 0.9, a keyframe"
-    assert of(**changes) == f"mini_ava split 1, {found}, {whole}"
-    changes["data"]["boxes"]["test"] = "truth"
-    assert of(**changes) == f"mini_ava split 1, up to 28 given boxes an item, {whole}"
+    whole = f"{clip}, whole frames, short side 256, at the top left of 256 x 640, mean of sigmoid"
+    detected = "ava split 1, up to 28 an item of the detector's boxes of a score of at least 0.8, "
+    assert of(**DETECTION) == detected + whole
+    sure = {**DETECTION, "data": {"manifest": "ava", "boxes": {"min_score": 0.9}}}
+    assert of(**sure) == detected.replace("0.8", "0.9") + whole
+    given = "ava split 1, up to 28 given boxes an item, "
+    assert of(**{**DETECTION, "data": {"manifest": "ava", "boxes": {"test": "truth"}}}) == given + whole
+    without = {**DETECTION, "data": {"manifest": "ucf101"}}  # no detector has looked at it
+    assert of(**without) == given.replace("ava", "ucf101") + whole
 
 
 @pytest.mark.parametrize(("size", "crop"), [(112, "crop 112"), ([96, 128], "crop 96 x 128"), ([64, 64], "crop 64")])

@@ -120,6 +120,12 @@ def test_segments_of_blue_clips_are_shown_as_they_are(tiny_stage: Callable[..., 
             "a rectangle of 1 times the largest that fits in a corner or the middle",
         ),
         ({"size": [16, 32]}, "scaled to 32 × 16 pixels"),
+        (
+            {"size": 224, "jitter": [256, 320]},
+            " frames scaled to a shorter side of 256 to 320 pixels, 224 × 224 cut out "
+            "anywhere, mirrored with probability 0.5",
+        ),
+        ({"size": [16, 32], "jitter": [40, 40]}, "a shorter side of 40 pixels, 32 × 16 cut out anywhere"),
     ],
 )
 def test_the_recipe_says_what_is_drawn(tiny_stage: Callable[..., Stage], transforms: dict[str, Any], said: str) -> None:

@@ -42,3 +42,5 @@ def test_a_video_that_cannot_be_decoded_gives_way(encode: Callable[..., Path], t
 def test_its_words() -> None:
     words = Estimate(299, 8_081_970, 404 * 10**9, 7200.0, 4).words(2)
     assert words == "299 videos, 8,081,970 frames: about 404.0 GB and 1.0 hours with 2 workers (told from 4 of them)"
+    small = Estimate(36, 9720, 12_300_000, 90.0, 4).words(2)
+    assert small == "36 videos, 9,720 frames: about 12 MB and 0.8 minutes with 2 workers (told from 4 of them)"

@@ -76,6 +76,8 @@ class DatasetManifest(Strict):
     keyframes: Keyframes | None = None
     """Of a data set whose items are keyframes with boxes, and of no other."""
     generator: Generator | None = None
+    by_hand: str = ""
+    """What a reader fetches without this library, and how: commands for a shell in the folder of the data set."""
     traps: tuple[str, ...] = ()
 
     def groups(self, kind: str) -> tuple[tuple[int, ...], ...]:

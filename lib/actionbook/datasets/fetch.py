@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import logging
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -99,13 +100,17 @@ def fetch_all(
             yield _fetch_one(manifest, root, source, keep_archives, pauses)
         except BookError as error:
             wrong.append(str(error))
-    if not only and not wrong and isinstance(manifest, DatasetManifest) and manifest.generator is None:
-        wrong = [
-            f"{shown(root / folder)}: is still missing. The sources that have an address do not contain it: "
-            f"{manifest.homepage} says how to get it, and the traps in the manifest of {manifest.name} what to mind"
-            for folder in (manifest.layout.annotations, manifest.layout.videos)
-            if not (root / folder).is_dir()
-        ]
+    if not only and isinstance(manifest, DatasetManifest) and manifest.generator is None:
+        videos = manifest.layout.videos
+        if manifest.by_hand and not (root / videos).is_dir():
+            wrong.append(f"{shown(root / videos)}: is not fetched by this program.\n{_by_hand(manifest, root)}")
+        elif not wrong:
+            wrong = [
+                f"{shown(root / folder)}: is still missing. The sources that have an address do not contain it: "
+                f"{manifest.homepage} says how to get it, and the traps in the manifest of {manifest.name} what to mind"
+                for folder in (manifest.layout.annotations, videos)
+                if not (root / folder).is_dir()
+            ]
     if wrong:
         raise BookError("\n".join(wrong))
 
@@ -125,7 +130,10 @@ def _fetch_one(manifest: Manifest, root: Path, source: Source, keep_archives: bo
         logger.warning("%s: %s", source.name, "may need a program that is not installed here (apt-get install unar)")
     if not there:
         require_writable(root, "name another folder with --root or the variable ACTIONBOOK_DATA")
-    fetch(source, path.parents[len(PurePosixPath(source.name).parts) - 1], pauses=pauses)
+    try:
+        fetch(source, path.parents[len(PurePosixPath(source.name).parts) - 1], pauses=pauses)
+    except BookError as error:
+        raise BookError(f"{error}{_another_way(manifest, source)}") from error
     verified = "the one first seen (no digest is published)" if source.status == "tofu" else "verified"
     done = f"{shown(path)}: {'was there and is' if there else 'fetched and'} {verified}"
     if not _unpacks(manifest, source):
@@ -135,6 +143,18 @@ def _fetch_one(manifest: Manifest, root: Path, source: Source, keep_archives: bo
     if not (there or keep_archives):
         path.unlink()
     return f"{done}, {count} files unpacked into {shown(folder)}"
+
+
+def _another_way(manifest: Manifest, source: Source) -> str:
+    """What can be fetched in place of a source, to follow the reason why that failed; empty if nothing can."""
+    same = {source.name, source.alternative_to or source.name}
+    others = [other for other in manifest.sources if {other.name, other.alternative_to} & same and other != source]
+    return "".join(f". Another way: --only {other.name} ({other.note or other.url or 'by hand'})" for other in others)
+
+
+def _by_hand(manifest: DatasetManifest, root: Path) -> str:
+    """The commands by which a reader gets what no source holds, for a shell."""
+    return f"cd {shlex.quote(str(root.absolute()))}\n{manifest.by_hand.rstrip()}"
 
 
 def _class_folders(manifest: DatasetManifest) -> Callable[[str], str]:
@@ -211,6 +231,8 @@ def _listing(manifest: Manifest, root: Path) -> str:
         lines.append(f"{source.name}: {_state(manifest, root, source)} ({size}, {source.status}{same})")
         place = f"as {shown(_file(manifest, root, source))}"
         lines += [f"    {text}" for text in (source.url or "no address known", place, source.note) if text]
+    if isinstance(manifest, DatasetManifest) and manifest.by_hand:
+        lines += [f"{manifest.layout.videos}/: is not fetched by this program", _by_hand(manifest, root)]
     return "\n".join(lines)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from actionbook.core.files import require_writable
 from actionbook.core.paths import shown
 from actionbook.doctor.findings import Check, Finding, ok, problem, warning
+from actionbook.doctor.keyframes import detected_boxes, shown_keyframes
 
 if TYPE_CHECKING:
     from actionbook.core.workspace import Stage
@@ -67,8 +68,11 @@ def videos(dataset: Dataset, name: str) -> Iterator[Finding]:
             yield warning(name, message, "every result will say so; fetch them for a reproduction")
         else:
             yield problem(name, message, "fetch them, or set data.allow_missing for a partial copy")
+    sample = evenly(found[["video", "path"]].to_numpy().tolist(), SAMPLE)
+    yield from detected_boxes(dataset, name)
+    yield from shown_keyframes(dataset, index, dict(sample), name)
     if not given:
-        yield from _decoded(name, [root / path for path in evenly(found.path.tolist(), SAMPLE)])
+        yield from _decoded(name, [root / path for _, path in sample])
 
 
 def _decoded(name: str, paths: list[Path]) -> Iterator[Finding]:

@@ -11,13 +11,14 @@ import pandas as pd
 
 from actionbook.core import cores
 from actionbook.core.errors import BookError
-from actionbook.core.manifest import load_dataset
+from actionbook.core.manifest import DatasetManifest, load_dataset
 from actionbook.core.recipe import JOINT, Recipe
 from actionbook.core.record import read_record
 from actionbook.core.score import QUIRK, Score
 from actionbook.core.sections import Detection
 from actionbook.core.spec import Arrays
 from actionbook.core.stage_results import AccuracyResults, AccuracyRow
+from actionbook.core.transforms import Transforms
 from actionbook.core.workspace import Stage
 from actionbook.datasets.dataset import dataset_of, store_path
 from actionbook.datasets.index import Index
@@ -260,39 +261,43 @@ def first_frames(stage: Stage, title: str, store: str, frames: int = 16) -> Stri
 def protocol(recipe: Recipe, split: int | None = None) -> str:
     """One line that says how a score was measured; stands beside every number."""
     sampling, transforms, evaluation = recipe.sampling, recipe.transforms, recipe.evaluation
-    size = {transforms.height, transforms.width}
-    crops = "1 centre crop"
-    crop = f"crop {transforms.height if len(size) == 1 else f'{transforms.height} x {transforms.width}'}"
-    if transforms.test_size:
-        crops, crop = "whole frames", "at the top left of {} x {}".format(*transforms.test_size)
-    if transforms.box:
-        scaled = "scaled to {} x {}".format(*transforms.box)
-    elif transforms.keep_aspect:
-        scaled = f"short side {transforms.short_side or min(size)}"
-    else:
-        scaled = f"scaled to {transforms.short_side or transforms.height} x {transforms.short_side or transforms.width}"
+    manifest = load_dataset(recipe.data.manifest)
     boxes = recipe.task.boxes if isinstance(recipe.task, Detection) else 0
     pooled_by = {"softmax_mean": "mean of softmax", "logit_mean": "mean of logits"}[evaluation.pool]
     parts = [
-        f"{load_dataset(recipe.data.manifest).name} split {split or recipe.data.split}",
-        _boxes_asked(recipe, boxes) if boxes else "video level",
+        f"{manifest.name} split {split or recipe.data.split}",
+        _asked(recipe, manifest, boxes) if boxes else "video level",
         *(["optical flow"] if transforms.modality == "flow" else []),
         sampling.tested_clips,
-        crops,
-        scaled,
-        crop,
+        *_tested_frames(transforms),
         "mean of sigmoid" if boxes else pooled_by,
         *(["last video not scored"] if evaluation.skip_last_video and not boxes else []),
     ]
     return ", ".join(parts)
 
 
-def _boxes_asked(recipe: Recipe, most: int) -> str:
-    """Which boxes a network is asked about."""
-    keyframes, asked = load_dataset(recipe.data.manifest).keyframes, recipe.data.boxes
-    if keyframes and keyframes.detected.test and asked.test == "detected":
-        return f"up to {most} boxes of a detector, of a score of at least {asked.min_score:g}, a keyframe"
-    return f"up to {most} given boxes an item"
+def _asked(recipe: Recipe, manifest: DatasetManifest, boxes: int) -> str:
+    """Which boxes of an item are scored, at most `boxes`."""
+    settings = recipe.data.boxes
+    if settings.test == "detected" and manifest.keyframes and manifest.keyframes.detected.test:
+        return f"up to {boxes} an item of the detector's boxes of a score of at least {settings.min_score:g}"
+    return f"up to {boxes} given boxes an item"
+
+
+def _tested_frames(transforms: Transforms) -> list[str]:
+    """What becomes of the frames of a tested clip, in words."""
+    size = {transforms.height, transforms.width}
+    if transforms.test_size:
+        room = "{} x {}".format(*transforms.test_size)
+        return ["whole frames", f"short side {transforms.short_side}", f"at the top left of {room}"]
+    if transforms.box:
+        scaled = "scaled to {} x {}".format(*transforms.box)
+    elif transforms.keep_aspect:
+        scaled = f"short side {transforms.short_side or min(size)}"
+    else:
+        scaled = f"scaled to {transforms.short_side or transforms.height} x {transforms.short_side or transforms.width}"
+    crop = transforms.height if len(size) == 1 else f"{transforms.height} x {transforms.width}"
+    return ["1 centre crop", scaled, f"crop {crop}"]
 
 
 def one_stream_wrong(scored: Scored, count: int = 6, frames: int = 16) -> list[Strip]:

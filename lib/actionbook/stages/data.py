@@ -16,13 +16,15 @@ from actionbook.clips.transforms import to_pixels
 from actionbook.core.errors import BookError
 from actionbook.core.recipe import Recipe
 from actionbook.core.stage_results import DataResults
+from actionbook.core.transforms import Transforms
 from actionbook.core.workspace import Stage
 from actionbook.datasets import obtain as obtaining
 from actionbook.datasets.dataset import Dataset, dataset_of
 from actionbook.datasets.index import Index
-from actionbook.datasets.preparation import Prepared, prepare, source_table, unprepared_frames
+from actionbook.datasets.preparation import Prepared, estimate_frames, prepare, source_table, unprepared_frames
 from actionbook.stages.strips import Strip, counted, spaced
-from actionbook.video.decode import iterate
+from actionbook.video.decode import header, iterate
+from actionbook.video.resample import cut_frames
 
 logger = logging.getLogger(__name__)
 
@@ -140,9 +142,16 @@ def _strip(dataset: Dataset, label: str, paths: Sequence[str], *, last: bool, wh
 
 
 def _length(dataset: Dataset, path: str) -> int:
-    """How many frames there are; those of a video are counted, as headers are off by a few or say nothing (WebM)."""
+    """How many frames there are; those of a video are counted, as headers are off by a few or say nothing (WebM).
+
+    Of a film of which a cut is used nothing is decoded: they are those of the cut, as far as the film goes on.
+    """
     if dataset.frames_folder:
         return int(source_table(dataset, pd.DataFrame({"video": [path], "path": [path]})).frames.iloc[0])
+    if dataset.cut:
+        cut, seconds = dataset.cut, header(dataset.root / path).file_seconds
+        left = int((seconds - cut.start) * cut.rate) if seconds else cut_frames(cut)
+        return max(0, min(cut_frames(cut), left))
     return sum(1 for _ in iterate(dataset.root / path))
 
 
@@ -170,7 +179,23 @@ def clip_strip(samples: Samples, title: str, sample: Sample) -> Strip:
 def drawing_rule(recipe: Recipe) -> str:
     """One line that says what is drawn for a training clip of a recipe, as `protocol` says how a score is measured."""
     sampling, transforms = recipe.sampling, recipe.transforms
+    mirrored = {0.0: "never mirrored", 1.0: "always mirrored"}
+    return ", ".join(
+        [
+            sampling.drawn_clip,
+            *_cut_out(transforms),
+            mirrored.get(transforms.flip, f"mirrored with probability {transforms.flip:g}"),
+        ]
+    )
+
+
+def _cut_out(transforms: Transforms) -> list[str]:
+    """What becomes of the frames of a training clip, in words."""
     height, width = transforms.height, transforms.width
+    if transforms.jitter:
+        lengths = " to ".join(map(str, dict.fromkeys(transforms.jitter)))
+        scaled = f"whole frames scaled to a shorter side of {lengths} pixels"
+        return [scaled, f"{width} × {height} cut out anywhere"]
     scales = " or ".join(f"{scale:.3g}" for scale in transforms.scales)
     largest = "the frame's shorter side" if height == width else "the largest that fits"
     where = {
@@ -182,18 +207,25 @@ def drawing_rule(recipe: Recipe) -> str:
     shape = f"a {'square' if height == width else 'rectangle'} of {scales} times {largest}"
     if transforms.crop == "tsn":
         shape = f"a rectangle of two sides that are the same or neighbouring ones of {scales} times {largest}"
-    cut = (f"{shape} {where}", f"scaled to {width} × {height} pixels")
-    if transforms.jitter:
-        lengths = "{} to {}".format(*transforms.jitter)
-        cut = (f"whole frames scaled to a shorter side of {lengths} pixels", f"{width} × {height} of them anywhere")
-    mirrored = {0.0: "never mirrored", 1.0: "always mirrored"}
-    return ", ".join(
-        [
-            sampling.drawn_clip,
-            *cut,
-            mirrored.get(transforms.flip, f"mirrored with probability {transforms.flip:g}"),
-        ]
-    )
+    return [f"{shape} {where}", f"scaled to {width} × {height} pixels"]
+
+
+def preparation_line(data: StageData) -> str:
+    """What `prepare_data` will take, a line for each data set of which a cut is prepared; empty if there is none.
+
+    Disk and time depend on the machine. Of other data sets it cannot be told, see `estimate_frames`.
+    """
+    lines = []
+    for name, one in data.sets.items():
+        try:
+            expected = estimate_frames(one, data.indexes[name])
+        except BookError as error:  # preparation says of each video what is wrong with it
+            lines.append(f"{name}: what preparing it takes cannot be told: {error}")
+            continue
+        if expected is not None:
+            words = expected.words(data.stage.workers) if expected.videos else "nothing is left to prepare"
+            lines.append(f"{name}: {words}")
+    return "\n".join(lines)
 
 
 def prepare_data(data: StageData) -> dict[str, Prepared]:

@@ -41,9 +41,12 @@ class Estimate:
 
     def words(self, workers: int) -> str:
         """A line for the reader."""
+        hours = self.hours(workers)
+        size = f"{self.bytes / 1e9:.1f} GB" if self.bytes >= 1e9 else f"{self.bytes / 1e6:.0f} MB"
+        time = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
         return (
-            f"{self.videos} videos, {self.frames:,} frames: about {self.bytes / 1e9:.1f} GB and "
-            f"{self.hours(workers):.1f} hours with {workers} workers (told from {self.sampled} of them)"
+            f"{self.videos} videos, {self.frames:,} frames: about {size} and {time} with {workers} workers "
+            f"(told from {self.sampled} of them)"
         )
 
 

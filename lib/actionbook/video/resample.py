@@ -79,8 +79,8 @@ def resampled(path: Path | str, cut: Cut) -> Iterator[av.VideoFrame]:
     23.976 (MP4) and 29.97 (Matroska) frames a second. Two kinds differ:
 
     - A variable rate in MP4, where OUT's durations depend on which frames its encoder makes B-frames: at most one
-      picture more or less, and of 151 pictures 0 to 1 (a frame lacks now and then) or 10 to 67 (no two distances are
-      alike) show a frame at most two from FFmpeg's.
+      picture more or less, and of about 151 pictures 0 to 11 (a frame lacks now and then) or 10 to 67 (no two distances
+      are alike) show a frame at most two from FFmpeg's.
     - A cut of a file with sound that begins before the picture does, by 0.1 to 0.5 s: FFmpeg drops some of the sound
       that nothing is shown to, and with it up to 10 repetitions of the first picture. Those of AVA begin at 900 s.
 
