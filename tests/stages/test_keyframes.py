@@ -33,13 +33,16 @@ def opened(folder: Path, **more: Any) -> KeyframeData:
 
 @pytest.fixture(scope="module")
 def data(folder: Path) -> KeyframeData:
-    return opened(folder)
+    found = opened(folder)
+    assert found.expected.startswith("9 videos, 2,430 frames: about 0.0 GB and 0.0 hours with 2 workers")
+    return found.prepare()
 
 
 def test_all_videos_are_drawn_cut_and_resampled(data: KeyframeData, folder: Path) -> None:
     assert data.came == f"{data.dataset.manifest.title}: 9 videos drawn from seed 23"
     assert set(data.index.items.frames) == {270}  # nine seconds at 30 a second, from videos of 24, 25 and 30
-    again = opened(folder)
+    again = opened(folder).prepare()
+    assert again.expected == "nothing is left to prepare"
     assert again.index.sha256 == data.index.sha256
 
 
@@ -69,7 +72,7 @@ def test_an_answer_that_knows_all_lacks_whom_the_detector_missed(data: KeyframeD
         curve = best.curve(label)
         if best.ranked[label].wanted:
             assert value == pytest.approx(curve.recall.max())  # right as far as it goes
-    lower = opened(data.dataset.root.parent, min_score=0.3)
+    lower = opened(data.dataset.root.parent, min_score=0.3).prepare()
     assert len(lower.boxes) > len(data.boxes)
     assert score(lower, by_truth(lower)).value >= best.value
 

@@ -281,7 +281,7 @@ def test_all_formats_are_scored(made, record):
 def test_the_protocol_speaks_of_boxes(record):
     (protocol,) = record.results(AccuracyResults).protocols.values()
     assert "1 clip of 4 frames (stride 1) around the keyframe" in protocol
-    assert "up to 8 boxes of a detector, of a score of at least 0.8, a keyframe" in protocol
+    assert "up to 8 an item of the detector's boxes of a score of at least 0.8" in protocol
     assert "whole frames, short side 16, at the top left of 16 x 32" in protocol
     assert "crop" not in protocol
     assert "sigmoid" in protocol

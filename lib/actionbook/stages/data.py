@@ -172,7 +172,8 @@ def clip_strip(samples: Samples, title: str, sample: Sample) -> Strip:
     """The pixels of a sample: of colour uint8 (T, H, W, 3), of flow (T, H, W, 2); of the input with the most frames."""
     pathways = samples.recipe.sampling.pathways
     name = min(pathways, key=pathways.__getitem__)
-    numbers = None if sample.frames is None else counted(sample.frames[:: pathways[name]])
+    frames = sample.frames
+    numbers = None if frames is None else counted(frames[samples.recipe.sampling.shared_out(len(frames))[name]])
     return Strip(title, to_pixels(sample.inputs[name], samples.recipe.transforms), numbers)
 
 

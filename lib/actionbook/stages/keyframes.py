@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from actionbook.datasets.dataset import Dataset, store_path
 from actionbook.datasets.index import BOX, Index
 from actionbook.datasets.obtain import obtain, read
 from actionbook.datasets.people_detector import find_people
-from actionbook.datasets.preparation import prepare
+from actionbook.datasets.preparation import estimate_frames, prepare
 from actionbook.stages.strips import Strip, counted
 from actionbook.video.decode import iterate, shown_pixels
 from actionbook.video.frame_folder import open_frames
@@ -31,12 +31,26 @@ from actionbook.video.frame_folder import open_frames
 
 @dataclass(frozen=True)
 class KeyframeData:
-    """A data set of keyframes that is prepared, and its lists as tables; see `evaluation.ava` for their columns."""
+    """A data set of keyframes, and its lists as tables; see `evaluation.ava` for their columns."""
 
     dataset: Dataset
     index: Index
     came: str
     """Where it came from, in a sentence."""
+    workers: int
+    scheduler: str | None
+
+    @property
+    def expected(self) -> str:
+        """What preparing it will take, disk and time, in a sentence; both depend on the machine."""
+        found = estimate_frames(self.dataset, self.index)
+        return found.words(self.workers) if found and found.videos else "nothing is left to prepare"
+
+    def prepare(self) -> KeyframeData:
+        """With the frames of all videos, at the size of the films; what is there already is left alone."""
+        folder = self.dataset.index_folder
+        done = prepare(self.dataset, self.index, workers=self.workers, scheduler=self.scheduler, report_folder=folder)
+        return replace(self, index=done.index)
 
     @property
     def keyframes(self) -> Keyframes:
@@ -117,7 +131,7 @@ def open_keyframes(
     min_score: float = 0.8,
     allow_missing: bool = False,
 ) -> KeyframeData:
-    """Obtain, read and prepare a data set of keyframes, at the size of its videos; what is there is left alone.
+    """Obtain a data set of keyframes and read its lists.
 
     Raises BookError as these do, and for parameters that make no sense.
     """
@@ -131,11 +145,9 @@ def open_keyframes(
         manifest=manifest, frames=Frames(height=None), boxes=Boxes(min_score=min_score), allow_missing=allow_missing
     )
     dataset = Dataset(settings, root, work / "frames", work / "keyframes" / of.name)
-    several = whole_number("workers", workers, runtime.default_workers())
+    several, where = whole_number("workers", workers, runtime.default_workers()), address("scheduler", scheduler)
     came = obtain(dataset, several)
-    where = address("scheduler", scheduler)
-    prepared = prepare(dataset, read(dataset), workers=several, scheduler=where, report_folder=dataset.index_folder)
-    return KeyframeData(dataset, prepared.index, came)
+    return KeyframeData(dataset, read(dataset), came, several, where)
 
 
 def first_draft(video: str | Path, most: int = 4) -> tuple[dict[tuple[str, float], np.ndarray], pd.DataFrame]:
