@@ -78,9 +78,10 @@ def resampled(path: Path | str, cut: Cut) -> Iterator[av.VideoFrame]:
     all are equal in number and content; so are the 27,032 and 27,031 pictures of AVA's own cut from half-hour files of
     23.976 (MP4) and 29.97 (Matroska) frames a second. Two kinds differ:
 
-    - A variable rate in MP4, where OUT's durations depend on which frames its encoder makes B-frames: at most one
-      picture more or less, and of about 151 pictures 0 to 11 (a frame lacks now and then) or 10 to 67 (no two distances
-      are alike) show a frame at most two from FFmpeg's.
+    - A variable rate in MP4, where OUT's durations depend on which frames its encoder makes B-frames. Of about 151
+      pictures another frame than FFmpeg's is shown by 0 to 19 where one frame in fifty or fewer lacks of 24 or 25 a
+      second, by 0 to 124 of 30 a second, and by 10 to 67 where no two distances are alike; that frame is at most two
+      from FFmpeg's, and there are at most two pictures more or less. If one in five lacks, it is up to five.
     - A cut of a file with sound that begins before the picture does, by 0.1 to 0.5 s: FFmpeg drops some of the sound
       that nothing is shown to, and with it up to 10 repetitions of the first picture. Those of AVA begin at 900 s.
 
