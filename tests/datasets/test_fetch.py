@@ -303,7 +303,7 @@ def test_weights_go_beside_each_other_and_are_never_unpacked(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nothing"], "data_manifests/nothing.yaml does not exist; there are: ava, hmdb51"),
+        (["nothing"], "data_manifests/nothing.yaml does not exist; there are: ava, ava_v2_1, hmdb51"),
         (["{made}", "--only", "gone.zip"], "made: has no source gone.zip; there are: videos.zip, flat.zip"),
     ],
 )
