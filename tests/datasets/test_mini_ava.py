@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import pickle
+import re
 from itertools import pairwise, product
 from pathlib import Path
 
@@ -14,8 +15,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from actionbook.core.boxes import overlap
 from actionbook.core.manifest import load_dataset
-from actionbook.datasets.ava_boxes import ON_TRUTH, overlaps
+from actionbook.datasets.ava_boxes import ON_TRUTH
 from actionbook.datasets.ava_writing import COLUMNS, CORNERS
 from actionbook.datasets.figures import ACTIONS, Scene, render_frame
 from actionbook.datasets.figures.actor import Actor
@@ -30,6 +32,7 @@ from actionbook.datasets.miniature.ava import (
     KEYFRAMES,
     LUNGE_FIRST,
     SQUAT_FIRST,
+    UNSCORED,
     Film,
     ava_film,
     ava_video,
@@ -107,7 +110,7 @@ def test_people_are_large_enough_and_hardly_hide_each_other() -> None:
             sides = (boxes[:, 2:] - boxes[:, :2]) * (SPEC.width, SPEC.height)
             assert sides[:, 0].min() >= 15
             assert sides[:, 1].min() >= 45
-            assert max(np.sort(overlaps(box, boxes))[-2] for box in boxes) < 0.15
+            assert max(np.sort(overlap(box[:, None], boxes.T))[-2] for box in boxes) < 0.15
 
 
 def shown_around(film: Film, person: int, second: float) -> set[str]:
@@ -183,7 +186,8 @@ def test_lists_are_those_of_the_drawing() -> None:
         assert set(rows["second"]) == {f"{second:04d}" for second in KEYFRAMES}
         assert set(rows["label"]) == set(CLASSES)
         assert rows[list(CORNERS)].to_numpy() == pytest.approx(together(ava_truth, clips_sorted(clips))[list(CORNERS)])
-    assert LISTS["annotations/ava_action_list_v2.2.pbtxt"].count("  name: ") == len(CLASSES)
+    named = dict(re.findall(r'name: "(.*)"\n  id: ([0-9]+)', LISTS["annotations/ava_action_list_v2.2.pbtxt"]))
+    assert named == {name: str(number) for number, name in CLASSES.items() if name not in UNSCORED}
     names = LISTS["annotations/ava_file_names_trainval_v2.1.txt"].split()
     assert {f"trainval/{name}" for name in names} == {AVA.path(clip, SPEC) for clip in CLIPS}
     for clips in (TRAIN, TEST):
@@ -208,7 +212,7 @@ def test_the_detector_has_a_detectors_faults() -> None:
     best = np.zeros(len(found))
     for place, row in enumerate(found.itertuples(index=False)):
         here = truth[(truth["video"] == row.video) & (truth["second"] == row.second)]
-        best[place] = overlaps(np.array(row[2:6], float), here[list(CORNERS)].to_numpy()).max()
+        best[place] = overlap(np.array(row[2:6], float)[:, None], here[list(CORNERS)].to_numpy().T).max()
     right, scores = best > 0.5, found["last"].to_numpy(float)
     assert (best[right] > 0.8).mean() > 0.95
     assert 1 - right.sum() / len(truth) == pytest.approx(MISSED, abs=0.03)
@@ -228,7 +232,7 @@ def test_boxes_for_training_have_the_classes_of_the_truth_below_them_or_none() -
     by_keyframe = dict(iter(truth.groupby(["video", "second"])))
     for (video, second, *corners), group in rows.groupby(list(COLUMNS[:6])):
         here = by_keyframe[video, second]
-        on = here[overlaps(np.array(corners), here[list(CORNERS)].to_numpy()) >= ON_TRUTH]
+        on = here[overlap(np.array(corners)[:, None], here[list(CORNERS)].to_numpy().T) >= ON_TRUTH]
         assert sorted(group["label"]) == (sorted(on["label"]) or [-1])
     assert listed(MANIFEST.keyframes.detected.test)["label"].isna().all()
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from actionbook.core.boxes import overlap
 from actionbook.core.errors import BookError
 from actionbook.datasets import people_detector
-from actionbook.datasets.ava_boxes import overlaps
 from actionbook.datasets.figures import Actor, Place, Scene, actor_box, draw_person, render_frame, write_by_suffix
 from actionbook.datasets.own_boxes import NEEDED, read_table
 from actionbook.datasets.people_detector import find_people, main, people
@@ -51,7 +51,7 @@ def test_an_upright_figure_is_found() -> None:
     best = np.array(people(render_frame(scene, 5))[0])
     box = np.array(actor_box(scene, 0, 5)) / (640, 480, 640, 480)
     assert 0.5 < best[4] <= 1
-    assert overlaps(best[:4], box[None])[0] > 0.5
+    assert overlap(np.asarray(best[:4]), box) > 0.5
 
 
 def test_intervals_and_files_that_are_none(tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from actionbook.core.boxes import overlap
 from actionbook.tasks import boxes as module
-from actionbook.tasks.boxes import Boxes, Ranked, match, overlap, ranked
+from actionbook.tasks.boxes import Boxes, Ranked, match, ranked
 
 UNIT = (0.0, 0.0, 1.0, 1.0)
 

@@ -17,8 +17,8 @@ import pandas as pd
 from actionbook.core.errors import BookError
 from actionbook.core.files import write_text_atomic
 from actionbook.core.paths import shown
+from actionbook.datasets.index import BOX as CORNERS
 
-CORNERS = ("x1", "y1", "x2", "y2")
 COLUMNS = ("video", "second", *CORNERS, "label", "last")
 
 

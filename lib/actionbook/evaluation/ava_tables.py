@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from actionbook.core.errors import BookError, some
+from actionbook.datasets.index import BOX as CORNERS
 from actionbook.tasks.boxes import Boxes
 
-CORNERS = ("x1", "y1", "x2", "y2")
 TRUTH = ("video", "second", *CORNERS, "label")
 DETECTIONS = (*TRUTH, "score")
 Excluded = Iterable[Any] | pd.DataFrame

@@ -14,6 +14,8 @@ from typing import Literal
 
 import numpy as np
 
+from actionbook.core.boxes import overlap
+
 Ties = Literal["stable", "numpy"]
 Order = Literal["list", "score"]
 _PAIRS = 1 << 22
@@ -73,23 +75,6 @@ class Ranked:
         precision = np.maximum.accumulate(np.concatenate([[0.0], self.precision, [0.0]])[::-1])[::-1]
         steps = np.flatnonzero(recall[1:] != recall[:-1]) + 1
         return float(np.sum((recall[steps] - recall[steps - 1]) * precision[steps]))
-
-
-def overlap(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Intersection over union of boxes (4, ...) and boxes that broadcast with them.
-
-    A box whose corners are the wrong way round has no intersection with any. Two boxes without area give NaN.
-    """
-    width = np.maximum(0.0, np.minimum(one[2], other[2]) - np.maximum(one[0], other[0]))
-    height = np.maximum(0.0, np.minimum(one[3], other[3]) - np.maximum(one[1], other[1]))
-    inside = width * height
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(inside / (area(one) + area(other) - inside))
-
-
-def area(corners: np.ndarray) -> np.ndarray:
-    """Of boxes (4, ...)."""
-    return np.asarray((corners[3] - corners[1]) * (corners[2] - corners[0]))
 
 
 def match(truth: Boxes, detections: Boxes, iou: float = 0.5) -> np.ndarray:

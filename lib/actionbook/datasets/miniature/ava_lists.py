@@ -11,7 +11,8 @@ from itertools import chain
 import numpy as np
 import pandas as pd
 
-from actionbook.datasets.ava_boxes import overlaps, with_labels
+from actionbook.core.boxes import overlap
+from actionbook.datasets.ava_boxes import with_labels
 from actionbook.datasets.ava_writing import COLUMNS, CORNERS, boxes_text, class_list_text, excluded_text
 from actionbook.datasets.figures import write_by_suffix
 from actionbook.datasets.miniature.ava import (
@@ -80,7 +81,7 @@ def _elsewhere(people: np.ndarray, count: int, rng: np.random.Generator) -> list
         size = rng.uniform((0.1, 0.25), (0.25, 0.6))
         corner = rng.uniform((0, 0), 1 - size)
         box = np.round(np.concatenate([corner, corner + size]), 3)
-        if overlaps(box, people).max() < 0.2:
+        if overlap(box[:, None], people.T).max() < 0.2:
             found.append(box)
     return found
 
