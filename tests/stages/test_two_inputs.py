@@ -292,7 +292,7 @@ def test_the_protocol_speaks_of_boxes(record):
 def test_the_drawing_rule_speaks_of_whole_frames(made):
     assert data.drawing_rule(made[0].first.recipe) == (
         "4 frames (stride 1) around the keyframe, whole frames scaled to a shorter side of 16 to 18 pixels, "
-        "16 × 16 of them anywhere, mirrored with probability 0.5"
+        "16 × 16 cut out anywhere, mirrored with probability 0.5"
     )
 
 
