@@ -32,7 +32,7 @@ def read_boxes(path: Path, keyframes: Keyframes, classes: int, *, scored: bool) 
     line for whatever is no such row, for a box whose right or lower side lies before its left or upper one or that
     leaves the picture, for a second that no keyframe has, and for a class that does not exist.
     """
-    table = _read(path, ("video",), _NUMBERS)
+    table = read_rows(path, ("video",), _NUMBERS)
     table["label"] = table.label.fillna(NO_CLASS)
     if not scored:
         table["last"] = table["last"].fillna(0)
@@ -54,14 +54,14 @@ def read_boxes(path: Path, keyframes: Keyframes, classes: int, *, scored: bool) 
         | (table.label % 1 != 0),
         **({"a score of 0..1 in the last column": ~table["last"].between(0, 1)} if scored else {}),
     }
-    _refuse(path, wrong)
+    refuse(path, wrong)
     return table.astype({"label": "int64"}).reset_index(drop=True)
 
 
 def read_excluded(path: Path) -> pd.DataFrame:
     """Keyframes that are left out: columns video and second; an empty file has none. Raises as `read_boxes`."""
-    table = _read(path, ("video",), ("second",), empty=True)
-    _refuse(path, {"video, second": (table.video == "") | table.second.isna()})
+    table = read_rows(path, ("video",), ("second",), empty=True)
+    refuse(path, {"video, second": (table.video == "") | table.second.isna()})
     return table.reset_index(drop=True)
 
 
@@ -87,8 +87,12 @@ def read_class_list(path: Path) -> dict[int, str]:
     return found
 
 
-def _read(path: Path, texts: tuple[str, ...], numbers: tuple[str, ...], *, empty: bool = False) -> pd.DataFrame:
-    """The rows of a list without a header, whose first columns are texts; the index counts lines from 0."""
+def read_rows(path: Path, texts: tuple[str, ...], numbers: tuple[str, ...], *, empty: bool = False) -> pd.DataFrame:
+    """The rows of a list without a header, whose first columns are texts and the others numbers, NaN for nothing.
+
+    The index counts lines from 0, see `refuse`. Raises BookError naming the line with a value that is no finite number,
+    or with too many; and for a list without rows, unless it may be `empty`.
+    """
     names = [*texts, *numbers]
     types = {**dict.fromkeys(texts, "str"), **dict.fromkeys(numbers, "float64")}
     if not path.is_file():
@@ -120,11 +124,11 @@ def _read(path: Path, texts: tuple[str, ...], numbers: tuple[str, ...], *, empty
     if table.empty and not empty:
         raise BookError(f"{shown(path)}: is empty, expected a row for each box; fetch it again")
     more = table["more"].fillna("") != ""
-    _refuse(path, {f"{len(names)} values ({', '.join(names)})": more})
+    refuse(path, {f"{len(names)} values ({', '.join(names)})": more})
     return table.drop(columns="more")
 
 
-def _refuse(path: Path, wrong: dict[str, pd.Series]) -> None:
+def refuse(path: Path, wrong: dict[str, pd.Series]) -> None:
     """Raise BookError for the first line that breaks a rule, saying how many others do."""
     for rule, rows in wrong.items():
         if rows.any():

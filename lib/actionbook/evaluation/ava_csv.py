@@ -6,10 +6,6 @@
 
 from __future__ import annotations
 
-import csv
-import math
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +14,7 @@ import pandas as pd
 from actionbook.core.errors import BookError
 from actionbook.core.files import atomic_path
 from actionbook.core.paths import shown
+from actionbook.datasets.ava_files import read_rows, refuse
 from actionbook.evaluation import ava_tables
 
 FIELDS = ava_tables.DETECTIONS
@@ -66,53 +63,12 @@ def read_boxes(path: Path | str) -> pd.DataFrame:
     for the score that nobody asks of truth. Raises BookError naming the file and the line of what cannot be read.
     """
     path = Path(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # lines that are longer than the first
-            table = pd.read_csv(
-                path,
-                names=FIELDS,
-                header=None,
-                dtype={**dict.fromkeys(FIELDS, np.float64), "video": str, "label": np.int64},
-                index_col=False,
-                float_precision="round_trip",
-                keep_default_na=False,
-                skip_blank_lines=True,
-                encoding="utf-8-sig",
-            )
-            finite = table.drop(columns="video").to_numpy(np.float64)
-            if len(table.columns) == len(FIELDS) and np.isfinite(finite).all() and (table.video != "").all():
-                return table
-    except (ValueError, pd.errors.ParserWarning, pd.errors.EmptyDataError, pd.errors.ParserError):
-        pass  # line by line says where
-    except OSError as error:
-        raise BookError(f"{shown(path)}: cannot be read ({error.strerror})") from error
-    return pd.DataFrame(list(_lines(path)), columns=list(FIELDS)).astype({"label": np.int64, "second": np.float64})
-
-
-def _lines(path: Path) -> Iterator[tuple[object, ...]]:
-    """The rows of the file, slowly, with an error for the first that is none."""
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        for number, fields in enumerate(csv.reader(file), start=1):
-            if fields:
-                yield _row(fields, f"{shown(path)}, line {number}")
-
-
-def _row(fields: list[str], where: str) -> tuple[object, ...]:
-    if len(fields) not in (7, 8):
-        raise BookError(f"{where}: {len(fields)} fields, expected 7 or 8: {', '.join(FIELDS)}")
-    if not fields[0]:
-        raise BookError(f"{where}: no video")
-    values = []
-    for name, text in zip(FIELDS[1:], [*fields[1:], "1"][: len(FIELDS) - 1], strict=True):
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value) or (name == "label" and value != int(value)):
-            kind = "whole number, as AVA counts its classes" if name == "label" else "number"
-            raise BookError(
-                f"{where}: {name} is {text!r}, expected a finite {kind}; the fields are {', '.join(FIELDS)}"
-            )
-        values.append(int(value) if name == "label" else value)
-    return (fields[0], *values)
+    table = read_rows(path, FIELDS[:1], FIELDS[1:], empty=True)
+    table["score"] = table.score.fillna(1.0)
+    figures = table[list(FIELDS[1:])].to_numpy(np.float64)
+    wrong = {
+        f"{', '.join(FIELDS)}, all but the last one needed": (table.video == "") | ~np.isfinite(figures).all(axis=1),
+        "a whole number of a class": table.label % 1 != 0,
+    }
+    refuse(path, wrong)
+    return table.astype({"label": np.int64}).reset_index(drop=True)
