@@ -254,6 +254,8 @@ DECIDING: dict[str, Any] = {
     "transforms.std": [1.0, 2.0, 3.0],
     "transforms.scales": [1.0],
     "transforms.crop": "center",
+    "transforms.jitter": [40, 48],
+    "transforms.test_size": {"test_size": [48, 64], "short_side": 40},
     "transforms.flip": 0.25,
     "model.name": {"name": "tiny"},
     "model.options": {"width": 0.5},
@@ -296,6 +298,9 @@ FREE: dict[str, Any] = {
     "data.frames.max_failed": 0.5,
     "data.frames.min_decoded": 0.5,
     "data.frames.hang_minutes": 2.0,
+    "data.boxes.min_score": 0.5,
+    "data.boxes.learn_detected": False,
+    "data.boxes.test": "truth",
     "data.flow.algorithm": "opencv",
     "data.flow.bound": 5.0,
     "data.flow.quality": 80,
@@ -319,6 +324,7 @@ FREE: dict[str, Any] = {
     "evaluation.compare_frames": [8],
     "evaluation.pool": "logit_mean",
     "evaluation.fuse": "softmax_mean",
+    "evaluation.validate_every": 2,
     "evaluation.skip_last_video": True,
 }
 """Another value for every other one. What they stand for counts, not what they are: frames of another height are other
@@ -339,7 +345,7 @@ def leaves(data: dict[str, Any], prefix: str = "") -> Iterator[str]:
 def changes(key: str, value: Any) -> dict[str, Any]:
     """Differences of a recipe: a key with dots; where `value` is a mapping for one that others hang on, all of it."""
     *above, last = key.split(".")
-    if last in ("name", "modality", "nesterov") and isinstance(value, dict):
+    if last in ("name", "modality", "nesterov", "test_size") and isinstance(value, dict):
         inner: dict[str, Any] = value
     else:
         inner = {last: value}
