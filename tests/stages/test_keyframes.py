@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from actionbook.core.errors import BookError
 from actionbook.core.manifest import load_dataset
+from actionbook.datasets.own_keyframes import own_keyframes
 from actionbook.stages.keyframe_scores import by_frequency, by_truth, mistakes, score
 from actionbook.stages.keyframes import KeyframeData, first_draft, open_keyframes
 
@@ -100,3 +103,21 @@ def test_a_data_set_of_videos_is_refused(folder: Path) -> None:
     with pytest.raises(BookError, match="mini_ucf101: expected a data set of keyframes"):
         open_keyframes("mini_ucf101", data_root=folder / "ucf", work_root=folder / "work")
     assert not (folder / "ucf").exists()
+
+
+def test_own_videos_without_a_detector_are_asked_about_their_own_boxes(data: KeyframeData, tmp_path: Path) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    table = pd.concat([data.truth[data.truth.video == name].head(4) for name in data.truth.video.unique()])
+    paths = data.index.videos.set_index("video").path
+    for name in table.video.unique():
+        shutil.copy(data.dataset.root / paths[name], videos)
+    subsets = dict(zip(table.video.unique(), ("train", "train", "test"), strict=True))
+    table = table.assign(subset=table.video.map(subsets))
+    written = own_keyframes(videos, table, tmp_path / "own")
+    own = open_keyframes(str(written.manifest), data_root=tmp_path / "own", work_root=tmp_path / "work", workers=1)
+    assert own.index.boxes is None
+    own = own.prepare()
+    assert len(own.boxes) == len(own.truth.drop_duplicates(["second", "x1", "y1"]))
+    assert score(own, by_truth(own)).value == 1
+    assert [video for video, _ in own.frames(2)] == [own.truth.video[0]]  # two keyframes of one video

@@ -76,9 +76,13 @@ class KeyframeData:
 
     @property
     def boxes(self) -> pd.DataFrame:
-        """The detector's boxes of the test: video, second, x1, y1, x2, y2, score."""
+        """What is asked about in the test: video, second, x1, y1, x2, y2, score.
+
+        The detector's boxes; where there are none, those of the truth, with a score of 1.
+        """
         if self.index.boxes is None:
-            raise BookError(f"{self.dataset.manifest.name}: its manifest names no boxes of a detector for the test")
+            once = self.truth.drop_duplicates(["video", "second", *BOX], ignore_index=True)
+            return once.drop(columns="label").assign(score=1.0)
         return self._table(self.index.boxes)[["video", "second", *BOX, "score"]]
 
     @property
@@ -99,13 +103,18 @@ class KeyframeData:
     def frames(self, most: int) -> dict[tuple[str, float], np.ndarray]:
         """Test keyframes of different videos, each with two people or more: uint8 (H, W, 3), by (video, second)."""
         people = self.truth.drop_duplicates(["video", "second", *BOX]).groupby(["video", "second"], sort=False).size()
-        some = people[people > 1].reset_index().groupby("video", sort=False).nth([2]).head(most)
+        # Not the first one, where the video has others: people come into view.
+        some = (
+            people[people > 1].reset_index().groupby("video", sort=False).head(3).drop_duplicates("video", keep="last")
+        )
+        some = some.head(most)
         found = list(zip(some.video, some.second, strict=True))
         return {(video, second): self.clip(video, [self.keyframes.cut.frame(second)])[0] for video, second in found}
 
     def clip(self, video: str, numbers: Sequence[int]) -> np.ndarray:
         """Frames of a video by number, from 0: uint8 (T, H, W, 3)."""
-        with open_frames(store_path(self.dataset.colour_store, video)) as frames:
+        store = self.index.items.store[self.index.items.video == video].iloc[0]
+        with open_frames(store_path(self.dataset.colour_store, store)) as frames:
             return np.stack(frames.read(list(numbers)))
 
     def strip(self, video: str, second: float, length: int, stride: int, every: int = 1) -> Strip:
@@ -133,7 +142,7 @@ def open_keyframes(
 ) -> KeyframeData:
     """Obtain a data set of keyframes and read its lists.
 
-    Raises BookError as these do, and for parameters that make no sense.
+    Raises BookError as `obtain` and `read` do, and for parameters that make no sense.
     """
     refuse_unknown((*PARAMETERS, "manifest", "min_score", "allow_missing", "video"))
     of = load_dataset(manifest)
