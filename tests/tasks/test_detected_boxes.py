@@ -56,3 +56,8 @@ def test_padding_is_no_detection() -> None:
     index = index_of([("a", 0, *ONE), ("b", 0, *ONE)], [("a", *ONE), ("b", *ONE), ("b", *OTHER)])
     shares = [[[0.5], [0.99]], [[0.6], [0.1]]]
     assert score_of(index, ["a", "b"], shares).value == 1.0
+
+
+def test_a_box_without_area_is_no_detection() -> None:
+    index = index_of([("a", 0, *ONE)], [("a", 0.7, 0.1, 0.7, 0.5), ("a", *ONE)])
+    assert score_of(index, ["a"], [[[0.99], [0.5]]]).value == 1.0

@@ -120,13 +120,13 @@ def mean_average_precision(
     there = np.bincount(wanted.boxes.keyframe, minlength=len(where)) > 0
     also = np.bincount(found.boxes.keyframe, minlength=len(where)) > 0
     box = found.boxes.corners
-    areas = (box[0] < box[2]) & (box[1] < box[3])
     in_turn, _ = pd.factorize(found.boxes.keyframe)  # keyframes in the order in which detections first mention them
     places = np.full(len(where), -1)
     places[found.boxes.keyframe] = in_turn
     # Those of the truth alone come after them.
     places[places < 0] = np.arange((places < 0).sum()) + in_turn.max(initial=-1) + 1
     listed = Boxes(places[found.boxes.keyframe], found.boxes.label, box)
+    areas = listed.with_area
     true = Boxes(places[wanted.boxes.keyframe], wanted.boxes.label, wanted.boxes.corners)
     counts = Counts(
         truth=len(wanted),
@@ -141,8 +141,6 @@ def mean_average_precision(
         without_area=int((~areas).sum()),
         duplicates=ava_tables.repeated(listed.keyframe, listed.label, listed.corners),
     )
-    if not areas.all():
-        listed, scores = listed.at(areas), scores[areas]
     results = dict(zip(names, ranked(true, listed, scores, len(names), ties=ties, order=order, iou=iou), strict=True))
     return AveragePrecision(_mean(results), counts, names, results)
 

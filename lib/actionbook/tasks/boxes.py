@@ -36,6 +36,12 @@ class Boxes:
     def __len__(self) -> int:
         return len(self.keyframe)
 
+    @property
+    def with_area(self) -> np.ndarray:
+        """(N,) bool: whether x1 < x2 and y1 < y2."""
+        x1, y1, x2, y2 = self.corners
+        return np.asarray((x1 < x2) & (y1 < y2))
+
     def at(self, rows: np.ndarray) -> Boxes:
         """The boxes at some rows, by number or by bool."""
         return Boxes(self.keyframe[rows], self.label[rows], self.corners[:, rows])
@@ -165,8 +171,11 @@ def ranked(
     `scores` (N,) of the detections. They are taken keyframe by keyframe, in the order of the list or, with "score",
     of falling scores in each keyframe (ActivityNet's own reader). Of equal scores the last one comes first ("stable":
     the same on every machine); with "numpy" they come as the default sort of NumPy leaves them, which is what the
-    original does and which differs between processors.
+    original does and which differs between processors. Detections without area are dropped.
     """
+    areas = detections.with_area
+    if not areas.all():
+        detections, scores = detections.at(areas), scores[areas]
     keys = (-scores, detections.keyframe) if order == "score" else (detections.keyframe,)
     if order == "score" or (np.diff(detections.keyframe) < 0).any():
         rows = np.lexsort(keys)
