@@ -47,7 +47,7 @@ def ava_index(
     every row of every list, the class list against the manifest, the numbers of videos, and that every video exists
     (unless `videos` is not set). Raises BookError saying what is wrong, MissingVideos as the other readers.
     """
-    keyframes, folder, boxes = _keyframes(manifest), root / manifest.layout.annotations, data.boxes
+    keyframes, folder, boxes = keyframes_of(manifest), root / manifest.layout.annotations, data.boxes
     _check_classes(folder, manifest)
     learned = _rows(folder, manifest, "train", keyframes.truth.train, scored=False)
     if boxes.learn_detected and keyframes.detected.train:
@@ -87,7 +87,7 @@ def ava_index(
 
 def at_every(index: Index, manifest: DatasetManifest, seconds: int) -> Index:
     """`index` without test items whose second is no multiple of `seconds`: what PySlowFast scores while it trains."""
-    cut = _keyframes(manifest).cut
+    cut = keyframes_of(manifest).cut
     second = cut.start + index.items.frame / cut.rate
     kept = (index.items.subset == "train") | ((second % seconds).round(6) % seconds == 0)
     return index.with_items(index.items[kept].reset_index(drop=True))
@@ -99,7 +99,7 @@ def with_frame_lists(index: Index, root: Path, manifest: DatasetManifest) -> Ind
     Without a list, or for a video that none names, the folder is called as the video. Raises BookError as
     `read_frame_list`.
     """
-    names = [_keyframes(manifest).frame_lists.of(subset) for subset in ("train", "test")]
+    names = [keyframes_of(manifest).frame_lists.of(subset) for subset in ("train", "test")]
     paths = [root / manifest.layout.annotations / name for name in dict.fromkeys(names) if name]
     lists = [read_frame_list(path) for path in paths if path.is_file()]
     if not lists:
@@ -110,15 +110,16 @@ def with_frame_lists(index: Index, root: Path, manifest: DatasetManifest) -> Ind
     return replace(index, items=items)
 
 
-def _keyframes(manifest: DatasetManifest) -> Keyframes:
+def keyframes_of(manifest: DatasetManifest) -> Keyframes:
+    """What the manifest says of keyframes. Raises BookError for a data set of videos."""
     if manifest.keyframes is None:
-        raise BookError(f"{manifest.name}: its manifest has no keyframes, which a data set in AVA's form needs")
+        raise BookError(f"{manifest.name}: expected a data set of keyframes, as mini_ava is")
     return manifest.keyframes
 
 
 def _rows(folder: Path, manifest: DatasetManifest, subset: str, name: str | None, *, scored: bool) -> pd.DataFrame:
     """The rows of one list, without keyframes that are left out, with the columns item and subset."""
-    keyframes = _keyframes(manifest)
+    keyframes = keyframes_of(manifest)
     if name is None:
         raise BookError(f"{manifest.name}: its manifest names no list of boxes for {subset} (keyframes.truth.{subset})")
     rows = read_boxes(folder / name, keyframes, len(manifest.classes), scored=scored)
@@ -148,7 +149,7 @@ def _once(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
 def _labels(rows: pd.DataFrame, manifest: DatasetManifest, items: pd.Series) -> pd.DataFrame:
     """Labels in the items' order. Of test items, classes that no score counts are left out."""
     names = dict(enumerate(manifest.classes, 1)) | {NO_CLASS: ""}
-    unscored = {number for number, name in names.items() if name in _keyframes(manifest).unscored}
+    unscored = {number for number, name in names.items() if name in keyframes_of(manifest).unscored}
     rows = rows[(rows.subset == "train") | ~rows.label.isin(unscored)]
     order = pd.Series(np.arange(len(items)), index=items.to_numpy())
     rows = rows.assign(
@@ -161,7 +162,7 @@ def _labels(rows: pd.DataFrame, manifest: DatasetManifest, items: pd.Series) -> 
 
 def _check_classes(folder: Path, manifest: DatasetManifest) -> None:
     """The class list names the scored classes of the manifest by the same numbers."""
-    keyframes = _keyframes(manifest)
+    keyframes = keyframes_of(manifest)
     if keyframes.class_list is None:
         return
     path = folder / keyframes.class_list

@@ -70,13 +70,15 @@ def find_people(path: Path, every: float = 1.0, first: float = 0.0) -> pd.DataFr
     if not every > 0 or first < 0:
         raise BookError(f"every {every:g} s from {first:g} s: expected more than 0 seconds, from 0 on")
     rows = [
-        (path.name, second, *one[:4], "", one[4]) for second, frame in _at(path, every, first) for one in people(frame)
+        (path.name, second, *one[:4], "", one[4])
+        for second, frame in frames_at(path, every, first)
+        for one in people(frame)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _at(path: Path, every: float, first: float) -> Iterator[tuple[float, np.ndarray]]:
-    """(second, frame) of each of the seconds that the video has, from one decode."""
+def frames_at(path: Path, every: float = 1.0, first: float = 0.0) -> Iterator[tuple[float, np.ndarray]]:
+    """(second, frame) of each of the seconds that the video has, from one decode: those that `find_people` looks at."""
     number, begin, last = 0, None, None
     for frame in iterate(path):
         time = frame.time or 0.0

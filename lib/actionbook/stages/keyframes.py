@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,21 +12,20 @@ import pandas as pd
 
 from actionbook.clips.sampling import keyframe_clip
 from actionbook.core import runtime
-from actionbook.core.errors import BookError
 from actionbook.core.files import require_writable
 from actionbook.core.keyframes import Keyframes
-from actionbook.core.manifest import DatasetManifest, load_dataset
+from actionbook.core.manifest import load_dataset
 from actionbook.core.parameters import address, folder, refuse_unknown, whole_number
 from actionbook.core.paths import default_data_root, default_work_root, expanded
 from actionbook.core.sections import Boxes, Data, Frames
 from actionbook.core.workspace import PARAMETERS
+from actionbook.datasets.ava import keyframes_of
 from actionbook.datasets.dataset import Dataset, store_path
 from actionbook.datasets.index import BOX, Index
 from actionbook.datasets.obtain import obtain, read
-from actionbook.datasets.people_detector import find_people
+from actionbook.datasets.people_detector import find_people, frames_at
 from actionbook.datasets.preparation import estimate_frames, prepare
 from actionbook.stages.strips import Strip, counted
-from actionbook.video.decode import iterate, shown_pixels
 from actionbook.video.frame_folder import open_frames
 
 
@@ -55,7 +55,7 @@ class KeyframeData:
     @property
     def keyframes(self) -> Keyframes:
         """What the manifest says of them."""
-        return _keyframes(self.dataset.manifest)
+        return keyframes_of(self.dataset.manifest)
 
     @property
     def scored(self) -> tuple[str, ...]:
@@ -68,13 +68,12 @@ class KeyframeData:
         seconds = (cut.start + of.frame / cut.rate).round(6)
         return rows.reset_index(drop=True).assign(video=of.video, second=seconds, subset=of.subset)
 
-    @property
+    @cached_property
     def truth(self) -> pd.DataFrame:
         """A row for each box and class of the test: video, second, x1, y1, x2, y2, label (the class's name)."""
-        rows = self._table(self.index.labels)
-        return rows[rows.subset == "test"].reset_index(drop=True)[["video", "second", *BOX, "label"]]
+        return self._table(self.index.of_subset("test").labels)[["video", "second", *BOX, "label"]]
 
-    @property
+    @cached_property
     def boxes(self) -> pd.DataFrame:
         """What is asked about in the test: video, second, x1, y1, x2, y2, score.
 
@@ -124,12 +123,6 @@ class KeyframeData:
         return Strip(f"{video}, {second:g} s", self.clip(video, numbers.tolist()), counted(numbers))
 
 
-def _keyframes(manifest: DatasetManifest) -> Keyframes:
-    if manifest.keyframes is None:
-        raise BookError(f"{manifest.name}: expected a data set of keyframes, as mini_ava is")
-    return manifest.keyframes
-
-
 def open_keyframes(
     manifest: str = "mini_ava",
     *,
@@ -146,7 +139,7 @@ def open_keyframes(
     """
     refuse_unknown((*PARAMETERS, "manifest", "min_score", "allow_missing", "video"))
     of = load_dataset(manifest)
-    _keyframes(of)
+    keyframes_of(of)
     root = folder("data_root", data_root, default_data_root() / of.name)
     work = folder("work_root", work_root, default_work_root())
     require_writable(work, "set work_root (or the variable ACTIONBOOK_WORK) to a folder that you may write")
@@ -163,16 +156,5 @@ def first_draft(video: str | Path, most: int = 4) -> tuple[dict[tuple[str, float
     """Boxes by OpenCV's detector of people: frames of up to `most` seconds with the most boxes, and the whole table."""
     path = expanded(video)
     found = find_people(path)
-    best = found.groupby("second").size().sort_values(ascending=False, kind="stable").head(most).index.tolist()
-    return {(path.name, float(second)): _frame_at(path, second) for second in sorted(best)}, found
-
-
-def _frame_at(path: Path, second: float) -> np.ndarray:
-    last = None
-    for frame in iterate(path):
-        if last is not None and (frame.time or 0.0) > second + 1e-3:
-            break
-        last = frame
-    if last is None:
-        raise BookError(f"{path}: has no frame")
-    return shown_pixels(last)
+    best = set(found.groupby("second").size().sort_values(ascending=False, kind="stable").head(most).index)
+    return {(path.name, second): frame for second, frame in frames_at(path) if second in best}, found

@@ -61,7 +61,8 @@ def cut_of(path: Path | str, cut: Cut) -> Cut:
     """
     if not cut.at_most:
         return cut
-    there = max(header(path).file_seconds, header(path).seconds) - cut.start
+    found = header(path)
+    there = max(found.file_seconds, found.seconds) - cut.start
     return cut.model_copy(update={"seconds": min(cut.seconds, max(there, 1 / cut.rate))})
 
 
