@@ -23,7 +23,7 @@ from actionbook.core.sections import Data
 from actionbook.datasets.ava_files import read_boxes, read_class_list, read_excluded
 from actionbook.datasets.ava_frame_lists import read_frame_list
 from actionbook.datasets.index import BOX, BOXES, ITEMS, LABELS, NO_CLASS, Index, check
-from actionbook.datasets.lists import MissingVideos, UnclearVideos, check_split
+from actionbook.datasets.lists import PARTIAL_COPY, MissingVideos, UnclearVideos, check_split
 from actionbook.datasets.video_files import contents
 
 logger = logging.getLogger(__name__)
@@ -197,8 +197,7 @@ def _with_missing(index: Index, root: Path, manifest: DatasetManifest, allow_mis
         there = contents(folder)
         raise MissingVideos(
             f"{shown(folder)}: {len(missing)} of the {len(every)} videos of {manifest.name} are missing: "
-            f"{some(missing, 10)}. {there[0].upper()}{there[1:]}. To work with a partial copy, set data.allow_missing; "
-            "every result then says how many videos it lacks.",
+            f"{some(missing, 10)}. {there[0].upper()}{there[1:]}. {PARTIAL_COPY}",
             index,
             there,
         )

@@ -11,7 +11,7 @@ from actionbook.core.manifest import DatasetManifest
 from actionbook.core.paths import shown
 from actionbook.datasets.annotation_json import read_annotation_json
 from actionbook.datasets.index import Index
-from actionbook.datasets.lists import MissingVideos, UnclearVideos, check_split, finish_index, split_of
+from actionbook.datasets.lists import PARTIAL_COPY, MissingVideos, UnclearVideos, check_split, finish_index, split_of
 from actionbook.datasets.video_files import contents
 from actionbook.video.frames_in_place import find_folders
 
@@ -63,8 +63,7 @@ def index_in_place(index: Index, folder: Path, allow_missing: bool = False) -> I
         f"{lacking}\n"
         + "\n".join(reasons[:20])
         + (f"\nand {len(reasons) - 20} more reasons" if len(reasons) > 20 else "")
-        + f"\n{there[0].upper()}{there[1:]}. "
-        "To work with a partial copy, set data.allow_missing; every result then says how many videos it lacks.",
+        + f"\n{there[0].upper()}{there[1:]}. {PARTIAL_COPY}",
         found,
         f"{reasons[0]}; {there}",
     )

@@ -15,6 +15,9 @@ from actionbook.datasets.video_files import Listed, VideoFiles, contents
 
 logger = logging.getLogger(__name__)
 
+PARTIAL_COPY = "To work with a partial copy, set data.allow_missing; every result then says how many videos it lacks."
+"""The remedy where videos or their frames are missing."""
+
 
 class MissingVideos(BookError):
     """Videos of the lists do not exist.
@@ -118,9 +121,7 @@ def finish_index(
         sources = "; ".join(f"{source.name} from {source.url}" for source in manifest.sources if source.url)
         raise MissingVideos(
             f"{folder}: {len(missing)} of the {len(index)} videos of {manifest.name} are missing: {some(missing, 10)}. "
-            f"{there} "
-            + (f"The data set is published as {sources}. " if sources else "")
-            + "To work with a partial copy, set data.allow_missing; every result then says how many videos it lacks.",
+            f"{there} " + (f"The data set is published as {sources}. " if sources else "") + PARTIAL_COPY,
             index,
             there,
         )
