@@ -18,6 +18,7 @@ from actionbook import models
 from actionbook.clips.samples import Samples
 from actionbook.core.recipe import Recipe
 from actionbook.core.record import Record, read_record
+from actionbook.core.score import WITHIN_GROUPS
 from actionbook.core.stage_results import AccuracyResults, ConversionResults, DataResults, TrainingResults
 from actionbook.core.workspace import Stage
 from actionbook.datasets.ava import at_every, keyframe_id
@@ -324,13 +325,16 @@ def test_its_trainings_are_shown_by_their_own_score(made):
     seeds = trainings.seeds
     assert (seeds["ylabel"], "chance" in seeds) == ("mAP", False)
     assert seeds["values"].value.tolist() == [trainings.rows[0].score.value]
-    # Classes that are each other's reversal are a matter of one class a video.
+    # Of boxes with one of two classes that are each other's reversal, which of them scores higher?
     groups = trainings.stage.manifest.model_copy(update={"class_groups": {data.PAIRS: (("upper", "large"),)}})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Stage, "manifest", groups)
         again = training.train(replace(trainings.stage))
-        assert again.rows[0].further == ()
-        assert again.seeds.keys() == seeds.keys()
+        (pairs,) = again.rows[0].further
+        assert (pairs.metric, pairs.evaluated) == (WITHIN_GROUPS, pairs.expected)
+        assert again.seeds["values"].value.tolist() == [pairs.value]
+        assert (again.seeds["chance"], again.seeds["ylabel"]) == (0.5, "right within reversed pairs")
+        assert again.within(data.PAIRS).expected.tolist() == [pairs.expected]
 
 
 def test_the_scoreboard_has_columns_of_its_score_alone(record):

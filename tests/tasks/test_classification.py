@@ -15,7 +15,7 @@ from actionbook.core.sections import Detection as DetectionSection
 from actionbook.core.sections import Evaluation
 from actionbook.datasets.index import Index, make_index
 from actionbook.tasks import Classification, Detection, Predictions, task_of
-from actionbook.tasks.classification import confusion, per_class, pooled, topk, within_groups
+from actionbook.tasks.classification import confusion, per_class, pooled, topk
 
 
 def truth_of(targets: list[int]) -> pd.Series:
@@ -168,15 +168,15 @@ def test_within_groups_only_the_groups_classes_count() -> None:
     # Classes 0 and 1 are each other's reversal, 2 and 3 likewise in the second case.
     outputs = [[1, 0, 9, 0], [5, 4, 0, 0], [0, 9, 1, 0], [0, 0, 0, 9]]
     found = predictions(["v0", "v1", "v2", "v3"], outputs, [0, 1, 2, 3])
-    one = within_groups(found, [(0, 1)])
+    one = found.task.within_groups(found, [(0, 1)])
     assert (one.metric, one.correct, one.evaluated, one.expected) == (WITHIN_GROUPS, 1, 2, 2)
-    two = within_groups(found, [(0, 1), (2, 3)])
+    two = found.task.within_groups(found, [(0, 1), (2, 3)])
     assert (two.correct, two.expected, two.value) == (3, 4, 0.75)
-    assert within_groups(found, []).expected == 0
+    assert found.task.within_groups(found, []).expected == 0
 
 
 def test_within_groups_missing_videos_are_misses() -> None:
-    found = within_groups(predictions(["v1"], [[0, 1, 0]], [0, 1, 2]), [(0, 1)])
+    found = Classification().within_groups(predictions(["v1"], [[0, 1, 0]], [0, 1, 2]), [(0, 1)])
     assert (found.correct, found.evaluated, found.expected) == (1, 1, 2)
     assert found.missing_sha256 == sha256_json(["v0"])
 

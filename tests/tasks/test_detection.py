@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actionbook.core.files import sha256_json
+from actionbook.core.score import WITHIN_GROUPS
 from actionbook.core.sections import Evaluation
-from actionbook.datasets.index import Index, make_index
+from actionbook.datasets.index import BOX, Index, make_index
 from actionbook.tasks import Detection, Predictions
 from actionbook.tasks.detection import average_precision
 
@@ -168,3 +171,23 @@ def test_items_that_nobody_asked_for_are_refused() -> None:
 def test_winners_are_the_classes_that_are_more_likely_than_not() -> None:
     found = Detection().winners(np.array([[[0.1, -0.1, 0.0]]]))
     assert found.tolist() == [[[True, False, False]]]
+
+
+def test_within_groups_asks_which_of_two_classes_a_box_has() -> None:
+    # At v@0 A is at the left and at the right, where B is as well; at v@9 and w@0 there is B alone.
+    outputs = [[[1, 0, 9], [0, 1, 0]], [[0, 1, 0], [9, 9, 9]], [[2, 1, 0], [9, 9, 9]]]
+    found = predictions(["v@0", "v@9", "w@0"], outputs)
+    both = Detection().within_groups(found, [(0, 1)])
+    # The box with both classes is not asked about: right, right, wrong.
+    assert (both.metric, both.correct, both.evaluated, both.expected) == (WITHIN_GROUPS, 2, 3, 3)
+    # Of A against C the boxes with A count: C scores higher at the left one, at the right one neither does.
+    assert Detection().within_groups(found, [(0, 2)]).correct == 1
+    assert Detection().within_groups(found, [(0, 2)]).expected == 2
+    assert Detection().within_groups(found, []).expected == 0
+
+
+def test_within_groups_leaves_out_boxes_on_which_none_lies() -> None:
+    boxes = pd.DataFrame([("v@0", *RIGHT, 0.9), ("v@9", 0, 0, 0.1, 0.1, 0.9)], columns=["item", *BOX, "score"])
+    found = predictions(["v@0", "v@9"], [[[1.0, 0, 1]], [[0, 1.0, 0]]], replace(INDEX, boxes=boxes))
+    score = Detection().within_groups(found, [(1, 2)])
+    assert (score.correct, score.expected) == (0, 1)  # B at the right of v@0, where C scores higher

@@ -16,7 +16,7 @@ from actionbook.core.recipe import JOINT, Recipe
 from actionbook.core.record import read_record
 from actionbook.core.score import QUIRK, Score
 from actionbook.core.sections import Detection
-from actionbook.core.spec import Arrays
+from actionbook.core.spec import IMAGE, Arrays
 from actionbook.core.stage_results import AccuracyResults, AccuracyRow
 from actionbook.core.transforms import Transforms
 from actionbook.core.workspace import Stage
@@ -39,7 +39,7 @@ from actionbook.stages.conversion import fuse_formats
 from actionbook.stages.data import partial_copy, warn_of_partial_copy
 from actionbook.stages.strips import Strip, counted
 from actionbook.tasks import Predictions
-from actionbook.tasks.classification import Classification, pooled, topk, within_groups
+from actionbook.tasks.classification import Classification, pooled, topk
 from actionbook.training.runs import finished_run, trained_network
 from actionbook.video.frame_folder import open_frames
 
@@ -189,34 +189,37 @@ def lengths(stage: Stage) -> pd.DataFrame:
 
 
 def rearranged(
-    stage: Stage, changes: Mapping[str, Callable[[np.ndarray], np.ndarray]], most: int = 500
+    stage: Stage, changes: Mapping[str, Callable[[np.ndarray], np.ndarray]], most: int = 500, *, what: str = IMAGE
 ) -> pd.DataFrame:
-    """The trained network's accuracy on tested clips that are changed on their way to it: what does a mistake cost?
+    """The trained network's scores on tested samples of which one input is changed: what does a mistake cost?
 
-    `changes` take clips, float32 (N, C, T, H, W), and return clips of that shape. Rows are the changes, columns the
-    main score and the accuracy within each kind of the manifest's class groups (`within_groups`). Of about `most`
-    tested samples, spread over the list; shares are of those alone. For a recipe of one stream and one input.
+    `changes` take the input named by `what`, clips float32 (N, C, T, H, W) or boxes (N, M, 4), and return an array of
+    that shape. Rows are the changes, columns the main score and the accuracy within each kind of the manifest's class
+    groups (`Task.within_groups`). Of about `most` tested samples, spread over the list, and of those alone. For a
+    recipe of one stream.
     """
     network, index = trained_network(stage), dataset_of(stage).index()
     samples, batch = tested_samples(stage, index), stage.recipe.export.inference_batch
     spec = stage.recipe.spec(samples.classes)
-    (name,) = spec.inputs
     engine = engine_of(network, spec, batch)
 
     def run(inputs: Arrays) -> np.ndarray:
         """(N, changes, classes)"""
-        changed = (np.ascontiguousarray(change(inputs[name])) for change in changes.values())
-        return np.stack([engine.run({name: clips}) for clips in changed], axis=1)
+        changed = (np.ascontiguousarray(change(inputs[what])) for change in changes.values())
+        return np.stack([engine.run({**inputs, what: one}) for one in changed], axis=1)
 
     with cores.busy():
         few = samples.tests.iloc[:: -(-len(samples.tests) // most)]
         items, outputs = run_samples(run, samples, few, batch, stage.workers)
+    index = index.with_items(index.items[index.items["item"].isin(set(items))].reset_index(drop=True))
     rows = {}
-    for number, what in enumerate(changes):
+    for number, change in enumerate(changes):
         found = predictions(stage, index, items, outputs[:, number])
         scores = {found.score.metric: found.score}
-        scores |= {kind: within_groups(found, stage.manifest.groups(kind)) for kind in stage.manifest.class_groups}
-        rows[what] = {key: (score.correct or 0) / max(score.evaluated, 1) for key, score in scores.items()}
+        scores |= {
+            kind: found.task.within_groups(found, stage.manifest.groups(kind)) for kind in stage.manifest.class_groups
+        }
+        rows[change] = {key: score.value for key, score in scores.items()}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 

@@ -18,14 +18,17 @@ from actionbook.core.manifest import load_dataset
 from actionbook.core.parameters import address, folder, refuse_unknown, whole_number
 from actionbook.core.paths import default_data_root, default_work_root, expanded
 from actionbook.core.sections import Boxes, Data, Frames
-from actionbook.core.workspace import PARAMETERS
+from actionbook.core.workspace import PARAMETERS, Stage
 from actionbook.datasets.ava import keyframes_of
-from actionbook.datasets.dataset import Dataset, store_path
+from actionbook.datasets.dataset import Dataset, dataset_of, store_path
 from actionbook.datasets.index import BOX, Index
 from actionbook.datasets.obtain import obtain, read
 from actionbook.datasets.people_detector import find_people, frames_at
 from actionbook.datasets.preparation import estimate_frames, prepare
+from actionbook.evaluation.ava import every_class
 from actionbook.stages.strips import Strip, counted
+from actionbook.tasks import Predictions
+from actionbook.tasks.detection import confidences
 from actionbook.video.frame_folder import open_frames
 
 
@@ -99,6 +102,23 @@ class KeyframeData:
         path = items.path[(items.subset == "test") & (items.path != "")].iloc[0]
         return (self.dataset.frames_folder or self.dataset.root) / path
 
+    def detections(self, found: Predictions) -> pd.DataFrame:
+        """What a network has said of every box that it was asked about: a row for each class that a score counts.
+
+        Columns video, second, x1, y1, x2, y2, label (the class's name), score (0..1).
+        """
+        classes = self.dataset.manifest.classes
+        boxes = self.index.boxes if self.index.boxes is not None else self.index.labels.drop_duplicates(["item", *BOX])
+        confidence = confidences(found)
+        own = boxes[boxes["item"].isin(confidence.keys())].sort_values("item", kind="stable")
+        scores = [confidence[item][: len(rows)] for item, rows in own.groupby("item", sort=False)]
+        columns = [classes.index(name) for name in self.scored]
+        return every_class(
+            self._table(own)[["video", "second", *BOX]],
+            np.concatenate([np.zeros((0, len(classes))), *scores])[:, columns],
+            self.scored,
+        )
+
     def frames(self, most: int) -> dict[tuple[str, float], np.ndarray]:
         """Test keyframes of different videos, each with two people or more: uint8 (H, W, 3), by (video, second)."""
         people = self.truth.drop_duplicates(["video", "second", *BOX]).groupby(["video", "second"], sort=False).size()
@@ -150,6 +170,12 @@ def open_keyframes(
     several, where = whole_number("workers", workers, runtime.default_workers()), address("scheduler", scheduler)
     came = obtain(dataset, several)
     return KeyframeData(dataset, read(dataset), came, several, where)
+
+
+def keyframes_of_stage(stage: Stage, index: Index | None = None) -> KeyframeData:
+    """The data set of a recipe, for pictures: its prepared items, or those of `index`."""
+    dataset = dataset_of(stage.first)
+    return KeyframeData(dataset, dataset.index() if index is None else index, "", stage.workers, stage.scheduler)
 
 
 def first_draft(video: str | Path, most: int = 4) -> tuple[dict[tuple[str, float], np.ndarray], pd.DataFrame]:

@@ -21,8 +21,7 @@ from actionbook.evaluation.fusion import fuse
 from actionbook.evaluation.predict import centre_validation, missing_rule, predict_test
 from actionbook.models.profile import layer_table
 from actionbook.stages.data import ORDERED, data_sets, warn_of_partial_copy
-from actionbook.tasks import Classification, Predictions
-from actionbook.tasks.classification import within_groups
+from actionbook.tasks import Predictions
 from actionbook.training.jobs import side_by_side, train_side_by_side
 from actionbook.training.runs import TrainedRun, train_runs
 
@@ -91,16 +90,16 @@ class Trainings:
     def seeds(self) -> dict[str, Any]:
         """What `seeds_plot` takes: accuracy within classes of one group (`ORDERED`), if any, else the main score.
 
-        Of detection without a level of chance: that depends on how often each class occurs.
+        The main score of detection has no level of chance: that depends on how often each class occurs.
         """
-        values, manifest = self.repeated, self.stage.manifest
+        values, manifest, kind = self.repeated, self.stage.manifest, ordered_kind(self.stage.manifest)
+        if kind is not None:
+            values, size = values.assign(value=values[WITHIN_GROUPS]), len(manifest.groups(kind)[0])
+            right = "right" if isinstance(self.stage.recipe.task, Detection) else "top-1"
+            return {"values": values, "chance": 1 / size, "ylabel": f"{right} within {ORDERED[kind]}"}
         if isinstance(self.stage.recipe.task, Detection):
             return {"values": values, "ylabel": metric_title(self.rows[0].score.metric)}
-        kind = ordered_kind(manifest)
-        if kind is None:
-            return {"values": values, "chance": 1 / len(manifest.classes)}
-        values, size = values.assign(value=values[WITHIN_GROUPS]), len(manifest.groups(kind)[0])
-        return {"values": values, "chance": 1 / size, "ylabel": f"top-1 within {ORDERED[kind]}"}
+        return {"values": values, "chance": 1 / len(manifest.classes)}
 
     def curves(self, *leave_out: str) -> dict[str, pd.DataFrame]:
         """The logs of runs with several seeds, to be drawn, without the runs named in `leave_out`."""
@@ -119,8 +118,9 @@ class Trainings:
     def within(self, kind: str) -> pd.DataFrame:
         """Accuracy within the groups of classes that the manifest calls `kind`, of which the true one is known.
 
-        Columns run, seed, value and expected (videos of these classes), a row for each training on data that has such
-        classes; see `within_groups`. Raises BookError for a kind that the recipe's own manifest does not name.
+        Columns run, seed, value and expected (videos, or boxes, of these classes), a row for each training on data that
+        has such classes; see `Task.within_groups`. Raises BookError for a kind that the recipe's own manifest does not
+        name.
         """
         self.stage.manifest.groups(kind)
         manifests = {
@@ -129,7 +129,7 @@ class Trainings:
             for run in stream.recipe.training.runs
         }
         scores = {
-            key: within_groups(found, manifests[key[:2]].groups(kind))
+            key: found.task.within_groups(found, manifests[key[:2]].groups(kind))
             for key, found in self.predictions.items()
             if kind in manifests[key[:2]].class_groups
         }
@@ -195,11 +195,11 @@ def order_claims(
     """That one run tells classes apart which differ by the order of time alone, and another does not.
 
     `clips` and `frames` are the runs, `words` what is claimed of them, `kind` the manifest's groups of classes (None:
-    the first of `ORDERED`). Within four, and within three, standard deviations of a coin thrown for every video. None
-    where a run is missing, where the manifest names no such classes, or where the task is not classification.
+    the first of `ORDERED`). Within four, and within three, standard deviations of a coin thrown for every video or
+    box. None where a run is missing, or where the manifest names no such classes.
     """
     kind = kind or ordered_kind(trainings.stage.manifest)
-    if kind is None or isinstance(trainings.stage.recipe.task, Detection):
+    if kind is None:
         return ()
     table = trainings.within(kind)
     means, expected = table.groupby("run").value.mean(), int(table.expected.max())
@@ -207,7 +207,8 @@ def order_claims(
     if moving is None or still is None or not expected:
         return ()
     coin = (0.25 / expected) ** 0.5
-    of = f"of {expected} videos, mean of seeds; a coin: 0.5 ± {coin:.3f}"
+    what = "boxes" if isinstance(trainings.stage.recipe.task, Detection) else "videos"
+    of = f"of {expected} {what}, mean of seeds; a coin: 0.5 ± {coin:.3f}"
     return (
         Claim(claim=words[0], holds=bool(moving > 0.5 + 4 * coin), shown=f"{moving:.3f} {of}"),
         Claim(claim=words[1], holds=bool(abs(still - 0.5) < 3 * coin), shown=f"{still:.3f} {of}"),
@@ -262,7 +263,6 @@ def _row(stream: str, trained: TrainedRun, found: Predictions, stage: Stage, cos
     kind = ordered_kind(manifest)
     pairs = manifest.groups(kind) if kind else ()
     main, *others = found.scores
-    classification = isinstance(found.task, Classification)
     return TrainingRow(
         stream=stream,
         run=trained.run,
@@ -276,7 +276,7 @@ def _row(stream: str, trained: TrainedRun, found: Predictions, stage: Stage, cos
         parameters=cost[0],
         macs=cost[1],
         score=main,
-        further=(*others, *([within_groups(found, pairs)] if pairs and classification else [])),
+        further=(*others, *([found.task.within_groups(found, pairs)] if pairs else [])),
         rests_on={key: str(value) for key, value in trained.rests_on.items()},
     )
 

@@ -35,6 +35,20 @@ class Classification:
         skip = found.evaluation.skip_last_video
         return [topk(pooled(found), found.index.truth, k, skip_last_video=skip) for k in BEST]
 
+    def within_groups(self, found: Predictions, groups: Iterable[tuple[int, ...]]) -> Score:
+        """Of videos; see `Task`."""
+        scores, truth = pooled(found), found.index.truth
+        correct = 0
+        expected: list[str] = []
+        seen: list[str] = []
+        for group in groups:
+            mine = truth.index[truth.isin(group)]
+            videos = mine.intersection(scores.index, sort=False)
+            best = np.asarray(group)[scores.loc[videos, list(group)].to_numpy().argmax(axis=1)]
+            correct += int((best == truth.loc[videos].to_numpy()).sum())
+            expected, seen = [*expected, *mine], [*seen, *videos]
+        return Score.of_share(WITHIN_GROUPS, correct, seen, expected)
+
     def winners(self, outputs: np.ndarray) -> np.ndarray:
         """Class numbers (N,)."""
         return np.asarray(outputs.argmax(axis=1))
@@ -71,25 +85,6 @@ def topk(scores: pd.DataFrame, truth: pd.Series, k: int, *, skip_last_video: boo
     best = np.argsort(-scores.to_numpy(), axis=1, kind="stable")[:, :k]
     hits = (best == truth.loc[scores.index].to_numpy()[:, None]).any(axis=1)
     return Score.of_share(f"top{k}", int(hits.sum()), scores.index, truth.index)
-
-
-def within_groups(found: Predictions, groups: Iterable[tuple[int, ...]]) -> Score:
-    """Top-1 accuracy of choosing only among the classes of the group that the true class belongs to.
-
-    For pairs of classes that are reversals of each other: does the network see the direction of time? Chance is one
-    over the size of a group. Videos of classes in no group are left out.
-    """
-    scores, truth = pooled(found), found.index.truth
-    correct = 0
-    expected: list[str] = []
-    seen: list[str] = []
-    for group in groups:
-        mine = truth.index[truth.isin(group)]
-        videos = mine.intersection(scores.index, sort=False)
-        best = np.asarray(group)[scores.loc[videos, list(group)].to_numpy().argmax(axis=1)]
-        correct += int((best == truth.loc[videos].to_numpy()).sum())
-        expected, seen = [*expected, *mine], [*seen, *videos]
-    return Score.of_share(WITHIN_GROUPS, correct, seen, expected)
 
 
 def confusion(scores: pd.DataFrame, truth: pd.Series, classes: int) -> np.ndarray:

@@ -6,13 +6,15 @@ proposed them (``index.boxes``), a box must also lie on one of the labels': the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from actionbook.clips.targets import boxes_of
-from actionbook.core.score import Score
+from actionbook.core.boxes import overlap
+from actionbook.core.score import WITHIN_GROUPS, Score
 from actionbook.datasets.index import BOX
 from actionbook.tasks.boxes import Boxes, ranked
 
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 
     from actionbook.datasets.index import Index
     from actionbook.tasks.predictions import Predictions
+
+
+IOU = 0.5
+"""How far a detected box must overlap one of the truth."""
 
 
 class Detection:
@@ -41,17 +47,8 @@ class Detection:
         found; an item in which a detector has found no box has been evaluated without one. Raises ValueError for items
         that were not asked for, and for outputs that are not finite.
         """
-        items = found.index.items
+        items, means = found.index.items, confidences(found)
         ids = items["item"].tolist()
-        strangers = sorted(set(found.items) - set(ids))
-        if strangers:
-            raise ValueError(f"predictions for items that were not asked for: {', '.join(strangers[:5])}")
-        if not np.isfinite(found.outputs).all():
-            raise ValueError("predictions hold values that are not finite")
-        samples: dict[str, list[np.ndarray]] = {}
-        for item, logits in zip(found.items, found.outputs.astype(np.float64), strict=True):
-            samples.setdefault(item, []).append(np.exp(-np.logaddexp(0, -logits)))  # the sigmoid, without overflow
-        means = {item: np.mean(of_item, axis=0) for item, of_item in samples.items()}
         if found.index.boxes is None:
             parts, evaluated = _of_given_boxes(found.index, means, found.outputs.shape[-1]), set(means)
         else:
@@ -63,9 +60,42 @@ class Detection:
         named = {names[k]: value for k, value in parts.items()}
         return [counts.model_copy(update={"value": min(mean_ap, 1.0), "correct": None, "parts": named})]
 
+    def within_groups(self, found: Predictions, groups: Iterable[tuple[int, ...]]) -> Score:
+        """Of boxes that have one class of a group and that a box lies on which was asked about; see `Task`.
+
+        An overlap of one half is asked for, of several boxes the one with the largest is taken. Boxes on which none
+        lies are left out. Raises ValueError as `scores`.
+        """
+        means, classes = confidences(found), found.outputs.shape[-1]
+        asked, truth = boxes_of(found.index, classes), boxes_of(replace(found.index, boxes=None), classes)
+        among = [np.asarray(group) for group in groups]
+        seen, correct = [], 0
+        for item in (item for item in truth if item in means and item in asked):
+            overlaps = overlap(truth[item].places.T[:, :, None], asked[item].places.T[:, None])
+            for number, (own, has) in enumerate(zip(np.nan_to_num(overlaps), truth[item].targets, strict=True)):
+                said = means[item][own.argmax()]
+                for group in among if own.max() >= IOU else ():
+                    if has[group].sum() == 1:
+                        seen.append(f"{item}, box {number}")
+                        correct += bool(has[group[said[group].argmax()]])
+        return Score.of_share(WITHIN_GROUPS, correct, seen, seen)
+
     def winners(self, outputs: np.ndarray) -> np.ndarray:
         """Which classes each box has: bool (N, M, classes)."""
         return np.asarray(outputs > 0)
+
+
+def confidences(found: Predictions) -> dict[str, np.ndarray]:
+    """Sigmoids of each item's boxes (M, classes), the mean of its samples. Raises ValueError as `Detection.scores`."""
+    strangers = sorted(set(found.items) - set(found.index.items["item"]))
+    if strangers:
+        raise ValueError(f"predictions for items that were not asked for: {', '.join(strangers[:5])}")
+    if not np.isfinite(found.outputs).all():
+        raise ValueError("predictions hold values that are not finite")
+    samples: dict[str, list[np.ndarray]] = {}
+    for item, logits in zip(found.items, found.outputs.astype(np.float64), strict=True):
+        samples.setdefault(item, []).append(np.exp(-np.logaddexp(0, -logits)))  # the sigmoid, without overflow
+    return {item: np.mean(of_item, axis=0) for item, of_item in samples.items()}
 
 
 def _of_given_boxes(index: Index, means: Mapping[str, np.ndarray], classes: int) -> dict[int, float]:
@@ -102,7 +132,7 @@ def _of_detected_boxes(index: Index, means: Mapping[str, np.ndarray], classes: i
         np.tile(np.arange(each), len(keyframe)),
         np.repeat(places.astype(np.float32).astype(np.float64), each, axis=0).T,
     )
-    found = ranked(truth, detections, confidence[:, occurring].ravel(), each)
+    found = ranked(truth, detections, confidence[:, occurring].ravel(), each, iou=IOU)
     return {int(k): one.value for k, one in zip(occurring, found, strict=True)}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -33,6 +33,13 @@ class Task(Protocol):
 
     def scores(self, found: Predictions) -> list[Score]:
         """All scores of a test set, the main one first."""
+
+    def within_groups(self, found: Predictions, groups: Iterable[tuple[int, ...]]) -> Score:
+        """The share that is right where only the classes of the group that the true one belongs to are chosen from.
+
+        For pairs of classes that are reversals of each other: does the network see the direction of time? Chance is
+        one over the size of a group. What is of no group is left out.
+        """
 
     def winners(self, outputs: np.ndarray) -> np.ndarray:
         """What each row of `outputs` comes down to, to be compared between formats."""
