@@ -64,8 +64,7 @@ def check_clips(network: nn.Cell, spec: Spec, where: str) -> None:
     check = getattr(network, "check_clip", None)
     if check is None:
         return
-    for shape in spec.inputs.values():
-        try:
-            check(shape)
-        except ValueError as error:
-            raise BookError(f"{where}: {error}") from error
+    try:
+        check(*spec.inputs.values())
+    except ValueError as error:
+        raise BookError(f"{where}: {error}") from error
