@@ -131,6 +131,22 @@ def confusion_plot(found: Confusion, most: int = 15) -> Figure:
     return fig
 
 
+def weights_plot(weights: Mapping[str, np.ndarray]) -> Figure:
+    """What each bin of a box takes of each cell of an axis, (bins, cells) by the name of a rule, side by side."""
+    if not weights:
+        return nothing_to_show("no rule to show")
+    bins, cells = next(iter(weights.values())).shape
+    with style():
+        fig, axes = figure(WIDTH / len(weights) * bins / cells + 0.9, 1, len(weights), squeeze=False)
+        for number, (ax, (rule, each)) in enumerate(zip(axes.flat, weights.items(), strict=True)):
+            ax.imshow(each, cmap="GnBu", vmin=0, vmax=1)
+            ax.grid(False)
+            ax.set(title=rule, xlabel="column", ylabel="" if number else "bin")
+            ax.set_xticks(range(0, cells, 2))
+            ax.set_yticks(range(0, bins, 2))
+    return fig
+
+
 def _boxes(table: pd.DataFrame | None, video: str, second: float) -> list[tuple[Any, list[Hashable], list[float]]]:
     """The boxes of a keyframe: corners, labels, and scores if there are any."""
     if table is None:

@@ -168,13 +168,21 @@ def drawn_strips(samples: Samples, count: int = 4) -> list[Strip]:
     return [clip_strip(samples, f"draw {number}", draw) for number, draw in enumerate(draws, 1)]
 
 
-def clip_strip(samples: Samples, title: str, sample: Sample) -> Strip:
-    """The pixels of a sample: of colour uint8 (T, H, W, 3), of flow (T, H, W, 2); of the input with the most frames."""
+def clip_strip(samples: Samples, title: str, sample: Sample, pathway: str | None = None) -> Strip:
+    """The pixels of a sample: of colour uint8 (T, H, W, 3), of flow (T, H, W, 2).
+
+    Of the input named by `pathway`; None: of that with the most frames.
+    """
     pathways = samples.recipe.sampling.pathways
-    name = min(pathways, key=pathways.__getitem__)
+    name = pathway or min(pathways, key=pathways.__getitem__)
     frames = sample.frames
     numbers = None if frames is None else counted(frames[samples.recipe.sampling.shared_out(len(frames))[name]])
     return Strip(title, to_pixels(sample.inputs[name], samples.recipe.transforms), numbers)
+
+
+def pathway_strips(samples: Samples, sample: Sample) -> list[Strip]:
+    """A sample as each of the network's pathways gets it; the title is the pathway."""
+    return [clip_strip(samples, name, sample, name) for name in samples.recipe.sampling.pathways]
 
 
 def drawing_rule(recipe: Recipe) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,13 +10,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from actionbook.clips.samples import Sample
 from actionbook.clips.sampling import keyframe_clip
+from actionbook.clips.transforms import to_pixels
 from actionbook.core import runtime
 from actionbook.core.files import require_writable
 from actionbook.core.keyframes import Keyframes
 from actionbook.core.manifest import load_dataset
 from actionbook.core.parameters import address, folder, refuse_unknown, whole_number
 from actionbook.core.paths import default_data_root, default_work_root, expanded
+from actionbook.core.recipe import BOXES, Recipe
 from actionbook.core.sections import Boxes, Data, Frames
 from actionbook.core.workspace import PARAMETERS, Stage
 from actionbook.datasets.ava import keyframes_of
@@ -176,6 +179,29 @@ def keyframes_of_stage(stage: Stage, index: Index | None = None) -> KeyframeData
     """The data set of a recipe, for pictures: its prepared items, or those of `index`."""
     dataset = dataset_of(stage.first)
     return KeyframeData(dataset, dataset.index() if index is None else index, "", stage.workers, stage.scheduler)
+
+
+def sample_boxes(
+    data: KeyframeData, samples: Mapping[str, Sample], recipe: Recipe
+) -> tuple[dict[tuple[str, float], np.ndarray], pd.DataFrame]:
+    """The frame at the keyframe of each sample as the network gets it, and its boxes: what `boxes_plot` takes.
+
+    `samples` by a title, which takes the place of the video in both. Boxes have an empty label where nothing is known
+    of them, as those of a test, and where none of the classes is to be seen.
+    """
+    cut, rows, frames = data.keyframes.cut, [], {}
+    at = data.index.items.set_index("item").frame
+    for title, sample in samples.items():
+        clip = max((sample.inputs[name] for name in recipe.sampling.pathways), key=lambda one: one.shape[1])
+        picture = to_pixels(clip[:, clip.shape[1] // 2][:, np.newaxis], recipe.transforms)[0]
+        second = round(cut.start + at[sample.item] / cut.rate, 6)
+        frames[title, second] = picture
+        size = np.array(picture.shape[1::-1] * 2)
+        real = sample.mask > 0 if sample.mask is not None else slice(None)
+        for corners, target in zip(sample.inputs[BOXES][real] / size, sample.target[real], strict=True):
+            names = [data.dataset.manifest.classes[k] for k in np.flatnonzero(target)] or [""]
+            rows += [(title, second, *corners, name) for name in names]
+    return frames, pd.DataFrame(rows, columns=["video", "second", *BOX, "label"])
 
 
 def first_draft(video: str | Path, most: int = 4) -> tuple[dict[tuple[str, float], np.ndarray], pd.DataFrame]:

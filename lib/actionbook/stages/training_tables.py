@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from actionbook.core.workspace import Stage
+from actionbook.stages.training import Trainings
 from actionbook.training.micro_batches import micro_batch
 from actionbook.training.schedule import batch_rate
 
@@ -60,6 +61,12 @@ def runs_table(stage: Stage) -> pd.DataFrame:
         for run in runs[name]
     ]
     return pd.DataFrame(rows).drop(columns=[] if len(runs) > 1 else ["stream"])
+
+
+def class_scores(trainings: Trainings) -> pd.DataFrame:
+    """The main score of each class where it has parts, mean of the seeds: rows classes, columns runs."""
+    parts = pd.DataFrame([{"run": row.run, **row.score.parts} for row in trainings.rows])
+    return parts.groupby("run", sort=False).mean().T.rename_axis(index="class", columns=None)
 
 
 def _changes(overrides: Mapping[str, Any], place: str = "") -> list[str]:
