@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import matplotlib as mpl
@@ -52,6 +53,7 @@ def pages(chapters: Sequence[Chapter], records: Sequence[Record]) -> dict[str, s
     }
 
 
+@cache
 def full_size(chapter: str) -> Recipe | None:
     """The recipe that a chapter is about: by name the first that aims at a figure of its summary. None without one."""
     wanted = set(summary(chapter).accuracy)
@@ -95,7 +97,7 @@ def _networks(chapters: Sequence[Chapter]) -> str:
         for stream, part in _streams(recipe) if recipe else ():
             classes = len(load_dataset(part.data.manifest).classes)
             inputs = part.spec(classes).inputs
-            named = [shape if len(inputs) == 1 else f"{name} {shape}" for name, shape in _shapes(inputs).items()]
+            named = [_size(shape) if len(inputs) == 1 else f"{name} {_size(shape)}" for name, shape in inputs.items()]
             network = network_of(part)
             parameters, of, cost = _counted(network, part, classes) if network else (None, None, None)
             label = chapter.title + (f", {stream}" if stream else "")
@@ -108,10 +110,6 @@ def _networks(chapters: Sequence[Chapter]) -> str:
 def _streams(recipe: Recipe) -> list[tuple[str, Recipe]]:
     """A recipe of one stream under the name "", or each stream of several under its own."""
     return [(name if recipe.streams else "", recipe.for_stream(name)) for name in recipe.stream_names]
-
-
-def _shapes(inputs: Any) -> dict[str, str]:
-    return {name: _size(shape) for name, shape in inputs.items()}
 
 
 def _size(shape: Shape) -> str:
