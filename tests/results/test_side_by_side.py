@@ -7,13 +7,16 @@ import re
 from collections.abc import Callable
 from xml.etree import ElementTree as ET
 
+import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from actionbook.core.chapters import Chapter, chapters
 from actionbook.core.recipe import Recipe
 from actionbook.core.record import Record
 from actionbook.models.specified import TABLE, Specified
 from actionbook.results import side_by_side
+from actionbook.results.pictures import size_against_cost
 from actionbook.results.published import figure, summary
 from actionbook.results.side_by_side import full_size, gmacs, network_of, pages
 
@@ -54,9 +57,16 @@ def test_the_recipe_at_full_size_has_a_network_that_is_counted(chapter: str) -> 
 
 def test_numbers_are_those_of_the_network_and_its_input(made: dict[str, str]) -> None:
     rows = {row[0]: row[2:] for row in cells(made["papers_networks.md"])}
-    assert rows["Efficient-3DCNNs"] == ["3 × 16 × 112 × 112", "2,483,429", "0.519", "101 classes, 3 × 16 × 112 × 112"]
-    assert rows["I3D, flow"] == ["2 × 64 × 224 × 224", "12,368,837", "102", "101 classes, 2 × 64 × 224 × 224"]
-    assert rows["StNet"] == ["3 × 35 × 224 × 224", "33,158,864", "40.6", "400 classes, 3 × 35 × 224 × 224"]
+    assert rows["Efficient-3DCNNs"] == ["3 × 16 × 112 × 112", "101", "2,483,429", "0.519"]
+    assert rows["I3D, flow"] == ["2 × 64 × 224 × 224", "101", "12,368,837", "102"]
+    assert rows["StNet"] == ["3 × 35 × 224 × 224", "400", "33,158,864", "40.6"]
+
+
+def test_operations_of_another_clip_than_the_tested_one_say_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Specified("eco_full", {}, {7: 1}, {(3, 4, 8, 8): "2.50 G"})
+    monkeypatch.setattr(side_by_side, "TABLE", {**TABLE, "eco": (other,)})
+    (row,) = (row for row in cells(pages(BOOK, [])["papers_networks.md"]) if row[0] == "ECO")
+    assert row[2:] == ["3 × 4 × 224 × 224", "7", "1", "2.5 of 3 × 4 × 8 × 8"]
 
 
 def test_of_several_networks_the_one_with_the_recipes_options_is_taken() -> None:
@@ -91,10 +101,8 @@ def test_accuracies_have_the_digits_that_were_published(made: dict[str, str]) ->
         assert [float(text.removesuffix(" %")) for text in printed] == pytest.approx(shares, abs=0.006)
 
 
-def test_a_chapter_of_boxes_stands_beside_the_others_before_its_recipes_are_there() -> None:
-    """Figures and idea are enough to begin with: what recipes and networks have to say is left out."""
-    other = Chapter("slowfast", "SlowFast", ("01_data",), ())
-    found = pages([*BOOK, other], [])
+def test_a_chapter_of_boxes_has_another_measure() -> None:
+    found = pages([Chapter("slowfast", "SlowFast", ("01_data",), ())], [])
     assert [row[3:5] for row in cells(found["papers_accuracy.md"]) if row[0] == "SlowFast"] == [
         ["mAP", "24.9 %"],
         ["mAP", "21.74 %"],
@@ -129,9 +137,13 @@ def test_the_picture_has_a_full_mark_for_each_network_of_the_table(
     svg = base64.b64decode(source)
     assert ET.fromstring(svg).tag.endswith("svg")
     assert len(svg) < 100_000
-    drawn = []
-    draw = side_by_side.size_against_cost
-    monkeypatch.setattr(side_by_side, "size_against_cost", lambda table: drawn.append(table) or draw(table))
+    drawn: list[pd.DataFrame] = []
+
+    def draw(table: pd.DataFrame) -> Figure:
+        drawn.append(table)
+        return size_against_cost(table)
+
+    monkeypatch.setattr(side_by_side, "size_against_cost", draw)
     pages(BOOK, [])
     (points,) = drawn
     assert len(points) == sum(len(TABLE[one.name]) for one in BOOK)

@@ -184,9 +184,8 @@ def size_against_cost(table: pd.DataFrame) -> Figure:
         fig, ax = figure(3.9)
         for number, (label, rows) in enumerate(table.groupby("label", sort=False)):
             look = {"color": colour(number), "marker": marker(number), "linestyle": "none", "markersize": 7}
-            for main, some in rows.groupby("main"):
-                face = colour(number) if main else PAPER
-                ax.plot(some["gmacs"], some["parameters"] / 1e6, **look, markerfacecolor=face, zorder=2 + int(main))
+            for some, face in ((rows[~rows["main"]], PAPER), (rows[rows["main"]], colour(number))):  # full ones on top
+                ax.plot(some["gmacs"], some["parameters"] / 1e6, **look, markerfacecolor=face)
             ax.plot([], [], **look, label=str(label))
         ax.set(xscale="log", yscale="log", ylabel="million parameters")
         ax.set_xlabel("thousand million multiply-accumulates of one clip")

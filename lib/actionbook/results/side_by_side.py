@@ -99,12 +99,12 @@ def _networks(chapters: Sequence[Chapter]) -> str:
             inputs = part.spec(classes).inputs
             named = [_size(shape) if len(inputs) == 1 else f"{name} {_size(shape)}" for name, shape in inputs.items()]
             network = network_of(part)
-            parameters, of, cost = _counted(network, part, classes) if network else (None, None, None)
+            counted = _counted(network, part, classes) if network else (None, None, None)
             label = chapter.title + (f", {stream}" if stream else "")
             clips = escape(part.sampling.tested_clips)
-            rows.append([escape(label), clips, "; ".join(escape(one) for one in named), parameters, cost, of])
-    header = ["Chapter", "What a test looks at", "Inputs, C × T × H × W", "Parameters", "GMACs", "Counted with"]
-    return table(header, rows, right=(3, 4))
+            rows.append([escape(label), clips, "; ".join(escape(one) for one in named), *counted])
+    header = ["Chapter", "What a test looks at", "Inputs, C × T × H × W", "Classes", "Parameters", "GMACs"]
+    return table(header, rows, right=(3, 4, 5))
 
 
 def _streams(recipe: Recipe) -> list[tuple[str, Recipe]]:
@@ -116,12 +116,15 @@ def _size(shape: Shape) -> str:
     return " × ".join(map(str, shape))
 
 
-def _counted(network: Specified, recipe: Recipe, classes: int) -> tuple[int, str, str]:
-    """Trainable values, what they and the operations were counted with, and GMACs to three digits."""
-    tested = (*recipe.spec(classes).inputs.values(), *recipe.spec(classes, tested=False).inputs.values())
+def _counted(network: Specified, recipe: Recipe, classes: int) -> tuple[int, int, str]:
+    """Classes, trainable values with so many, and GMACs to three digits, with the clip where it is not the tested one.
+
+    Of other classes than the recipe's where the network was not counted with these.
+    """
+    tested = tuple(recipe.spec(classes).inputs.values())
     number = classes if classes in network.parameters else next(iter(network.parameters))
-    shape, cost = gmacs(network, tested)
-    return network.parameters[number], f"{number} classes, {_size(shape)}", f"{cost:.3g}"
+    shape, cost = gmacs(network, (*tested, *recipe.spec(classes, tested=False).inputs.values()))
+    return number, network.parameters[number], f"{cost:.3g}" + ("" if shape in tested else f" of {_size(shape)}")
 
 
 def _picture(chapters: Sequence[Chapter]) -> str:
