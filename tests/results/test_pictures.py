@@ -123,6 +123,18 @@ def test_accuracy_against_cost_takes_one_value_or_a_list() -> None:
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["200", "500"]
 
 
+def test_size_against_cost_has_a_colour_a_label_and_full_marks_on_top() -> None:
+    rows = [("a", 0.5, 2e6, True), ("a", 5.0, 3e6, False), ("b", 100.0, 4e7, False)]
+    ax = pictures.size_against_cost(pd.DataFrame(rows, columns=["label", "gmacs", "parameters", "main"])).axes[0]
+    drawn = [(line.get_xdata().tolist(), line.get_ydata().tolist()) for line in ax.lines if len(line.get_xdata())]
+    assert drawn == [([5.0], [3.0]), ([0.5], [2.0]), ([100.0], [40.0])]
+    hollow, full = ax.lines[0], ax.lines[1]
+    assert hollow.get_markeredgecolor() == full.get_markeredgecolor() == full.get_markerfacecolor()
+    assert hollow.get_markerfacecolor() != full.get_markerfacecolor()
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b"]
+    assert ax.get_xscale() == ax.get_yscale() == "log"
+
+
 def test_one_network_at_several_widths_is_one_line_and_labels_are_in_order() -> None:
     rows = [("a", 1e8, 0.5), ("b", 2.1e8, 0.601), ("a", 2e9, 0.6), *((f"c{i}", 3e8, 0.1 + i / 100) for i in range(6))]
     figure = pictures.accuracy_against_cost(pd.DataFrame(rows, columns=["label", "macs", "accuracy"]))

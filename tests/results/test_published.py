@@ -286,6 +286,56 @@ def test_the_cost_quoted_of_eco_is_that_of_the_network() -> None:
     assert figure("eco.cost_quoted.full8.parameters").value == pytest.approx(47_502_128 / 1e6, abs=0.05)
 
 
+def test_the_slowfast_ports_figures() -> None:
+    npu, card, released = (figure(f"slowfast.{key}") for key in ("port.ava22", "port.ava22.ascend310", "hub.ava22"))
+    assert (npu.value, card.value, released.value) == (0.2173776249697695, 0.21723233494686453, 21.93)
+    assert {(f.dataset, f.split, f.metric) for f in (npu, card, released)} == {("ava", 1, "mAP")}
+    assert npu.protocol == card.protocol == released.protocol
+    assert "57,408" in (npu.note or "")  # 64 videos of 897 seconds, the first 902, the last 1798
+    assert 64 * (1798 - 902 + 1) == 57_408
+    copy = values(r"port_doubtful\.(.*)", "slowfast")
+    assert copy == {"gpu.ava": npu.value, "introduction.ava_v2_1": 28.3, "introduction.kinetics400": 79.0}
+    chips = [values(rf"port_ap\.{chip}_(.*)\.ap", "slowfast") for chip in ("ascend910", "ascend310")]
+    assert set(chips[1]) - set(chips[0]) == {"touch"}
+    assert max(abs(value - chips[1][key]) for key, value in chips[0].items()) < 4e-4
+
+
+def test_what_the_port_of_slowfast_prints_of_time_and_loss() -> None:
+    times = values(r"port_training\.(.*)", "slowfast")
+    assert 20 * 3056 * times["ascend.step"] / 3.6e6 == pytest.approx(times["ascend.total"], abs=0.05)
+    assert 20 * 3056 * times["gpu.step"] / 3.6e6 == pytest.approx(25.5, abs=0.05)  # not the 30.6 that stand there
+    assert times["gpu.total"] == 30.6
+    for key, loss in values(r"port_loss\.(.*)", "slowfast").items():
+        assert (loss > 0.6932) == key.startswith("ascend"), key  # ln 2, of a sigmoid that knows nothing
+
+
+def test_what_the_paper_of_slowfast_has_in_place_of_what_is_quoted() -> None:
+    paper = values(r"paper_(?:ava2.|kinetics)\.(.*)", "slowfast")
+    assert not {28.3, 79.0} & set(paper.values())
+    assert (paper["r101_boxes.ava_v2_1"], paper["r101_nl.top1"]) == (28.2, 79.8)
+    assert paper["r50_8x8.operations"] == 65_700  # what is counted: 65.708 thousand million
+    authors, port = figure("slowfast.original.ava22"), figure("slowfast.port.ava22")
+    assert authors.share - port.share == pytest.approx(0.0316, abs=1e-4)
+
+
+def test_accuracies_on_the_page_of_slowfast_are_those_published() -> None:
+    page = (NOTEBOOKS / "slowfast" / "index.md").read_text(encoding="utf-8")
+    printed = {float(number) for number in re.findall(r"\b(2\d\.\d\d?)(?! hours)\b", page)}
+    known = [f.share for f in figures().values() if f.chapter == "slowfast" and f.metric == "mAP"]
+    assert len(printed) >= 8
+    assert printed - {25.5} <= {round(100 * share, digits) for share in known for digits in (1, 2)}
+
+
+@pytest.mark.parametrize("chapter", sorted({f.chapter for f in figures().values()}))
+def test_every_figure_of_a_table_has_a_cell_of_its_own(chapter: str) -> None:
+    """Columns or rows of the same name would hide each other."""
+    for part in scoreboard(chapter, []).split("::::{dropdown} ")[1:]:
+        title, _, rest = part.partition("\n")
+        rows = [line for line in rest.splitlines() if line.startswith("| ")]
+        cells = [one for line in rows[2:] for one in line.split(" | ")[1:] if one.strip(" |") != "–"]
+        assert len(cells) == sum(f.chapter == chapter and f.table == title for f in figures().values()), title
+
+
 def test_a_speed_without_a_batch_is_shown_without_one() -> None:
     page = scoreboard("eco", [])
     assert "| one GPU, clips/s |" in page
@@ -328,7 +378,12 @@ ENTRY = {
     "source": "s",
     "where": "w",
 }
-FILE: dict[str, Any] = {"chapter": "x", "sources": {"s": {"title": "t", "version": "v"}}, "figures": [ENTRY]}
+FILE: dict[str, Any] = {
+    "chapter": "x",
+    "summary": {"idea": "i", "accuracy": ["a"]},
+    "sources": {"s": {"title": "t", "version": "v"}},
+    "figures": [ENTRY],
+}
 COLUMN = {"metric": "top1", "unit": "percent", "protocol": "p"}
 TABLE: dict[str, Any] = {"title": "t", "system": "paper", "source": "s", "where": "w", "columns": {"c": COLUMN}}
 
@@ -363,6 +418,21 @@ def test_a_mistake_in_a_figure_is_an_error_that_names_the_file(
     tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     path = write(tmp_path, {**FILE, "figures": [{**ENTRY, **change}]})
+    with pytest.raises(BookError, match=r"x\.yaml") as caught:
+        read_published(path)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"accuracy": ["aa"]}, "summary.accuracy: no figure 'aa' in fraction or percent; near it: a"),
+        ({"accuracy": []}, "summary.accuracy': expected a list"),
+        ({"time": ["a"]}, "summary.time: no figure 'a' in hours; near it: none"),
+    ],
+)
+def test_a_summary_names_figures_of_its_file(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    path = write(tmp_path, {**FILE, "summary": {**FILE["summary"], **change}})
     with pytest.raises(BookError, match=r"x\.yaml") as caught:
         read_published(path)
     assert message in str(caught.value)

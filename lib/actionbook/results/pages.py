@@ -12,7 +12,7 @@ from actionbook.core.errors import BookError
 from actionbook.core.files import write_text_atomic
 from actionbook.core.paths import ROOT
 from actionbook.core.record import Record, StageRun
-from actionbook.results import ascend_tables, front
+from actionbook.results import ascend_tables, front, side_by_side
 from actionbook.results.citation import citation_page
 from actionbook.results.markdown import escape, file_link, table
 from actionbook.results.proof import ladder_of
@@ -57,6 +57,7 @@ def write(out: Path, records: Sequence[Record]) -> None:
     pages = {"scoreboard.md": scoreboard_page(records), "status.md": status_page(records), **ascend_tables.pages()}
     pages |= {"hero.md": front.hero(), "measured.md": front.measured(book, records)}
     pages |= {"cards.md": front.cards(book, planned, records), "citation.md": citation_page()}
+    pages |= side_by_side.pages(book, records)
     for chapter in book:
         pages[f"{chapter.name}_film.md"] = front.chapter_film(chapter)
         pages[f"{chapter.name}_notebooks.md"] = front.chapter_notebooks(chapter, records)

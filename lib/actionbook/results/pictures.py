@@ -174,6 +174,28 @@ def accuracy_against_cost(table: pd.DataFrame, what: str = "multiply-accumulates
     return fig
 
 
+def size_against_cost(table: pd.DataFrame) -> Figure:
+    """Parameters against the operations of one clip, both on logarithmic axes.
+
+    `table` has the columns ``label``, ``gmacs`` (thousand million multiply-accumulates), ``parameters`` and ``main``:
+    whether the mark is a full one. Rows with the same label share a colour and a mark.
+    """
+    with style():
+        fig, ax = figure(3.9)
+        for number, (label, rows) in enumerate(table.groupby("label", sort=False)):
+            look = {"color": colour(number), "marker": marker(number), "linestyle": "none", "markersize": 7}
+            for some, face in ((rows[~rows["main"]], PAPER), (rows[rows["main"]], colour(number))):  # full ones on top
+                ax.plot(some["gmacs"], some["parameters"] / 1e6, **look, markerfacecolor=face)
+            ax.plot([], [], **look, label=str(label))
+        ax.set(xscale="log", yscale="log", ylabel="million parameters")
+        ax.set_xlabel("thousand million multiply-accumulates of one clip")
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_formatter("{x:g}")
+        ax.margins(0.08)
+        ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return fig
+
+
 def agreement_plot(outputs: Mapping[str, tuple[np.ndarray, np.ndarray]], columns: int = 7) -> Figure:
     """Outputs found against outputs expected, (classes,) each: one small panel for each network, by name."""
     rows = -(-len(outputs) // columns)

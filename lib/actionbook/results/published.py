@@ -13,7 +13,7 @@ from actionbook.core.errors import BookError
 from actionbook.core.paths import ROOT, shown
 from actionbook.core.recipe import Recipe
 from actionbook.core.schema import load, twice
-from actionbook.results.published_schema import LAST_DIGIT, Entry, Published, Table
+from actionbook.results.published_schema import LAST_DIGIT, Entry, Published, Summary, Table
 
 FOLDER = ROOT / "book" / "published"
 
@@ -50,7 +50,18 @@ def read_published(path: Path | str) -> tuple[Figure, ...]:
     ids = [figure.id for figure in found]
     if double := twice(ids):
         raise BookError(f"{shown(path)}: ids stand twice: {double}; give each figure its own")
+    _check_summary(file.summary, found, shown(path))
     return tuple(found)
+
+
+def _check_summary(summary: Summary, found: list[Figure], source: str) -> None:
+    for field, ids, units in (("accuracy", summary.accuracy, (*LAST_DIGIT,)), ("time", summary.time, ("hours",))):
+        fitting = [figure.id for figure in found if figure.unit in units]
+        if strange := [key for key in ids if key not in fitting]:
+            near = ", ".join(difflib.get_close_matches(strange[0], fitting, n=5, cutoff=0.3)) or "none"
+            raise BookError(
+                f"{source}: summary.{field}: no figure {strange[0]!r} in {' or '.join(units)}; near it: {near}"
+            )
 
 
 def _unroll(name: str, table: Table) -> list[Entry]:
@@ -80,6 +91,13 @@ def figures() -> dict[str, Figure]:
     """Every published figure of the book by its id, which is ``<chapter>.`` and the id in the chapter's file."""
     found = [figure for path in sorted(FOLDER.glob("*.yaml")) for figure in read_published(path)]
     return {f"{figure.chapter}.{figure.id}": figure for figure in found}
+
+
+def summary(chapter: str) -> Summary:
+    """What stands for the chapter, its figures by their full ids. Raises BookError where it has no file of figures."""
+    found = load(Published, FOLDER / f"{chapter}.yaml").summary
+    full = {field: tuple(f"{chapter}.{key}" for key in getattr(found, field)) for field in ("accuracy", "time")}
+    return found.model_copy(update=full)
 
 
 def published(chapter: str) -> pd.DataFrame:

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from actionbook.core.schema import Name, Strict
 from actionbook.core.sources import Count
 
-Metric = Literal["top1", "top5", "clips_per_second", "parameters", "operations", "ratio", "count", "time", "loss"]
-Unit = Literal["fraction", "percent", "clips/s", "million", "1", "ms", "hours", "nats"]
-System = Literal["paper", "original", "port", "hub"]
+Metric = Literal[
+    "top1", "top5", "mAP", "AP", "clips_per_second", "parameters", "operations", "ratio", "count", "time", "loss"
+]
+Unit = Literal["fraction", "percent", "clips/s", "million", "1", "ms", "s", "hours", "nats"]
+System = Literal["paper", "original", "port", "hub", "other"]
+"""Who has measured: the paper, its authors' program, a port of it, the hub of a port's weights, another program."""
 
 UNITS: dict[str, tuple[str, ...]] = {
     "top1": ("fraction", "percent"),
     "top5": ("fraction", "percent"),
+    "mAP": ("fraction", "percent"),
+    "AP": ("fraction", "percent"),
     "clips_per_second": ("clips/s",),
     "parameters": ("million",),
     "operations": ("million",),
     "ratio": ("1",),
     "count": ("1",),
-    "time": ("ms", "hours"),
+    "time": ("ms", "s", "hours"),
     "loss": ("nats",),
 }
 LAST_DIGIT = {"fraction": 1e-5, "percent": 1e-2}
@@ -118,10 +123,22 @@ class Table(Strict):
         return self
 
 
+class Summary(Strict):
+    """What stands for a chapter where all of them stand side by side; figures by their ids in the file."""
+
+    idea: str
+    """The paper's, in a sentence or two of plain text."""
+    accuracy: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Those that the chapter is about: the paper's or its authors' first, then the port's."""
+    time: tuple[str, ...] = ()
+    """Hours of training; none where nobody has published any."""
+
+
 class Published(Strict):
     """One file: all published figures that a chapter quotes."""
 
     chapter: Name
+    summary: Summary
     sources: dict[Name, Source]
     figures: tuple[Entry, ...] = ()
     tables: dict[Name, Table] = {}  # noqa: RUF012 (pydantic copies defaults)
