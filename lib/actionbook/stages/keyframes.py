@@ -133,6 +133,15 @@ class KeyframeData:
         found = list(zip(some.video, some.second, strict=True))
         return {(video, second): self.clip(video, [self.keyframes.cut.frame(second)])[0] for video, second in found}
 
+    def seconds(self, most: int) -> dict[tuple[str, float], np.ndarray]:
+        """Keyframes of one test video in a row, of that with the most different classes: as `frames`."""
+        kinds = self.truth.groupby("video", sort=False).label.nunique()
+        if kinds.empty:
+            return {}
+        video = str(kinds.idxmax())
+        moments = sorted(set(self.truth.second[self.truth.video == video]))[:most]
+        return {(video, second): self.clip(video, [self.keyframes.cut.frame(second)])[0] for second in moments}
+
     def clip(self, video: str, numbers: Sequence[int]) -> np.ndarray:
         """Frames of a video by number, from 0: uint8 (T, H, W, 3)."""
         store = self.index.items.store[self.index.items.video == video].iloc[0]
