@@ -117,6 +117,11 @@ class Fuse(nn.Cell):
         return ops.concat((slow, ops.relu(self.bn(self.conv_f2s(fast)))), 1)
 
 
+def _joined(features: tuple[Tensor, ...]) -> Tensor:
+    """The features of the pathways one behind the other."""
+    return features[0] if len(features) == 1 else ops.concat(features, -1)
+
+
 class BoxHead(nn.Cell):
     """Logits of boxes: the mean over time, the largest value of all bins of a box, a dense layer."""
 
@@ -131,7 +136,7 @@ class BoxHead(nn.Cell):
         made = ()
         for x in maps:
             made = (*made, ops.amax(self.roi(x.mean(axis=2), boxes), (2, 3)))
-        return self.projection(self.dropout(ops.concat(made, 2)))
+        return self.projection(self.dropout(_joined(made)))
 
 
 class ClipHead(nn.Cell):
@@ -147,7 +152,7 @@ class ClipHead(nn.Cell):
         made = ()
         for x in maps:
             made = (*made, x.mean(axis=(2, 3, 4)))
-        return self.projection(self.dropout(ops.concat(made, 1)))
+        return self.projection(self.dropout(_joined(made)))
 
 
 class SlowFast(nn.Cell):
@@ -242,16 +247,22 @@ class SlowFast(nn.Cell):
                 if isinstance(cell, Branch):
                     cell.c_bn.bn2d.gamma.set_data(Tensor(np.zeros(cell.c_bn.bn2d.gamma.shape, np.float32)))
 
-    def check_clip(self, slow: tuple[int, ...], fast: tuple[int, ...], *_: tuple[int, ...]) -> None:
-        """Raise ValueError for clips (3, T, H, W) of two pathways that do not show the same moment."""
-        if fast[1] != self.alpha * slow[1]:
+    def check_clip(
+        self, slow: tuple[int, ...], fast: tuple[int, ...], boxes: tuple[int, ...] | None = None
+    ) -> None:
+        """Raise ValueError for clips (3, T, H, W) that do not show the same moment, and for boxes (M, 4) not wanted."""
+        if fast != (slow[0], self.alpha * slow[1], *slow[2:]):
             raise ValueError(
-                f"{slow[1]} slow and {fast[1]} fast frames: expected {self.alpha} times as many fast ones (alpha)"
+                f"slow clips {slow} and fast ones {fast}: expected {self.alpha} times as many fast frames (alpha), "
+                "and the same size"
             )
+        if self.detects != (boxes is not None):
+            task, found = ("detection", "none") if self.detects else ("classification", f"boxes {boxes}")
+            raise ValueError(f"task {task!r}, inputs of boxes: {found}; expected (M, 4) for detection alone")
 
     def construct(self, slow: Tensor, fast: Tensor, boxes: Tensor | None = None) -> Tensor:
         """See the class. Raises ValueError as `check_clip`."""
-        self.check_clip(slow.shape[1:], fast.shape[1:])
+        self.check_clip(slow.shape[1:], fast.shape[1:], None if boxes is None else boxes.shape[1:])
         maps = ()
         for pathway in self.looked_at:
             maps = (*maps, slow if pathway == 0 else fast)
