@@ -18,8 +18,8 @@ from actionbook.core.sections import Evaluation
 from actionbook.core.spec import Spec, SpecError
 from actionbook.datasets.index import BOX, BOXES, ITEMS, LABELS, Index, check
 from actionbook.evaluation.ava import every_class, mean_average_precision
-from actionbook.inference import InferenceError
-from actionbook.inference.port_boxes import ARRAYS, PortBoxes, read_port_boxes, read_port_scores, write_port_boxes
+from actionbook.inference import InferenceError, PortBoxes, read_port_boxes, read_port_scores, write_port_boxes
+from actionbook.inference.port_boxes import ARRAYS
 from actionbook.inference.port_videos import read_port_time
 from actionbook.tasks import Detection, Predictions
 

@@ -118,8 +118,8 @@ class Fuse(nn.Cell):
 
 
 def _joined(features: tuple[Tensor, ...]) -> Tensor:
-    """The features of the pathways one behind the other."""
-    return features[0] if len(features) == 1 else ops.concat(features, -1)
+    """The channels of the pathways, (N, C, ...), one behind the other."""
+    return features[0] if len(features) == 1 else ops.concat(features, 1)
 
 
 class BoxHead(nn.Cell):
@@ -133,10 +133,18 @@ class BoxHead(nn.Cell):
 
     def construct(self, maps: tuple[Tensor, ...], boxes: Tensor) -> Tensor:
         """(N, C, T, H, W) of each pathway, corners in pixels (N, M, 4) -> (N, M, classes)."""
+        return self.read(self.means(maps), boxes)
+
+    def means(self, maps: tuple[Tensor, ...]) -> Tensor:
+        """(N, C, T, H, W) of each pathway -> their means over time, (N, sum of C, H, W)."""
         made = ()
         for x in maps:
-            made = (*made, ops.amax(self.roi(x.mean(axis=2), boxes), (2, 3)))
-        return self.projection(self.dropout(_joined(made)))
+            made = (*made, x.mean(axis=2))
+        return _joined(made)
+
+    def read(self, x: Tensor, boxes: Tensor) -> Tensor:
+        """Means over time (N, C, H, W), corners in pixels (N, M, 4) -> (N, M, classes)."""
+        return self.projection(self.dropout(ops.amax(self.roi(x, boxes), (2, 3))))
 
 
 class ClipHead(nn.Cell):
@@ -247,9 +255,7 @@ class SlowFast(nn.Cell):
                 if isinstance(cell, Branch):
                     cell.c_bn.bn2d.gamma.set_data(Tensor(np.zeros(cell.c_bn.bn2d.gamma.shape, np.float32)))
 
-    def check_clip(
-        self, slow: tuple[int, ...], fast: tuple[int, ...], boxes: tuple[int, ...] | None = None
-    ) -> None:
+    def check_clip(self, slow: tuple[int, ...], fast: tuple[int, ...], boxes: tuple[int, ...] | None = None) -> None:
         """Raise ValueError for clips (3, T, H, W) that do not show the same moment, and for boxes (M, 4) not wanted."""
         if fast != (slow[0], self.alpha * slow[1], *slow[2:]):
             raise ValueError(
@@ -263,14 +269,18 @@ class SlowFast(nn.Cell):
     def construct(self, slow: Tensor, fast: Tensor, boxes: Tensor | None = None) -> Tensor:
         """See the class. Raises ValueError as `check_clip`."""
         self.check_clip(slow.shape[1:], fast.shape[1:], None if boxes is None else boxes.shape[1:])
+        maps = self.maps(slow, fast)
+        return self.head(maps, boxes) if self.detects else self.head(maps)
+
+    def maps(self, slow: Tensor, fast: Tensor) -> tuple[Tensor, ...]:
+        """What the head reads: (N, C, T, H/16, W/16) of each pathway, of classification H/32 and W/32."""
         maps = ()
         for pathway in self.looked_at:
             maps = (*maps, slow if pathway == 0 else fast)
         maps = self.s2(self.heard(self.s1_fuse, self.s1(maps)))
         maps = self.s3(self.heard(self.s2_fuse, maps))
         maps = self.s4(self.heard(self.s3_fuse, maps))
-        maps = self.s5(self.heard(self.s4_fuse, maps))
-        return self.head(maps, boxes) if self.detects else self.head(maps)
+        return self.s5(self.heard(self.s4_fuse, maps))
 
     def heard(self, fuse: Fuse | None, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """The maps, the slow one with what `fuse` makes of the fast one."""
