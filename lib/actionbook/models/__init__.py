@@ -47,9 +47,9 @@ def list_models() -> list[str]:
 def create_model(name: str, *, num_classes: int, **options: Any) -> nn.Cell:
     """Build a network, in evaluation mode, with freshly initialised weights.
 
-    They take float32 clips (N, C, T, H, W), or what their ``construct`` says, and return logits (N, num_classes).
-    `options` are those of the network's class or function. Raises BookError for a name or an option that does not exist, or a value that an option does not
-    take.
+    They take float32 clips (N, C, T, H, W), or what their ``construct`` says, and return logits (N, num_classes), of
+    boxes (N, M, num_classes). `options` are those of the network's class or function. Raises BookError for a name or an
+    option that does not exist, or a value that an option does not take.
     """
     if name not in MODELS:
         raise BookError(f"model {name!r} is not known; there are: {', '.join(list_models())}")

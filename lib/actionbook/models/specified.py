@@ -212,7 +212,7 @@ TABLE: Final[Mapping[str, tuple[Specified, ...]]] = {
             "slowfast_r50",
             {"task": "classification"},
             {400: 34_566_488},
-            {(3, 32, 256, 256): "65.708 G"},
+            {(3, 32, 256, 256): "65.71 G"},
             ("kinetics400_224_B1",),
             _pathways,
         ),
