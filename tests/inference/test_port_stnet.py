@@ -169,7 +169,7 @@ def test_the_mean_time_is_that_of_the_same_videos(tmp_path: Path) -> None:
         read_port_time(path, 3)
     path.write_text("NN inference cost average time: 1234.57 ms of infer_count 3\n")
     assert read_port_time(path, 3) == 1234.57
-    with pytest.raises(InferenceError, match=r"of 3 videos, expected 4\. It is of another run"):
+    with pytest.raises(InferenceError, match=r"of 3 runs, expected 4\. It is of other files"):
         read_port_time(path, 4)
 
 

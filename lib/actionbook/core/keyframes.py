@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from actionbook.core.schema import Strict
@@ -32,6 +33,10 @@ class Cut(Strict):
     def frame(self, second: float) -> int:
         """Number of the frame, from 0, that is shown at a second of the video; the nearest one."""
         return round((second - self.start) * self.rate)
+
+    def moments(self, frames: np.ndarray) -> np.ndarray:
+        """The seconds of the video, float64, at which frames of these numbers, from 0, are shown."""
+        return np.asarray((self.start + frames / self.rate).round(6))
 
 
 class Lists(Strict):

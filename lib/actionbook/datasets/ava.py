@@ -87,8 +87,7 @@ def ava_index(
 
 def at_every(index: Index, manifest: DatasetManifest, seconds: int) -> Index:
     """`index` without test items whose second is no multiple of `seconds`: what PySlowFast scores while it trains."""
-    cut = keyframes_of(manifest).cut
-    second = cut.start + index.items.frame / cut.rate
+    second = keyframes_of(manifest).cut.moments(index.items.frame.to_numpy())
     kept = (index.items.subset == "train") | ((second % seconds).round(6) % seconds == 0)
     return index.with_items(index.items[kept].reset_index(drop=True))
 

@@ -80,7 +80,7 @@ def shown_keyframes(dataset: Dataset, index: Index, paths: dict[str, str], name:
     items = index.items[index.items.video.isin(paths) & (index.items.frame >= 0)]
     if cut is None or items.empty:
         return
-    items = items.assign(second=cut.start + items.frame / cut.rate)
+    items = items.assign(second=cut.moments(items.frame.to_numpy()))
     if dataset.frames_folder:
         rows = list(_frames(dataset.frames_folder, items, paths, cut, name))
     else:

@@ -11,6 +11,7 @@ from actionbook.inference.om import AisBenchEngine, MsameEngine
 from actionbook.inference.online import Online, Running
 from actionbook.inference.opening import open_engine
 from actionbook.inference.port import read_port_batches
+from actionbook.inference.port_boxes import PortBoxes, read_port_boxes, read_port_scores, write_port_boxes
 from actionbook.inference.port_videos import (
     PortLayout,
     PortVideos,
@@ -37,6 +38,7 @@ __all__ = [
     "NetworkEngine",
     "Online",
     "OnnxEngine",
+    "PortBoxes",
     "PortLayout",
     "PortVideos",
     "Running",
@@ -51,8 +53,10 @@ __all__ = [
     "parse_msame_console",
     "read_batches",
     "read_port_batches",
+    "read_port_boxes",
     "read_port_labels",
     "read_port_results",
+    "read_port_scores",
     "read_port_time",
     "read_port_videos",
     "read_results",
@@ -60,6 +64,7 @@ __all__ = [
     "run_batches",
     "throughput_table",
     "write_batches",
+    "write_port_boxes",
     "write_port_labels",
     "write_port_videos",
 ]

@@ -131,9 +131,9 @@ def read_port_videos(
     # Whatever lies there: msame and the program for the 310 run files of any name.
     there = [path for path in folder.glob("*") if path.is_file() and not path.name.startswith(TEMPORARY)]
     files = {path.name: path for path in there}
-    _match(folder, files, _names(folder, items, layout, ".bin"), "Write the files again, into an empty folder")
+    match_files(folder, files, _names(folder, items, layout, ".bin"), "Write the files again, into an empty folder")
     remedy = "Write the files for the network's shape"
-    _check_sizes(files.values(), found.bytes(layout.input), found.inputs[layout.input], remedy)
+    check_sizes(files.values(), found.inputs[layout.input], remedy)
     # Gigabytes: told apart by names, sizes and times, not by their bytes.
     listing = [[name, path.stat().st_size, path.stat().st_mtime_ns] for name, path in sorted(files.items())]
     digest = sha256_json([list(items), listing])
@@ -158,9 +158,9 @@ def read_port_results(
             )
         files[path.name] = path
     wanted = _names(folder, items, layout, layout.result)
-    _match(folder, files, wanted, "Run the tool on exactly these clips, and name the folder of that run")
+    match_files(folder, files, wanted, "Run the tool on exactly these clips, and name the folder of that run")
     remedy = "Compile an OM with --output_type=FP32 for float32 logits, or name the data set's classes"
-    _check_sizes(files.values(), DTYPE.itemsize * classes, (classes,), remedy)
+    check_sizes(files.values(), (classes,), remedy)
     rows = []
     for name in wanted:
         rows.append(np.fromfile(files[name], DTYPE))
@@ -169,28 +169,26 @@ def read_port_results(
     return list(items), np.stack(rows).astype(np.float32, copy=False)
 
 
-def read_port_time(path: Path | str, videos: int) -> float:
-    """Milliseconds for each of so many videos, the first included, by the program of StNet's port for the 310.
+def read_port_time(path: Path | str, runs: int) -> float:
+    """Milliseconds for each of so many runs, the first included, by the program of a port for the 310.
 
-    It times the call that computes, not reading and writing the files. Raises InferenceError where there is no such
-    file, no such line in it, or another number of videos.
+    A run is of a video in StNet's, of a batch in SlowFast's. It times the call that computes, not reading and writing
+    the files. Raises InferenceError where there is no such file, no such line in it, or another number of runs.
     """
     path = Path(path)
     if not path.is_file():
-        raise InferenceError(f"{path} does not exist: the program writes it once it has run all videos. Run it again")
+        raise InferenceError(f"{path} does not exist: the program writes it once it has run all files. Run it again")
     text = path.read_text(encoding="utf-8", errors="replace")
     match = _TIME.search(text)
     try:
-        mean, runs = (float(match[1]), int(match[2])) if match else (math.nan, 0)
+        mean, found = (float(match[1]), int(match[2])) if match else (math.nan, 0)
     except ValueError:
-        mean, runs = math.nan, 0
+        mean, found = math.nan, 0
     if not 0 < mean < math.inf:
         expected = "'NN inference cost average time: ... ms of infer_count ...'"
         raise InferenceError(f"{path}: found {text[:80]!r}, expected {expected}. Run the program again")
-    if runs != videos:
-        raise InferenceError(
-            f"{path}: of {runs} videos, expected {videos}. It is of another run; run the program again"
-        )
+    if found != runs:
+        raise InferenceError(f"{path}: of {found} runs, expected {runs}. It is of other files; run the program again")
     return mean
 
 
@@ -278,7 +276,7 @@ def _names(folder: Path, items: Sequence[str], layout: PortLayout, suffix: str) 
     return [stem + suffix for stem in written]
 
 
-def _match(folder: Path, files: Mapping[str, Path], wanted: Sequence[str], remedy: str) -> None:
+def match_files(folder: Path, files: Mapping[str, Path], wanted: Sequence[str], remedy: str) -> None:
     """Raise InferenceError unless the files in `folder` are those that are wanted."""
     if missing := [name for name in wanted if name not in files]:
         raise InferenceError(f"{folder}: {len(missing)} of {len(wanted)} files are missing: {some(missing)}. {remedy}")
@@ -286,8 +284,10 @@ def _match(folder: Path, files: Mapping[str, Path], wanted: Sequence[str], remed
         raise InferenceError(f"{folder}: {len(extra)} files are of no clip that was asked for: {some(extra)}. {remedy}")
 
 
-def _check_sizes(files: Iterable[Path], size: int, shape: Shape, remedy: str) -> None:
+def check_sizes(files: Iterable[Path], shape: Shape, remedy: str, dtype: np.dtype = DTYPE) -> None:
+    """Raise InferenceError, naming the first file that does not hold so many numbers."""
+    size = dtype.itemsize * math.prod(shape)
     for path in sorted(files):
         if path.stat().st_size != size:
             found = path.stat().st_size
-            raise InferenceError(f"{path}: {found} bytes, expected {size} for float32 {tuple(shape)}. {remedy}")
+            raise InferenceError(f"{path}: {found} bytes, expected {size} for {dtype.name} {tuple(shape)}. {remedy}")

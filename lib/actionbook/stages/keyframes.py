@@ -71,7 +71,7 @@ class KeyframeData:
     def _table(self, rows: pd.DataFrame) -> pd.DataFrame:
         cut, items = self.keyframes.cut, self.index.items.set_index("item")
         of = items.loc[rows["item"]].reset_index(drop=True)
-        seconds = (cut.start + of.frame / cut.rate).round(6)
+        seconds = cut.moments(of.frame.to_numpy())
         return rows.reset_index(drop=True).assign(video=of.video, second=seconds, subset=of.subset)
 
     @cached_property
