@@ -35,9 +35,10 @@ def test_the_books_chapters_have_the_five_stages_and_the_title_of_their_first_pa
         ("i3d", "I3D"),
         ("eco", "ECO"),
         ("stnet", "StNet"),
+        ("slowfast", "SlowFast"),
     ]
     assert {one.stages for one in found} == {STAGES}
-    assert [one.beside for one in found] == [(), ("published_numbers",), (), ()]
+    assert [one.beside for one in found] == [(), ("published_numbers",), (), (), ()]
     assert sorted(one.name for one in found) == sorted(path.parent.name for path in NOTEBOOKS.glob("*/index.md"))
 
 
@@ -74,8 +75,6 @@ def test_a_new_chapter_stands_on_the_pages(checkout: Path) -> None:
             "## I3D",
             "## Another",
         ]
-    assert "| Another | not written yet |" not in pages["status"]
-    assert "| SlowFast | not written yet |" in pages["status"]
 
 
 def dry_run(checkout: Path, *arguments: str) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from actionbook.core.chapters import Chapter
@@ -15,8 +16,9 @@ from actionbook.core.recipe import Recipe
 from actionbook.core.record import Record
 from actionbook.core.score import WITHIN_GROUPS, Score
 from actionbook.core.stage_results import TrainingResults
-from actionbook.datasets.figures import Place, Scene
+from actionbook.datasets.figures import render_frame
 from actionbook.datasets.miniature import MiniSpec, render_clip
+from actionbook.datasets.miniature.ava import ava_film
 from actionbook.datasets.miniature.spec import Clip, render_scene
 from actionbook.datasets.obtain import MINIATURES
 from actionbook.results.flow_pictures import in_colours
@@ -24,6 +26,7 @@ from actionbook.results.loops import loops
 from actionbook.results.markdown import escape, spread, table
 from actionbook.results.proof import ladder_of
 from actionbook.results.records import of_chapter
+from actionbook.results.style import colour
 from actionbook.stages.data import SAME_ACTIONS
 from actionbook.video.flow import flow_frames, grey
 
@@ -37,8 +40,6 @@ EVERY = 2
 bytes."""
 FRAMES = 50
 """Of longer films fewer frames are shown: no card takes more than 25."""
-_EMPTY = (Place("street", 3), Place("gym", 5), Place("beach", 8))
-"""Where chapters that are planned will happen."""
 
 
 def hero() -> str:
@@ -61,8 +62,8 @@ def measured(chapters: Sequence[Chapter], records: Sequence[Record]) -> str:
     return ""
 
 
-def cards(chapters: Sequence[Chapter], planned: Sequence[str], records: Sequence[Record]) -> str:
-    """A card for each chapter, in MyST Markdown for a page in ``book/``, then the planned ones, plainly marked."""
+def cards(chapters: Sequence[Chapter], records: Sequence[Record]) -> str:
+    """A card for each chapter, in MyST Markdown for a page in ``book/``."""
     parts = [":::::{grid} 1 1 2 2\n:gutter: 3\n:class-container: chapters\n"]
     for chapter in chapters:
         shown = sum(rung.state == "shown" for rung in ladder_of(chapter.name, records))
@@ -71,13 +72,6 @@ def cards(chapters: Sequence[Chapter], planned: Sequence[str], records: Sequence
         link = f":link: ../notebooks/{chapter.name}/index\n:link-type: doc\n"
         parts.append(_card(chapter.title, link, _pictures(films(chapter), 105), what, footer))
     parts.append(":::::\n")
-    if planned:
-        parts.append(":::::{grid} 1 3 3 3\n:gutter: 3\n:class-container: chapters planned\n")
-        for number, title in enumerate(planned):
-            scene = Scene(_EMPTY[number % len(_EMPTY)], (), 1, 240, 180)
-            empty = _pictures([(f"An empty {scene.place.kind}: nobody acts here yet", render_scene(scene))], 105)
-            parts.append(_card(title, "", empty, "**Planned**, not written yet", ""))
-        parts.append(":::::\n")
     return "\n".join(parts)
 
 
@@ -94,6 +88,8 @@ def films(chapter: Chapter) -> list[Film]:
     if manifest.generator is None:
         return []
     spec = MiniSpec(**manifest.generator.model_dump(), classes=manifest.classes)
+    if manifest.keyframes:
+        return [_boxed(Clip("", group, 1), spec) for group in (1, 2)]
     kinds = [recipe.for_stream(name).transforms.modality for name in recipe.stream_names]
     shown = manifest.class_groups.get(SAME_ACTIONS, (spec.classes[2:4],))[0]
     acted = [(name, render_scene(MINIATURES[manifest.dataset].scene(Clip(name, 3, 1), spec))) for name in shown]
@@ -104,6 +100,20 @@ def films(chapter: Chapter) -> list[Film]:
     moved = np.stack(list(flow_frames(map(grey, frames), recipe.data.flow)))[1:]
     beside = (f"Class {name} as optical flow", in_colours(moved, recipe.data.flow.bound)[::EVERY])
     return [(f"Class {name}", frames[1::EVERY]), beside]
+
+
+def _boxed(clip: Clip, spec: MiniSpec) -> Film:
+    """The first seconds of a film of several people, each in a box of an own colour."""
+    film = ava_film(clip, spec)
+    people = range(len(film.scene.actors))
+    frames = [render_frame(film.scene, number) for number in range(0, FRAMES // 2 + 3, EVERY)]
+    for number, frame in enumerate(frames):
+        for person in people:
+            box = np.multiply(film.box(person, EVERY * number / film.rate), (spec.width, spec.height) * 2)
+            x1, y1, x2, y2 = box.round().astype(int).tolist()
+            red, green, blue = (int(colour(person)[place : place + 2], 16) for place in (1, 3, 5))
+            cv2.rectangle(frame, (x1, y1), (x2, y2), (red, green, blue), 1)
+    return f"{len(people)} people, each with classes of their own", np.stack(frames)
 
 
 def chapter_film(chapter: Chapter) -> str:

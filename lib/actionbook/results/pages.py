@@ -19,9 +19,6 @@ from actionbook.results.proof import ladder_of
 from actionbook.results.records import accepted_records, of_chapter, read_records
 from actionbook.results.scoreboard import scoreboard
 
-PLANNED = ("ECO", "StNet", "SlowFast")
-"""Titles of chapters that are announced; one that stands in the table of contents is announced no more."""
-
 _VERSIONS = (
     ("Python", "python"),
     ("MindSpore", "mindspore"),
@@ -41,22 +38,17 @@ def scoreboard_page(records: Sequence[Record]) -> str:
 
 
 def status_page(records: Sequence[Record]) -> str:
-    """Markdown of the status page: each chapter's ladder and stages, then the chapters that are planned."""
+    """Markdown of the status page: each chapter's ladder and stages."""
     titles = _titles(records)
-    parts = [f"## {title}\n\n{_status(name, of_chapter(records, name))}" for name, title in titles.items()]
-    planned = [[name, "not written yet"] for name in _planned(list(titles.values()))]
-    if planned:
-        parts.append(f"## Planned chapters\n\n{table(['Chapter', 'State'], planned)}")
-    return "\n".join(parts)
+    return "\n".join(f"## {title}\n\n{_status(name, of_chapter(records, name))}" for name, title in titles.items())
 
 
 def write(out: Path, records: Sequence[Record]) -> None:
     """Write what the pages of the book include into the folder `out`."""
     book = chapters()
-    planned = _planned([chapter.title for chapter in book])
     pages = {"scoreboard.md": scoreboard_page(records), "status.md": status_page(records), **ascend_tables.pages()}
     pages |= {"hero.md": front.hero(), "measured.md": front.measured(book, records)}
-    pages |= {"cards.md": front.cards(book, planned, records), "citation.md": citation_page()}
+    pages |= {"cards.md": front.cards(book, records), "citation.md": citation_page()}
     pages |= side_by_side.pages(book, records)
     for chapter in book:
         pages[f"{chapter.name}_film.md"] = front.chapter_film(chapter)
@@ -76,10 +68,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write(options.out, accepted_records() if options.accepted else read_records(options.work))
     except BookError as error:
         sys.exit(str(error))
-
-
-def _planned(titles: Sequence[str]) -> list[str]:
-    return [name for name in PLANNED if name not in titles]
 
 
 def _titles(records: Sequence[Record]) -> dict[str, str]:
