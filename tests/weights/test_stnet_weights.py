@@ -150,7 +150,7 @@ def test_another_number_of_classes(layout: str) -> None:
     other = GROUPED | {"fc.weight": (101, 1024), "fc.bias": (101,)}
     module = "fc" if layout == "stnet_mindspore" else "fc_0"
     report = report_of(other, FILES[layout](GROUPED), layout)
-    assert report.resized_head == (module, 400, 101)
+    assert report.resized_head == ((module,), 400, 101)
     skipped = fit(other, FILES[layout](GROUPED), LAYOUTS[layout], skip=[module]).report
     assert (skipped.ok, len(skipped.loaded), len(skipped.kept)) == (True, 299, 2)
 

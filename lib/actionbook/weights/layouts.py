@@ -22,6 +22,7 @@ from actionbook.weights.names import (
     torch_name,
     torchvision_name,
 )
+from actionbook.weights.slowfast_names import any_depth, slowfast_caffe2_name
 from actionbook.weights.stored import Array
 
 Shape = tuple[int, ...]
@@ -120,9 +121,10 @@ _SLOTS: Final = r"(.*/)?(Momentum|Adam(_1)?|RMSProp(_1)?|ExponentialMovingAverag
 # The same of MindSpore, and of Paddle's Momentum.
 _MINDSPORE_SLOTS: Final = (
     r"(accum|moments?[12]?|stat|velocity)\..*|learning_rate|momentum|weight_decay|global_step|epoch_num|step_num"
-    r"|scale_sense|beta[12]_power"
+    r"|scale_sense|(current|last_overflow)_iterator_step|beta[12]_power"
 )
 _PADDLE_SLOTS: Final = r".*_velocity_\d+|learning_rate_\d+|@LR_DECAY_COUNTER@"
+_CAFFE2_SLOTS: Final = r".*(momentum|lr|model_iter).*"  # what PySlowFast passes over, too
 
 _RESNET: Final = r"(conv1|bn1|layer[1-4])\..*"  # of a ResNet in PyTorch and MindSpore, without its classifier
 
@@ -134,7 +136,8 @@ _TAIL_2D: Final = r"inception_(3c_(3x3|double_3x3_2)|4[a-e]_|5[ab]_).*"  # of BN
 # for its 2-D part and the other, a whole 3-D network with 128 channels where ECO has 96, for its 3-D part.
 # `mindspore`: this library. `stnet_paddle`: the authors' StNet, `stnet_mindspore`: its port. `resnet50_...`: what StNet
 # begins with, a ResNet-50 of ImageNet without its classifier: of torchvision, of MindSpore (model zoo and MindCV, whose
-# shortcuts have different names) and of the authors.
+# shortcuts have different names) and of the authors. `slowfast_caffe2`, `pyslowfast` and `slowfast_mindspore`: the first
+# and the second program of SlowFast's authors, and its port.
 LAYOUTS: Final[Mapping[str, Layout]] = {
     one.name: one
     for one in (
@@ -187,6 +190,9 @@ LAYOUTS: Final[Mapping[str, Layout]] = {
             part=r"conv1_weights|bn_conv1_.*|(res|bn)[2-5].*",
             inflated="conv1_weights",
         ),
+        Layout("pyslowfast", torch_name, ignored=_COUNTERS),
+        Layout("slowfast_caffe2", slowfast_caffe2_name, ignored=_CAFFE2_SLOTS, respelt=any_depth),
+        Layout("slowfast_mindspore", str, ignored=_MINDSPORE_SLOTS),
     )
 }
 
