@@ -16,6 +16,7 @@ from actionbook.models.mobilenetv2_3d import MobileNetV2
 from actionbook.models.resnet_3d import resnet18, resnet50, resnet101, resnext101
 from actionbook.models.shufflenet_3d import ShuffleNet
 from actionbook.models.shufflenetv2_3d import ShuffleNetV2
+from actionbook.models.slowfast import SlowFast
 from actionbook.models.squeezenet_3d import SqueezeNet
 from actionbook.models.stnet import StNet
 
@@ -31,6 +32,7 @@ MODELS: dict[str, Callable[..., nn.Cell]] = {
     "resnext101_3d": resnext101,
     "shufflenet_3d": ShuffleNet,
     "shufflenetv2_3d": ShuffleNetV2,
+    "slowfast_r50": SlowFast,
     "squeezenet_3d": SqueezeNet,
     "stnet_resnet50": StNet,
 }
