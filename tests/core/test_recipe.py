@@ -14,7 +14,7 @@ from actionbook.core.errors import BookError
 from actionbook.core.manifest import load_dataset
 from actionbook.core.paths import NOTEBOOKS
 from actionbook.core.recipe import Recipe, parse_overrides
-from actionbook.core.spec import Spec
+from actionbook.core.spec import BOXES, Spec
 from actionbook.training.schedule import step_rates
 
 RECIPES = sorted(NOTEBOOKS.glob("*/recipes/*.yaml"))

@@ -20,6 +20,7 @@ from actionbook.core.errors import BookError, some
 from actionbook.core.paths import shown
 from actionbook.core.recipe import Recipe
 from actionbook.core.sections import Detection
+from actionbook.core.spec import BOXES
 from actionbook.datasets.dataset import store_path
 from actionbook.datasets.index import Index
 from actionbook.video.frame_folder import Frames, open_frames

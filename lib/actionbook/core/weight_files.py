@@ -6,7 +6,7 @@ import glob
 from pathlib import Path
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from actionbook.core.errors import BookError
 from actionbook.core.paths import shown
@@ -27,7 +27,7 @@ class Clips(Transforms):
     a video, one of each or some neighbours (`core.sampling.Segments`, `Superframes`)."""
     stride: Positive | None = None
     """Of consecutive frames and those around a keyframe every stride-th is taken; segments have none."""
-    pathways: Pathways = {IMAGE: 1}
+    pathways: Pathways = Field(default={IMAGE: 1})
     """Inputs of the network that are made of the clip: by name, every how many of its frames."""
     boxes: Positive | None = None
     """Of a keyframe: boxes that the network was asked about at once; its weights do not depend on their number."""

@@ -136,8 +136,8 @@ _TAIL_2D: Final = r"inception_(3c_(3x3|double_3x3_2)|4[a-e]_|5[ab]_).*"  # of BN
 # for its 2-D part and the other, a whole 3-D network with 128 channels where ECO has 96, for its 3-D part.
 # `mindspore`: this library. `stnet_paddle`: the authors' StNet, `stnet_mindspore`: its port. `resnet50_...`: what StNet
 # begins with, a ResNet-50 of ImageNet without its classifier: of torchvision, of MindSpore (model zoo and MindCV, whose
-# shortcuts have different names) and of the authors. `slowfast_caffe2`, `pyslowfast` and `slowfast_mindspore`: the first
-# and the second program of SlowFast's authors, and its port.
+# shortcuts have different names) and of the authors. `slowfast_caffe2`, `pyslowfast`: the first and the second program
+# of SlowFast's authors, `slowfast_mindspore`: its port.
 LAYOUTS: Final[Mapping[str, Layout]] = {
     one.name: one
     for one in (

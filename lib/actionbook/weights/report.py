@@ -150,9 +150,13 @@ class LoadReport:
         if self.nearest is not None and self.nearest.layout != self.layout:
             return f"The file's names are those of another layout: pass layout={self.nearest.layout!r}."
         if self.loaded and any(self.other_blocks):
-            sides = zip(("file", "network"), ("network", "file"), self.other_blocks, strict=True)
-            told = "; ".join(f"the {one} has {blocks}, which the {other} lacks" for one, other, blocks in sides if blocks)
-            return f"The file is of a network of another depth: {told}. Take a file of this depth, or make that network."
+            more, fewer = self.other_blocks
+            told = [f"the file has {more}, which the network lacks"] if more else []
+            told += [f"the network has {fewer}, which the file lacks"] if fewer else []
+            return (
+                f"The file is of a network with other blocks: {'; '.join(told)}. Make the network as the file's is, or "
+                "take a file of this one's depth."
+            )
         return (
             "Check that the network, its width and the layout are those of this file. Parameters that may differ are "
             "named with skip, allow_missing or allow_unexpected."
