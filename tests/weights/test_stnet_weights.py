@@ -274,7 +274,7 @@ def test_a_resnet_fills_the_flat_part(origin: str, network: Shapes) -> None:
     assert (inflated.name, inflated.expected, inflated.found) == (
         names["conv1.weight"], (64, 15, 7, 7), (64, 3, 7, 7),
     )  # fmt: skip
-    assert "of which the input channels are inflated: 1\n  conv1" in str(report)
+    assert "of which are inflated from a picture to frames: 1\n  conv1" in str(report)
 
 
 def test_every_resnet_gives_the_same_start() -> None:

@@ -75,7 +75,7 @@ class LoadReport:
         ignored: tensors of the file left out because the layout or the caller (`skip`, `allow_unexpected`) says so.
         sha256: digest of the file, where the arrays came from one.
         cut: those of `loaded` of which the network takes only the first input channels.
-        inflated: those of `loaded` that were for one picture and are now for frames stacked on the channel axis.
+        inflated: those of `loaded` that were for one picture and are now for several frames.
         groups_option: that of the layout.
         prefix: what stood before every name of the file and was taken off, such as ``module.``.
         origin: where in a file the arrays were and what lay beside them; None if they were not read from one.
@@ -169,7 +169,7 @@ class LoadReport:
         lines += [f"taken off every name: {self.prefix}"] if self.prefix else []
         lines += [f"not in such files, set to one: {len(self.ones)}"] if self.ones else []
         lines += _listed("of which the first input channels are taken", self.cut)
-        lines += _listed("of which the input channels are inflated", self.inflated)
+        lines += _listed("of which are inflated from a picture to frames", self.inflated)
         lines += _listed("missing from the file", self.missing)
         lines += _listed("unexpected in the file", self.unexpected)
         lines += _listed("wrong shape", self.wrong_shape)

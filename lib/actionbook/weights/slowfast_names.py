@@ -1,13 +1,15 @@
-"""What SlowFast's parameters are called in the files of its authors' first program, written with Caffe2.
+"""What SlowFast's parameters are called in the files of its authors' first program, and in a ResNet of pictures.
 
-Their second one, PySlowFast, has the names of this library with PyTorch's leaves (`names.torch_name`); the port for
-Ascend has those of this library.
+The first program was written with Caffe2. The second one, PySlowFast, has the names of this library with PyTorch's
+leaves (`names.torch_name`); the port for Ascend has those of this library.
 """
 
 from __future__ import annotations
 
 import re
 from typing import Final
+
+from actionbook.weights.names import torch_name
 
 _LEAVES: Final = {
     "weight": "w", "bias": "b", "gamma": "s", "beta": "b", "moving_mean": "rm", "moving_variance": "riv",
@@ -38,6 +40,23 @@ def slowfast_caffe2_name(name: str) -> str:
     else:
         layer = {"head.projection": "pred"}.get(module, module)
     return f"{layer}{'_bn' if norm else ''}_{_LEAVES.get(leaf, leaf)}"
+
+
+def slowfast_picture_name(name: str) -> str:
+    """The name in a ResNet of torchvision, of what the slow pathway has of one.
+
+    ``s2.pathway0_res1.branch2.a_bn.bn2d.gamma`` -> ``layer1.1.bn1.weight``, ``s3.pathway0_res0.branch1.weight`` ->
+    ``layer2.0.downsample.0.weight``. Others are called as in PySlowFast.
+    """
+    module, _, leaf = torch_name(name).rpartition(".")
+    if stem := re.fullmatch(r"s1\.pathway0_stem\.(conv|bn)", module):
+        return f"{stem[1]}1.{leaf}"
+    found = re.fullmatch(r"s(\d+)\.pathway0_res(\d+)\.branch(?:1|2\.([abc]))(_bn)?", module)
+    if found is None:
+        return f"{module}.{leaf}"
+    stage, block, layer, norm = found.groups()
+    kind = f"downsample.{1 if norm else 0}" if layer is None else f"{'bn' if norm else 'conv'}{'abc'.index(layer) + 1}"
+    return f"layer{int(stage) - 1}.{block}.{kind}.{leaf}"
 
 
 def any_depth(blob: str) -> str:
