@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -46,9 +47,9 @@ def list_models() -> list[str]:
 def create_model(name: str, *, num_classes: int, **options: Any) -> nn.Cell:
     """Build a network, in evaluation mode, with freshly initialised weights.
 
-    They take float32 clips (N, C, T, H, W) and return logits (N, num_classes). `options` are those of the network's
-    class or function. Raises BookError for a name or an option that does not exist, or a value that an option does not
-    take.
+    They take float32 clips (N, C, T, H, W), or what their ``construct`` says, and return logits (N, num_classes), of
+    boxes (N, M, num_classes). `options` are those of the network's class or function. Raises BookError for a name or an
+    option that does not exist, or a value that an option does not take.
     """
     if name not in MODELS:
         raise BookError(f"model {name!r} is not known; there are: {', '.join(list_models())}")
@@ -60,12 +61,21 @@ def create_model(name: str, *, num_classes: int, **options: Any) -> nn.Cell:
 
 
 def check_clips(network: nn.Cell, spec: Spec, where: str) -> None:
-    """Raise BookError, which begins with `where`, if the network says that it cannot take clips of these shapes."""
+    """Raise BookError, which begins with `where`, if the network says that it cannot take clips of these shapes.
+
+    A network's ``check_clip`` gets the shapes of its inputs, without N, in the order of its ``construct``.
+    """
+    takes = inspect.signature(network.construct)
+    try:
+        takes.bind(*spec.inputs)
+    except TypeError:
+        raise BookError(
+            f"{where}: the inputs are {', '.join(spec.inputs)}; the network takes {', '.join(takes.parameters)}"
+        ) from None
     check = getattr(network, "check_clip", None)
     if check is None:
         return
-    for shape in spec.inputs.values():
-        try:
-            check(shape)
-        except ValueError as error:
-            raise BookError(f"{where}: {error}") from error
+    try:
+        check(*spec.inputs.values())
+    except ValueError as error:
+        raise BookError(f"{where}: {error}") from error

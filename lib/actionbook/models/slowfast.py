@@ -7,7 +7,7 @@ keeps, as its port for Ascend does (mindspore-ai/models, research/cv/slowfast).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from mindspore import Tensor, nn, ops
@@ -50,7 +50,9 @@ class Stem(nn.Cell):
 class Branch(nn.Cell):
     """Over time, over the picture, over channels: the bottleneck of a block, without its last activation."""
 
-    def __init__(self, in_channels: int, middle: int, out_channels: int, frames: int, stride: int, apart: int) -> None:
+    def __init__(
+        self, in_channels: int, middle: int, out_channels: int, *, frames: int, stride: int, apart: int
+    ) -> None:
         super().__init__()
         self.a = _conv(in_channels, middle, (frames, 1, 1))
         self.a_bn = nn.BatchNorm3d(middle)
@@ -69,13 +71,15 @@ class Branch(nn.Cell):
 class Block(nn.Cell):
     """A bottleneck beside a shortcut, which has a convolution where sizes or channels change."""
 
-    def __init__(self, in_channels: int, middle: int, out_channels: int, frames: int, stride: int, apart: int) -> None:
+    def __init__(
+        self, in_channels: int, middle: int, out_channels: int, *, frames: int, stride: int, apart: int
+    ) -> None:
         super().__init__()
         self.branch1: nn.Cell | None = None
         if stride > 1 or in_channels != out_channels:
             self.branch1 = _conv(in_channels, out_channels, (1, 1, 1), (1, stride, stride))
             self.branch1_bn = nn.BatchNorm3d(out_channels)
-        self.branch2 = Branch(in_channels, middle, out_channels, frames, stride, apart)
+        self.branch2 = Branch(in_channels, middle, out_channels, frames=frames, stride=stride, apart=apart)
 
     def construct(self, x: Tensor) -> Tensor:
         """(N, C, T, H, W) -> (N, out_channels, T, H/s, W/s)."""
@@ -83,28 +87,28 @@ class Block(nn.Cell):
         return ops.relu(shortcut + self.branch2(x))
 
 
-class Pathways(nn.Cell):
-    """A part of the network with layers of its own for each pathway that is looked at."""
+class Part(nn.Cell):
+    """A part of the network with layers of its own for each pathway that is looked at, 0 the slow, 1 the fast one."""
 
-    def __init__(self, kind: str, cells: Sequence[tuple[int, Sequence[nn.Cell]]]) -> None:
+    def __init__(self, chains: Mapping[int, Mapping[str, nn.Cell]]) -> None:
         super().__init__()
-        for pathway, chain in cells:
-            for number, cell in enumerate(chain):
-                name = f"pathway{pathway}_{kind}{number if kind == 'res' else ''}"
-                self.insert_child_to_cell(name, cell)
-        self.chains = tuple(tuple(chain) for _, chain in cells)
+        for pathway, chain in chains.items():
+            for name, cell in chain.items():
+                self.insert_child_to_cell(f"pathway{pathway}_{name}", cell)
+        self.chains = tuple(tuple(chain.values()) for chain in chains.values())
 
     def construct(self, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """(N, C, T, H, W) of each pathway -> the same of what its layers make of it."""
-        made = ()
+        made: tuple[Tensor, ...] = ()
         for x, chain in zip(maps, self.chains):  # noqa: B905 (graphs know no `strict`)
+            y = x
             for cell in chain:
-                x = cell(x)
-            made = (*made, x)
+                y = cell(y)
+            made = (*made, y)
         return made
 
 
-class Fuse(nn.Cell):
+class Fusion(nn.Cell):
     """What the slow pathway hears of the fast one: a convolution over time that ends with as many frames as it has."""
 
     def __init__(self, channels: int, ratio: int, kernel: int, alpha: int) -> None:
@@ -115,6 +119,11 @@ class Fuse(nn.Cell):
     def construct(self, slow: Tensor, fast: Tensor) -> Tensor:
         """(N, C, T/alpha, H, W) and (N, F, T, H, W) -> (N, C + ratio * F, T/alpha, H, W), slow channels first."""
         return ops.concat((slow, ops.relu(self.bn(self.conv_f2s(fast)))), 1)
+
+
+def _joined(features: tuple[Tensor, ...]) -> Tensor:
+    """The features of the pathways one behind the other."""
+    return features[0] if len(features) == 1 else ops.concat(features, -1)
 
 
 class BoxHead(nn.Cell):
@@ -128,10 +137,10 @@ class BoxHead(nn.Cell):
 
     def construct(self, maps: tuple[Tensor, ...], boxes: Tensor) -> Tensor:
         """(N, C, T, H, W) of each pathway, corners in pixels (N, M, 4) -> (N, M, classes)."""
-        made = ()
+        made: tuple[Tensor, ...] = ()
         for x in maps:
             made = (*made, ops.amax(self.roi(x.mean(axis=2), boxes), (2, 3)))
-        return self.projection(self.dropout(ops.concat(made, 2)))
+        return self.projection(self.dropout(_joined(made)))
 
 
 class ClipHead(nn.Cell):
@@ -144,10 +153,10 @@ class ClipHead(nn.Cell):
 
     def construct(self, maps: tuple[Tensor, ...]) -> Tensor:
         """(N, C, T, H, W) of each pathway -> (N, classes)."""
-        made = ()
+        made: tuple[Tensor, ...] = ()
         for x in maps:
             made = (*made, x.mean(axis=(2, 3, 4)))
-        return self.projection(self.dropout(ops.concat(made, 1)))
+        return self.projection(self.dropout(_joined(made)))
 
 
 class SlowFast(nn.Cell):
@@ -160,12 +169,12 @@ class SlowFast(nn.Cell):
 
     Detection keeps the size of the maps in the last stage and sets the taps of its kernels two cells apart (section 4),
     which takes no other weights. `roi` is a rule of `roi_align.RULES`; the checkpoint of the port for Ascend needs
-    "port". The fast pathway has a `beta_inv`-th of the channels; `fusion_ratio` times as many join the slow one, through
-    kernels of `fusion_kernel` frames (the paper has 5, the released networks of depth 50 have 7). `width` multiplies the
-    channels of every layer, rounded down but never below 1 (the paper has width 1 only), `depth` is one of `BLOCKS`: 50
-    and 101 of the paper, 14 and 26 for small trials. With `pathways` "slow" or "fast" only that one is looked at, and
-    nothing joins it. `zero_init` begins every block as its shortcut (Goyal et al., arXiv 1706.02677, section 5.1).
-    Raises ValueError for what is not among these.
+    "port". The fast pathway has a `beta_inv`-th of the channels; `fusion_ratio` times as many join the slow one,
+    through kernels of `fusion_kernel` frames (the paper has 5, the released networks of depth 50 have 7). `width`
+    multiplies the channels of every layer, rounded down but never below 1 (the paper has width 1 only). `depth` is one
+    of `BLOCKS`: 50 and 101 of the paper, 14 and 26 for small trials. With `pathways` "slow" or "fast" only that one is
+    looked at, and nothing joins it. `zero_init` begins every block as its shortcut (Goyal et al., arXiv 1706.02677,
+    section 5.1). Raises ValueError for a value that is not among these.
     """
 
     def __init__(
@@ -185,74 +194,67 @@ class SlowFast(nn.Cell):
         zero_init: bool = True,
         seed: int = 0,
     ) -> None:
-        _refuse(depth, task, pathways, fusion_kernel, alpha, beta_inv)
+        for name, value, known in (("depth", depth, BLOCKS), ("task", task, TASKS), ("pathways", pathways, PATHWAYS)):
+            if value not in known:
+                raise ValueError(f"{name} {value!r}: expected one of {', '.join(map(str, known))}")
+        if fusion_kernel < 1 or fusion_kernel % 2 == 0:
+            raise ValueError(f"fusion_kernel {fusion_kernel}: expected an odd number of frames")
         super().__init__()
         self.alpha, self.detects, self.looked_at = alpha, task == "detection", PATHWAYS[pathways]
 
-        def scaled(channels: int) -> tuple[int, int]:
-            """Channels of the slow and of the fast pathway."""
-            return max(1, int(channels * width)), max(1, int(channels * width) // beta_inv)
+        def scaled(channels: int) -> list[int]:
+            """Of the slow and of the fast pathway."""
+            slow = max(1, int(channels * width))
+            return [slow, max(1, slow // beta_inv)]
 
-        fused = pathways == "both"
-        channels = list(scaled(64))
-        self.s1 = Pathways("stem", [(p, [Stem(channels[p], STEM_FRAMES[p])]) for p in self.looked_at])
-        self.s1_fuse = self.s2_fuse = self.s3_fuse = self.s4_fuse = None
-        stages, fuses = [], []
+        channels = scaled(64)
+        self.s1 = Part({p: {"stem": Stem(channels[p], STEM_FRAMES[p])} for p in self.looked_at})
+        stages: list[Part] = []
+        fusions: list[Fusion | None] = []
         for number, blocks in enumerate(BLOCKS[depth]):
-            if fused:
-                fuses.append(Fuse(channels[1], fusion_ratio, fusion_kernel, alpha))
+            if pathways == "both":
+                fusions.append(Fusion(channels[1], fusion_ratio, fusion_kernel, alpha))
                 channels[0] += fusion_ratio * channels[1]
             middle, out = scaled(64 * 2**number), scaled(256 * 2**number)
-            keeps = self.detects and number == 3
-            stride, apart = (1 if keeps or number == 0 else 2), (2 if keeps else 1)
-            stages.append(
-                Pathways(
-                    "res",
-                    [
-                        (
-                            p,
-                            [
-                                Block(
-                                    out[p] if block else channels[p],
-                                    middle[p],
-                                    out[p],
-                                    STAGE_FRAMES[number][p],
-                                    1 if block else stride,
-                                    apart,
-                                )
-                                for block in range(blocks)
-                            ],
-                        )
-                        for p in self.looked_at
-                    ],
-                )
-            )
-            channels = list(out)
-        if fused:
-            self.s1_fuse, self.s2_fuse, self.s3_fuse, self.s4_fuse = fuses
+            large = self.detects and number == len(STAGE_FRAMES) - 1
+            stride, apart = (1 if large or number == 0 else 2), (2 if large else 1)
+
+            chains = {}
+            for p in self.looked_at:
+                like = {"frames": STAGE_FRAMES[number][p], "apart": apart}
+                first = Block(channels[p], middle[p], out[p], stride=stride, **like)
+                rest = [Block(out[p], middle[p], out[p], stride=1, **like) for _ in range(blocks - 1)]
+                chains[p] = {f"res{k}": block for k, block in enumerate([first, *rest])}
+            stages.append(Part(chains))
+            channels = out
+        self.s1_fuse, self.s2_fuse, self.s3_fuse, self.s4_fuse = fusions or (None, None, None, None)
         self.s2, self.s3, self.s4, self.s5 = stages
         features = sum(channels[p] for p in self.looked_at)
+        self.head: nn.Cell
         if self.detects:
             self.head = BoxHead(features, num_classes, roi, dropout, seed)
         else:
             self.head = ClipHead(features, num_classes, dropout, seed)
         init_fan_out(self, seed, HEAD_STD)
-        if zero_init:
-            for _, cell in self.cells_and_names():
-                if isinstance(cell, Branch):
-                    cell.c_bn.bn2d.gamma.set_data(Tensor(np.zeros(cell.c_bn.bn2d.gamma.shape, np.float32)))
+        for gamma in [cell.c_bn.bn2d.gamma for _, cell in self.cells_and_names() if isinstance(cell, Branch)]:
+            if zero_init:
+                gamma.set_data(Tensor(np.zeros(gamma.shape, np.float32)))
 
-    def check_clip(self, slow: tuple[int, ...], fast: tuple[int, ...], *_: tuple[int, ...]) -> None:
-        """Raise ValueError for clips (3, T, H, W) of two pathways that do not show the same moment."""
-        if fast[1] != self.alpha * slow[1]:
+    def check_clip(self, slow: tuple[int, ...], fast: tuple[int, ...], boxes: tuple[int, ...] | None = None) -> None:
+        """Raise ValueError for clips (3, T, H, W) that do not show the same moment, and for boxes (M, 4) not wanted."""
+        if fast != (slow[0], self.alpha * slow[1], *slow[2:]):
             raise ValueError(
-                f"{slow[1]} slow and {fast[1]} fast frames: expected {self.alpha} times as many fast ones (alpha)"
+                f"slow clips {slow} and fast ones {fast}: expected {self.alpha} times as many fast frames (alpha), "
+                "and the same size"
             )
+        if self.detects != (boxes is not None):
+            task, found = ("detection", "none") if self.detects else ("classification", f"boxes {boxes}")
+            raise ValueError(f"task {task!r}, inputs of boxes: {found}; expected (M, 4) for detection alone")
 
     def construct(self, slow: Tensor, fast: Tensor, boxes: Tensor | None = None) -> Tensor:
         """See the class. Raises ValueError as `check_clip`."""
-        self.check_clip(slow.shape[1:], fast.shape[1:])
-        maps = ()
+        self.check_clip(slow.shape[1:], fast.shape[1:], None if boxes is None else boxes.shape[1:])
+        maps: tuple[Tensor, ...] = ()
         for pathway in self.looked_at:
             maps = (*maps, slow if pathway == 0 else fast)
         maps = self.s2(self.heard(self.s1_fuse, self.s1(maps)))
@@ -261,17 +263,6 @@ class SlowFast(nn.Cell):
         maps = self.s5(self.heard(self.s4_fuse, maps))
         return self.head(maps, boxes) if self.detects else self.head(maps)
 
-    def heard(self, fuse: Fuse | None, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def heard(self, fuse: Fusion | None, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """The maps, the slow one with what `fuse` makes of the fast one."""
         return maps if fuse is None else (fuse(*maps), maps[1])
-
-
-def _refuse(depth: int, task: str, pathways: str, fusion_kernel: int, alpha: int, beta_inv: int) -> None:
-    for name, value, known in (("depth", depth, BLOCKS), ("task", task, TASKS), ("pathways", pathways, PATHWAYS)):
-        if value not in known:
-            raise ValueError(f"{name} {value!r}: expected one of {', '.join(map(str, known))}")
-    if fusion_kernel < 1 or fusion_kernel % 2 == 0:
-        raise ValueError(f"fusion_kernel {fusion_kernel}: expected an odd number of frames")
-    for name, value in (("alpha", alpha), ("beta_inv", beta_inv)):
-        if value < 1:
-            raise ValueError(f"{name} {value}: expected 1 or more")

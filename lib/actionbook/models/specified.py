@@ -5,7 +5,7 @@ Rung 1 of the ladder holds the networks to its numbers, rung 2 to the runs (`act
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ import pandas as pd
 from mindspore import nn
 
 from actionbook.core.errors import BookError
-from actionbook.core.spec import Shape
+from actionbook.core.spec import Shape, Spec
 from actionbook.models import create_model
 from actionbook.models.profile import count_parameters, layer_table
 
@@ -33,6 +33,8 @@ class Specified:
     or thousands of millions (G), to the digits given."""
     golden: tuple[str, ...] = ()
     """Names of the runs of the authors' program with it; none where it was not run."""
+    takes: Callable[[Shape], Spec] = Spec.of
+    """What the network takes where a clip has this shape, of several pathways the one with the most frames."""
 
     @property
     def name(self) -> str:
@@ -55,10 +57,15 @@ class Specified:
         for shape, text in self.macs.items() if macs else ():
             value, unit = text.split()
             one, words = _UNITS[unit]
-            found = round(float(layer_table(network, shape).macs.sum()) / one, len(value.partition(".")[2]))
-            what = f"{words} at {shape[1]} frames, {self.name}, {classes} classes"
+            found = round(float(layer_table(network, self.takes(shape)).macs.sum()) / one, len(value.partition(".")[2]))
+            what = f"{words} at {self._clip(shape)}, {self.name}, {classes} classes"
             rows.append({"what": what, "found": found, "expected": float(value)})
         return rows
+
+    def _clip(self, shape: Shape) -> str:
+        """What tells a shape from the others: its frames, and the size of these where they alone do not."""
+        alike = sum(other[1] == shape[1] for other in self.macs) > 1
+        return f"{shape[1]} frames" + (f" of {shape[2]} x {shape[3]}" if alike else "")
 
 
 def specified(chapter: str) -> list[dict[str, Any]]:
@@ -96,6 +103,17 @@ def _small(model: str, options: dict[str, Any], counts: tuple[int, ...], macs: s
     where it was counted with them, Jester."""
     parameters = dict(zip((600, 101, 27), counts, strict=False))
     return Specified(model, options, parameters, {(3, 16, 112, 112): macs}, (golden,) if golden else ())
+
+
+def _pathways(shape: Shape) -> Spec:
+    """Every fourth frame for the slow pathway, all of them for the fast one."""
+    c, t, *size = shape
+    return Spec({"slow": (c, t // 4, *size), "fast": shape})
+
+
+def _boxes(shape: Shape) -> Spec:
+    """The same, and three boxes."""
+    return Spec({**_pathways(shape).inputs, "boxes": (3, 4)})
 
 
 TABLE: Final[Mapping[str, tuple[Specified, ...]]] = {
@@ -181,6 +199,25 @@ TABLE: Final[Mapping[str, tuple[Specified, ...]]] = {
             ("dense_K400_T7_N5_B1", "dense_K51_T3_N3_B2"),
         ),
     ),
+    "slowfast": (
+        Specified(
+            "slowfast_r50",
+            {},
+            {80: 33_828_888},
+            {(3, 32, 224, 224): "74.181 G", (3, 32, 256, 384): "145.333 G"},
+            ("ava_224_B1", "ava_128x160_B2"),
+            _boxes,
+        ),
+        Specified(
+            "slowfast_r50",
+            {"task": "classification"},
+            {400: 34_566_488},
+            {(3, 32, 256, 256): "65.71 G"},
+            ("kinetics400_224_B1",),
+            _pathways,
+        ),
+    ),
 }
 """By chapter. Counted in okankop/Efficient-3DCNNs at commit 9db09f6, piergiaj/pytorch-i3d at commit 05783d1,
-mzolfaghari/ECO-pytorch at commit b175e7c, and mindspore-ai/models and PaddlePaddle/models at baa3220 and b71cf63."""
+mzolfaghari/ECO-pytorch at commit b175e7c, mindspore-ai/models and PaddlePaddle/models at baa3220 and b71cf63, and
+facebookresearch/SlowFast at commit 287ec00."""

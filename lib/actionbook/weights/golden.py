@@ -18,6 +18,7 @@ from mindspore import Tensor, nn
 from actionbook.core.difference import difference
 from actionbook.core.errors import BookError
 from actionbook.core.paths import ROOT
+from actionbook.core.recipe import BOXES
 from actionbook.core.spec import Shape, Spec
 from actionbook.models import create_model
 from actionbook.models.profile import watch_outputs
@@ -40,9 +41,10 @@ class Golden:
         tensors: name and shape of every tensor of the original network; `rule_made` makes them.
         stages: by module, of its output: shape with N, mean, standard deviation, first value. ``cell`` is the module
             here where it has another name, ``pooled`` says that the original's output is its mean over T, H and W.
-        logits: (samples, classes).
+        logits: (samples, classes), or (boxes, classes), sample by sample.
         drawn: the order of the axes in which the numbers of every input were drawn.
         scaled: factors of the rule's weights, by the end of their names.
+        boxes: of every sample, corners in pixels (boxes, 4), which are not drawn; None: the network takes none.
     """
 
     name: str
@@ -56,19 +58,36 @@ class Golden:
     logits: Array
     drawn: Literal["NCTHW", "NTCHW"] = "NCTHW"
     scaled: Mapping[str, float] = field(default_factory=dict)
+    boxes: tuple[Array, ...] | None = None
 
     @property
     def batch(self) -> dict[str, Array]:
-        """The samples, inputs (samples, ...): standard normal numbers of the frozen generator, seed 0, one by one."""
-        rng = np.random.RandomState(0)
+        """The samples, inputs (samples, ...): standard normal numbers of the frozen generator, input k of seed k.
 
-        def draw(shape: Shape) -> Array:
+        Boxes are filled up with zeros to as many as the spec has.
+        """
+        samples = len(self.logits if self.boxes is None else self.boxes)
+
+        def draw(seed: int, shape: Shape) -> Array:
+            rng = np.random.RandomState(seed)
             if self.drawn == "NCTHW":
-                return rng.standard_normal((len(self.logits), *shape)).astype(np.float32)
+                return rng.standard_normal((samples, *shape)).astype(np.float32)
             c, t, *size = shape
-            return rng.standard_normal((len(self.logits), t, c, *size)).astype(np.float32).swapaxes(1, 2)
+            return rng.standard_normal((samples, t, c, *size)).astype(np.float32).swapaxes(1, 2)
 
-        return {name: draw(shape) for name, shape in self.spec.inputs.items()}
+        drawn = {name: shape for name, shape in self.spec.inputs.items() if name != BOXES}
+        batch = {name: draw(seed, shape) for seed, (name, shape) in enumerate(drawn.items())}
+        if self.boxes is not None:
+            batch[BOXES] = np.zeros((samples, *self.spec.inputs[BOXES]), np.float32)
+            for row, boxes in zip(batch[BOXES], self.boxes, strict=True):
+                row[: len(boxes)] = boxes
+        return batch
+
+    def real(self, logits: Array) -> Array:
+        """(samples, classes) as it is; of (samples, boxes, classes) the real boxes, (boxes, classes)."""
+        if self.boxes is None:
+            return logits
+        return np.concatenate([row[: len(boxes)] for row, boxes in zip(logits, self.boxes, strict=True)])
 
     def network(self) -> nn.Cell:
         """The network with the rule's weights. Raises WeightsError unless every tensor finds its place."""
@@ -83,7 +102,7 @@ class Agreement:
 
     golden: Golden
     logits: Array
-    """(samples, classes), found."""
+    """(samples or boxes, classes), found."""
     differences: Mapping[str, float]
     """Relative, by stage and of the ``logits``."""
 
@@ -138,18 +157,23 @@ def _golden(one: Specified, data: Mapping[str, Any], case: Mapping[str, Any]) ->
     classes, tensors = case["num_classes"], case["tensors"]
     if isinstance(tensors, str):
         tensors = list((dict(data["tensors"][tensors]) | case["changed"]).items())
+    inputs = {key: tuple(shape) for key, shape in case["inputs"].items()}
+    boxes = tuple(np.array(corners, np.float32) for corners in case["boxes"]) if "boxes" in case else None
+    if boxes is not None:
+        inputs[BOXES] = (max(map(len, boxes)), 4)
     return Golden(
         case["name"],
         one.model,
         {**one.options, **case.get("options", {})},
         classes,
-        Spec({key: tuple(shape) for key, shape in case["inputs"].items()}, (classes,)),
+        Spec(inputs, (classes,) if boxes is None else (inputs[BOXES][0], classes)),
         case.get("layout", data["layout"]),
         tuple((tensor, tuple(shape)) for tensor, shape in tensors),
         case["stages"],
         np.atleast_2d(case["logits"]),
         case.get("drawn", "NCTHW"),
         data.get("scaled", {}),
+        boxes,
     )
 
 
@@ -162,7 +186,7 @@ def agreement(golden: Golden, network: nn.Cell | None = None) -> Agreement:
 
     def note(name: str, cell: nn.Cell, output: Tensor) -> None:
         if cell is network:
-            logits.append(output.asnumpy())
+            logits.append(golden.real(output.asnumpy()))
         for stage in [stage for stage, place in places.items() if place == name]:
             found[stage] = _stage_difference(output.asnumpy(), golden.stages[stage])
 
