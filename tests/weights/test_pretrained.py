@@ -42,7 +42,7 @@ ECO = {
 }
 # The same of StNet by its kernels.
 STNET = {"grouped": 33_158_864, "dense": 48_878_288}
-# Of SlowFast by its options: the fact sheets' counts. Fusions over 5 frames have two kernels of 1x1 less, 2 * 43,136; the
+# Of SlowFast: the counts of the fact sheets. Fusions over 5 frames have two kernels of 1x1 less, 2 * 43,136; the
 # slow pathway alone is a ResNet-50 whose kernels `a` of the last two stages, 4,063,232 numbers, are for 3 frames.
 SLOWFAST = {
     "slowfast_kinetics": 34_566_488,

@@ -172,7 +172,6 @@ LAYOUTS: Final[Mapping[str, Layout]] = {
             cut=r"base_model\.res3a_2\.weight",
         ),
         Layout("mindspore", str, ignored=_MASKS),
-        Layout("pyslowfast", torch_name, ignored=_COUNTERS),
         Layout("stnet_mindspore", str, ignored=_MINDSPORE_SLOTS, groups_option="xception"),
         Layout("stnet_paddle", stnet_paddle_name, ignored=_PADDLE_SLOTS, dense_last=True, groups_option="xception"),
         Layout(
