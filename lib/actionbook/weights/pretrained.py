@@ -30,7 +30,8 @@ class Pretrained:
     network: nn.Cell
     """In evaluation mode; it takes clips as `spec` and `transform` say, colours in the order red, green, blue."""
     transform: Clips
-    """How such a clip is made of frames: `actionbook.clips.transforms.tested_clip` does it."""
+    """How such a clip is made of frames: `actionbook.clips.transforms.tested_clip` does it, and where whole frames are
+    tested (``test_size``) `actionbook.clips.whole_frames.whole_clip`."""
     trained_on: TrainedOn
     report: LoadReport
     """What became of every tensor, and the file's digest."""
