@@ -35,12 +35,17 @@ COMPILED = ["resnet18_3d", "shufflenetv2_3d", "squeezenet_3d"]
 def narrow(model: str, **changes: Any) -> tuple[Golden, nn.Cell]:
     """What the narrow network of this name should give, and that network, or with `changes` another one."""
     case = NARROW["networks"][model]
-    options, classes, spec = case["options"] | changes, NARROW["num_classes"], Spec(NARROW["inputs"])
+    options, classes, spec = (
+        case["options"] | changes,
+        NARROW["num_classes"],
+        Spec(case.get("inputs", NARROW["inputs"])),
+    )
     network = create_model(model, num_classes=classes, **options)
     tensors = tuple((name, array.shape) for name, array in export_state(network).items())
     load(network, rule_made(tensors))
-    logits = np.array([case["logits"]])
-    return Golden(model, model, options, classes, spec, "okankop", tensors, case["stages"], logits), network
+    logits, boxes = np.atleast_2d(case["logits"]), (np.array(case["boxes"]),) if "boxes" in case else None
+    golden = Golden(model, model, options, classes, spec, "okankop", tensors, case["stages"], logits, boxes=boxes)
+    return golden, network
 
 
 def test_every_network_stands_in_the_table() -> None:
@@ -70,8 +75,10 @@ def test_narrow_networks_give_what_they_gave(model: str) -> None:
 
 DROPOUT = {name: [0.2] for name in ("mobilenet_3d", "mobilenetv2_3d", "shufflenet_3d", "shufflenetv2_3d")}
 DROPOUT |= {"squeezenet_3d": [0.5], "i3d": [0.5], "eco_full": [0.6, 0.5], "eco_lite": [0.6]}
+DROPOUT |= {"slowfast_r50": [0.5]}
 """okankop/Efficient-3DCNNs, models/*.py; kinetics-i3d and its ports: i3d.py; ECO-efficient-video-understanding,
-models_ECO_*/ucf101, of the features in two and in three dimensions. The ResNets and StNet have none."""
+models_ECO_*/ucf101, of the features in two and in three dimensions; SlowFast, configs/AVA/SLOWFAST_32x2_R50_SHORT.yaml.
+The ResNets and StNet have none."""
 NORMS = {"i3d": (1e-3, 0.99)}
 """eps, and the share of the running statistics that a step keeps: pytorch-i3d; of all others PyTorch's defaults."""
 
@@ -97,6 +104,8 @@ def test_what_only_training_shows(model: str, monkeypatch: pytest.MonkeyPatch) -
         ("eco_full", {"eps": 1e-3}),
         ("stnet_resnet50", {"max_pool": "port"}),
         ("stnet_resnet50", {"eps": 1e-4}),
+        ("slowfast_r50", {"roi": "unaligned"}),
+        ("slowfast_r50", {"roi": "port"}),
     ],
 )
 def test_another_network_does_not_agree(model: str, changes: dict[str, Any]) -> None:
@@ -132,6 +141,25 @@ def test_counts_are_rows_of_found_and_expected(monkeypatch: pytest.MonkeyPatch) 
     assert (rows[-1]["what"].split()[0], rows[-1]["found"]) == ("GMACs", 0.09)
 
 
+def test_sizes_of_frames_are_told_where_their_number_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    macs = {(3, 16, 32, 32): "1 M", (3, 16, 32, 64): "1 M", (3, 32, 32, 32): "1 M"}
+    taken: list[Spec] = []
+
+    def takes(shape: tuple[int, ...]) -> Spec:
+        taken.append(Spec.of(shape))
+        return taken[-1]
+
+    one = Specified("mobilenet_3d", {"width": 0.25}, {5: 1}, macs, takes=takes)
+    monkeypatch.setattr(table, "TABLE", {"made": (one,)})
+    rows = specified("made")
+    starts = [row["what"].partition(",")[0] for row in rows[1:]]
+    assert starts == [
+        f"million MACs at {clip}" for clip in ("16 frames of 32 x 32", "16 frames of 32 x 64", "32 frames")
+    ]
+    assert [spec.single for spec in taken] == ["image"] * 3
+    assert table.counts_table(rows).shape == (1, 4)
+
+
 def test_a_chapter_without_networks() -> None:
     with pytest.raises(BookError, match=r"'a paper'.*efficient3d, i3d"):
         specified("a paper")
@@ -141,9 +169,11 @@ def test_a_chapter_without_networks() -> None:
 def test_golden_runs_are_those_of_the_table(chapter: str) -> None:
     runs = golden_runs(chapter)
     assert [run.name for run in runs] == [name for one in of_chapter(chapter) for name in one.golden]
+    sizes = set()
     for run in runs:
         assert run.logits.shape[1] == run.num_classes
         assert run.stages
-        clip = run.spec.inputs["image"]
-        assert clip[0] == run.options.get("in_channels", 3)
-        assert clip[2:] in {shape[2:] for one in of_chapter(chapter) for shape in one.macs}
+        clips = [shape for shape in run.spec.inputs.values() if len(shape) == 4]
+        assert {clip[0] for clip in clips} == {run.options.get("in_channels", 3)}
+        sizes.add(clips[0][2:])
+    assert sizes & {shape[2:] for one in of_chapter(chapter) for shape in one.macs}

@@ -19,7 +19,7 @@ from actionbook.models import create_model, specified
 from actionbook.models.profile import watch_outputs
 from actionbook.models.specified import Specified
 from actionbook.weights import WeightsError, export_state, golden
-from actionbook.weights.golden import TOLERANCE, Golden, agreement, equivalent, rule_made
+from actionbook.weights.golden import TOLERANCE, Golden, agreement, equivalent, golden_runs, rule_made
 
 # One tensor of every kind, and how it is drawn from the generator that its name seeds.
 DRAWN = {
@@ -117,6 +117,25 @@ def test_logits_and_weights_that_differ_are_seen(tiny: Golden) -> None:
     assert agreement(tiny, network).row["relative_difference"] == np.inf
     with pytest.raises(WeightsError, match=r"classifier\.1\.bias"):
         replace(tiny, tensors=tiny.tensors[:-1]).network()
+
+
+def test_boxes_come_from_the_file_and_real_ones_are_compared() -> None:
+    one = golden_runs("slowfast")[1]
+    batch = one.batch
+    assert {name: array.shape for name, array in batch.items()} == {
+        "slow": (2, 3, 8, 128, 160),
+        "fast": (2, 3, 32, 128, 160),
+        "boxes": (2, 2, 4),
+    }
+    # The first numbers that the authors' program was given.
+    for name, seed in (("slow", 0), ("fast", 1)):
+        assert batch[name].flat[0] == np.float32(np.random.RandomState(seed).standard_normal())
+    np.testing.assert_allclose(batch["boxes"][1], [[30.5, 12.2, 99.7, 70.4], [0, 0, 0, 0]], rtol=1e-6)
+    assert one.spec.output == (2, 80)
+    logits = np.arange(12).reshape(2, 2, 3)
+    np.testing.assert_array_equal(one.real(logits), [[0, 1, 2], [3, 4, 5], [6, 7, 8]])
+    assert one.logits.shape == (3, 80)
+    assert replace(one, boxes=None).real(logits) is logits
 
 
 def test_a_chapter_is_run_as_its_table_and_file_say(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 
 from mindspore import nn
@@ -10,32 +9,15 @@ from mindspore import nn
 from actionbook.conversion.errors import ConversionError
 from actionbook.conversion.graph import Sizes
 from actionbook.core.spec import Spec
+from actionbook.models.inputs import mismatch
 
 
 def check_inputs(network: nn.Cell, spec: Spec, batch: int | None = None) -> None:
-    """Raise ConversionError unless ``construct`` takes as many inputs as `spec` has, and in this order where it has
-    the same names, and for an impossible batch size.
-
-    MindSpore tells only after compiling, in words about its own graph.
-    """
+    """Raise ConversionError for inputs that `network` does not take, and for an impossible batch size."""
     if batch is not None and batch < 1:
         raise ConversionError(f"batch {batch}: expected 1 or more")
-    given = list(inspect.signature(network.construct).parameters.values())
-    if any(one.kind is one.VAR_POSITIONAL for one in given):
-        return
-    taken = [one for one in given if one.kind is not one.KEYWORD_ONLY and one.kind is not one.VAR_KEYWORD]
-    least, most = sum(one.default is one.empty for one in taken), len(taken)
-    names = [one.name for one in taken]
-    if not least <= len(spec.inputs) <= most:
-        takes = f"{most}" if least == most else f"{least} to {most}"
-        raise ConversionError(
-            f"{type(network).__name__}.construct takes {takes} inputs ({', '.join(names)}), the spec has "
-            f"{len(spec.inputs)} ({spec}): give a spec of what the network takes"
-        )
-    if set(names) == set(spec.inputs) and names != list(spec.inputs):
-        raise ConversionError(
-            f"{type(network).__name__}.construct takes {', '.join(names)}, the spec has them in another order: {spec}"
-        )
+    if wrong := mismatch(network, spec):
+        raise ConversionError(wrong)
 
 
 def check_outputs(found: Sequence[Sizes], spec: Spec) -> None:

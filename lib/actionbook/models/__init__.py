@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ from actionbook.core.errors import BookError
 from actionbook.core.spec import Spec
 from actionbook.models.eco import eco_full, eco_lite
 from actionbook.models.i3d import I3D
+from actionbook.models.inputs import mismatch
 from actionbook.models.mobilenet_3d import MobileNet
 from actionbook.models.mobilenetv2_3d import MobileNetV2
 from actionbook.models.resnet_3d import resnet18, resnet50, resnet101, resnext101
@@ -65,13 +65,8 @@ def check_clips(network: nn.Cell, spec: Spec, where: str) -> None:
 
     A network's ``check_clip`` gets the shapes of its inputs, without N, in the order of its ``construct``.
     """
-    takes = inspect.signature(network.construct)
-    try:
-        takes.bind(*spec.inputs)
-    except TypeError:
-        raise BookError(
-            f"{where}: the inputs are {', '.join(spec.inputs)}; the network takes {', '.join(takes.parameters)}"
-        ) from None
+    if wrong := mismatch(network, spec):
+        raise BookError(f"{where}: {wrong}")
     check = getattr(network, "check_clip", None)
     if check is None:
         return

@@ -197,6 +197,9 @@ class SlowFast(nn.Cell):
         for name, value, known in (("depth", depth, BLOCKS), ("task", task, TASKS), ("pathways", pathways, PATHWAYS)):
             if value not in known:
                 raise ValueError(f"{name} {value!r}: expected one of {', '.join(map(str, known))}")
+        for name, number in (("alpha", alpha), ("beta_inv", beta_inv), ("fusion_ratio", fusion_ratio)):
+            if number < 1:
+                raise ValueError(f"{name} {number}: expected 1 or more")
         if fusion_kernel < 1 or fusion_kernel % 2 == 0:
             raise ValueError(f"fusion_kernel {fusion_kernel}: expected an odd number of frames")
         super().__init__()
@@ -211,23 +214,23 @@ class SlowFast(nn.Cell):
         self.s1 = Part({p: {"stem": Stem(channels[p], STEM_FRAMES[p])} for p in self.looked_at})
         stages: list[Part] = []
         fusions: list[Fusion | None] = []
-        for number, blocks in enumerate(BLOCKS[depth]):
+        for stage, blocks in enumerate(BLOCKS[depth]):
             if pathways == "both":
                 fusions.append(Fusion(channels[1], fusion_ratio, fusion_kernel, alpha))
                 channels[0] += fusion_ratio * channels[1]
-            middle, out = scaled(64 * 2**number), scaled(256 * 2**number)
-            large = self.detects and number == len(STAGE_FRAMES) - 1
-            stride, apart = (1 if large or number == 0 else 2), (2 if large else 1)
-
+            middle, out = scaled(64 * 2**stage), scaled(256 * 2**stage)
+            large = self.detects and stage == len(STAGE_FRAMES) - 1
+            stride, apart = (1 if large or stage == 0 else 2), (2 if large else 1)
             chains = {}
             for p in self.looked_at:
-                like = {"frames": STAGE_FRAMES[number][p], "apart": apart}
+                like = {"frames": STAGE_FRAMES[stage][p], "apart": apart}
                 first = Block(channels[p], middle[p], out[p], stride=stride, **like)
                 rest = [Block(out[p], middle[p], out[p], stride=1, **like) for _ in range(blocks - 1)]
                 chains[p] = {f"res{k}": block for k, block in enumerate([first, *rest])}
             stages.append(Part(chains))
             channels = out
-        self.s1_fuse, self.s2_fuse, self.s3_fuse, self.s4_fuse = fusions or (None, None, None, None)
+        fusions += [None] * (len(stages) - len(fusions))
+        self.s1_fuse, self.s2_fuse, self.s3_fuse, self.s4_fuse = fusions
         self.s2, self.s3, self.s4, self.s5 = stages
         features = sum(channels[p] for p in self.looked_at)
         self.head: nn.Cell
