@@ -424,11 +424,14 @@ def test_clips_are_what_the_weights_were_trained_on(chapter: str, name: str, str
         assert (recipe.transforms.mean, recipe.transforms.std) == (needed.mean, needed.std)
         return
     sampling = recipe.sampling
-    how = sampling.name if sampling.name in ("segments", "superframes") else "consecutive"
+    how = sampling.name if sampling.name in ("keyframe", "segments", "superframes") else "consecutive"
     frames = needed.frames if how == "segments" else sampling.drawn
     if (chapter, name) == ("stnet", "kinetics400_25x256"):
         needed = needed.model_copy(update={"size": 256, "scales": (1.0,)})
     clips = {"frames": frames, "sampling": how, "stride": getattr(sampling, "stride", None)}
+    clips |= {"pathways": sampling.pathways, "boxes": getattr(recipe.task, "boxes", None)}
+    if how == "keyframe" and needed.boxes is None:  # from clips without boxes: other places in a video, whole frames
+        clips |= {"sampling": needed.sampling, "boxes": None, "test_size": needed.test_size}
     expected = needed.model_copy(update={"channel_order": "rgb"}) if chapter == "efficient3d" else needed
     assert recipe.transforms.model_dump() | clips == expected.model_dump()
 

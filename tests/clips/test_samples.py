@@ -14,7 +14,8 @@ from actionbook.clips.samples import Sample, Samples, batched, stacked
 from actionbook.clips.sampling import keyframe_clip
 from actionbook.clips.transforms import tested_clip
 from actionbook.core.errors import BookError
-from actionbook.core.recipe import BOXES, Recipe
+from actionbook.core.recipe import Recipe
+from actionbook.core.spec import BOXES
 from actionbook.datasets.dataset import store_path
 from actionbook.datasets.index import BOX, Index, make_index
 from actionbook.video.store import StoreInfo, write_store

@@ -13,8 +13,8 @@ from actionbook.clips.sampling import random_clip, window_clip
 from actionbook.core.errors import BookError
 from actionbook.core.manifest import load_dataset
 from actionbook.core.paths import NOTEBOOKS
-from actionbook.core.recipe import BOXES, Recipe, parse_overrides
-from actionbook.core.spec import Spec
+from actionbook.core.recipe import Recipe, parse_overrides
+from actionbook.core.spec import BOXES, Spec
 from actionbook.training.schedule import step_rates
 
 RECIPES = sorted(NOTEBOOKS.glob("*/recipes/*.yaml"))

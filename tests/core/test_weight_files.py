@@ -10,6 +10,7 @@ import pytest
 from actionbook.core.errors import BookError
 from actionbook.core.manifest import load_dataset, load_weights, weights_manifests
 from actionbook.core.schema import merge, read_yaml, validate
+from actionbook.core.spec import Spec
 from actionbook.core.weight_files import WeightsManifest
 
 GOOD: dict[str, Any] = read_yaml(Path(__file__).parent / "data" / "documents.yaml")["weights"]
@@ -52,6 +53,24 @@ def test_consecutive_frames_have_a_stride_and_segments_none() -> None:
         assert (file.transform.sampling, file.transform.stride) == (sampling, None)
         with pytest.raises(BookError, match=r"stride: consecutive frames have one and segments none, found 1"):
             made(transform={"sampling": sampling, "stride": 1})
+
+
+def test_pathways_and_boxes_are_inputs() -> None:
+    keyframe = {"sampling": "keyframe", "frames": 8, "pathways": {"slow": 4, "fast": 1}, "boxes": 5}
+    (file,) = made(transform=keyframe).files
+    assert file.spec == Spec({"slow": (3, 2, 16, 16), "fast": (3, 8, 16, 16), "boxes": (5, 4)}, (5, 2))
+    assert list(file.spec.inputs) == ["slow", "fast", "boxes"]
+    (whole,) = made(transform={**keyframe, "test_size": [32, 48]}).files
+    assert whole.spec.inputs["fast"] == (3, 8, 32, 48)
+    assert made().files[0].spec == Spec({"image": (3, 1, 16, 16)}, (2,))
+    for changes, message in (
+        ({"frames": 6}, r"pathway 'slow': 6 frames are no multiple of 4"),
+        ({"boxes": None}, r"boxes: clips around a keyframe have them and others none, found None"),
+        ({"sampling": "consecutive"}, r"boxes: clips around a keyframe .* found 5"),
+        ({"channel_order": "bgr"}, r"channel_order bgr: only the first kernels of a network of one pathway"),
+    ):
+        with pytest.raises(BookError, match=message):
+            made(transform=keyframe | changes)
 
 
 @pytest.mark.parametrize("key", ["id", "name"])

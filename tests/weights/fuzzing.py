@@ -48,6 +48,7 @@ SEEDS = (
     "cases/namespace_beside.pth",
     "cases/numpy_array_beside.pth",
     "cases/caffe2_blobs.pkl",
+    "cases/caffe2_blobs_python2.pkl",
     "cases/weights.safetensors",
     "small.ckpt",
     "training.pth",

@@ -102,7 +102,18 @@ def test_blobs_of_caffe2(data: Path) -> None:
     assert state.origin.skipped == ("lr (float)", "model_iter (int)")
 
 
-@pytest.mark.parametrize("name", [*FILES, "weights.safetensors", "caffe2_blobs.pkl"])
+def test_blobs_of_caffe2_by_python_2(data: Path) -> None:
+    """Names, letters of types and the arrays' bytes are all strings there."""
+    state = read(data / "cases" / "caffe2_blobs_python2.pkl")
+    shape = (4, 3, 1, 3, 3)
+    expected = {"conv1_w": np.ones(shape), "conv1_w_momentum": np.zeros(shape), "res_conv1_bn_riv": np.arange(4)}
+    assert list(state) == [*expected, "res_conv1_bn_riv_momentum"]
+    for name, array in expected.items():
+        np.testing.assert_array_equal(state[name], array.astype(np.float32), strict=True)
+    assert state.origin.skipped == ("lr (float)", "model_iter (int)")
+
+
+@pytest.mark.parametrize("name", [*FILES, "weights.safetensors", "caffe2_blobs.pkl", "caffe2_blobs_python2.pkl"])
 def test_shapes_come_without_the_arrays(name: str, data: Path, tmp_path: Path) -> None:
     path = data / "cases" / name
     state = read(path)

@@ -42,9 +42,18 @@ ECO = {
 }
 # The same of StNet by its kernels.
 STNET = {"grouped": 33_158_864, "dense": 48_878_288}
+# Of SlowFast: the counts of the fact sheets. Fusions over 5 frames have two kernels of 1x1 less, 2 * 43,136; the
+# slow pathway alone is a ResNet-50 whose kernels `a` of the last two stages, 4,063,232 numbers, are for 3 frames.
+SLOWFAST = {
+    "slowfast_kinetics": 34_566_488,
+    "slowfast_kinetics_4x16": 34_566_488 - 2 * 43_136,
+    "slowfast_ava_mindspore": 33_828_888,
+    "slowfast_init_torchvision": 23_508_032 + 2 * 4_063_232 + 80 * 2049,
+}
 WIDTH = {"i3d": 0.06, "mobilenetv2_3d": 0.2, "eco_full": 0.06, "eco_lite": 0.06, "stnet_resnet50": 0.0625}
+WIDTH |= {"slowfast_r50": 0.125}
 PARTS = {"eco_init_2d", "eco_init_3d", "stnet_init_mindcv", "stnet_init_mindspore"}
-PARTS |= {"stnet_init_torchvision", "stnet_init_torchvision_v2"}
+PARTS |= {"stnet_init_torchvision", "stnet_init_torchvision_v2", "slowfast_init_torchvision"}
 Published = Callable[..., tuple[WeightFile, dict[str, np.ndarray], Path]]
 
 
@@ -61,6 +70,10 @@ def write_pickle(path: Path, arrays: dict[str, np.ndarray]) -> None:
     path.write_bytes(pickle.dumps(arrays, 2))
 
 
+def write_blobs(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    path.write_bytes(pickle.dumps({"blobs": arrays}, 2))
+
+
 def write_mindspore(path: Path, arrays: dict[str, np.ndarray]) -> None:
     ms.save_checkpoint([{"name": name, "data": Tensor(array)} for name, array in arrays.items()], str(path))
 
@@ -71,6 +84,7 @@ WRITERS: dict[str, Callable[..., object]] = {
     ".caffemodel": write_caffe,
     ".pdparams": write_pickle,
     ".ckpt": write_mindspore,
+    ".pkl": write_blobs,
 }
 
 
@@ -115,6 +129,9 @@ def test_every_entry_builds_its_network(name: str, monkeypatch: pytest.MonkeyPat
     if entry.network == "stnet_resnet50":
         assert count_parameters(network) == STNET[str(entry.options.get("xception", "grouped"))]
         return
+    if entry.network == "slowfast_r50":
+        assert count_parameters(network) == SLOWFAST[name]
+        return
     options = {"in_channels": 3, **entry.options} if entry.network == "i3d" else dict(entry.options)
     classes = options.pop("num_classes")
     known = [count for model, *rest, count in COUNTS if (model, *rest) == (entry.network, options, classes)]
@@ -148,6 +165,30 @@ def test_a_published_network_comes_back_with_its_weights(published: Published, n
     size = 112 if "mobilenet" in name else 224
     assert found.spec.inputs["image"] == (channels, entry.transform.frames, size, size)
     assert found.spec.output == (entry.classes,)
+    assert found.classes == load_dataset(entry.trained_on.manifest or "").classes
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "prefix"),
+    [
+        ("slowfast_kinetics", {"slow": (3, 8, 224, 224), "fast": (3, 32, 224, 224)}, ""),
+        (
+            "slowfast_ava_mindspore",
+            {"slow": (3, 8, 256, 640), "fast": (3, 32, 256, 640), "boxes": (28, 4)},
+            "net.",
+        ),
+    ],
+)
+def test_a_network_of_two_pathways_says_what_it_takes(
+    published: Published, name: str, inputs: dict[str, tuple[int, ...]], prefix: str
+) -> None:
+    entry, state, manifest = published(name, prefix)
+    found = load_pretrained(name, manifest.parent, str(manifest))
+    assert list(found.spec.inputs.items()) == list(inputs.items())
+    assert found.spec.output == ((28, 80) if "boxes" in inputs else (400,))
+    assert (found.report.prefix, found.report.sha256) == (prefix, entry.sha256)
+    for key, array in export_state(found.network, entry.layout).items():
+        np.testing.assert_array_equal(array, state[key])
     assert found.classes == load_dataset(entry.trained_on.manifest or "").classes
 
 

@@ -54,7 +54,7 @@ def test_dense_and_grouped_kernels(found: tuple[int, ...], expected: tuple[int, 
 @pytest.mark.parametrize(
     ("wrong", "head"),
     [
-        (HEAD, ("classifier.1", 600, 101)),
+        (HEAD, (("classifier.1",), 600, 101)),
         ((*HEAD, WrongShape("features.0.0.weight", (32, 3), (16, 3))), None),
         ((WrongShape("fc.weight", (101, 512), (101, 2048)),), None),
         ((WrongShape("fc.weight", (101, 512), (600, 2048)),), None),
@@ -62,5 +62,5 @@ def test_dense_and_grouped_kernels(found: tuple[int, ...], expected: tuple[int, 
         ((), None),
     ],
 )
-def test_resized_head(wrong: tuple[WrongShape, ...], head: tuple[str, int, int] | None) -> None:
+def test_resized_head(wrong: tuple[WrongShape, ...], head: tuple[tuple[str, ...], int, int] | None) -> None:
     assert LoadReport("okankop", wrong_shape=wrong).resized_head == head

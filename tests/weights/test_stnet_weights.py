@@ -150,7 +150,7 @@ def test_another_number_of_classes(layout: str) -> None:
     other = GROUPED | {"fc.weight": (101, 1024), "fc.bias": (101,)}
     module = "fc" if layout == "stnet_mindspore" else "fc_0"
     report = report_of(other, FILES[layout](GROUPED), layout)
-    assert report.resized_head == (module, 400, 101)
+    assert report.resized_head == ((module,), 400, 101)
     skipped = fit(other, FILES[layout](GROUPED), LAYOUTS[layout], skip=[module]).report
     assert (skipped.ok, len(skipped.loaded), len(skipped.kept)) == (True, 299, 2)
 
@@ -274,7 +274,7 @@ def test_a_resnet_fills_the_flat_part(origin: str, network: Shapes) -> None:
     assert (inflated.name, inflated.expected, inflated.found) == (
         names["conv1.weight"], (64, 15, 7, 7), (64, 3, 7, 7),
     )  # fmt: skip
-    assert "of which the input channels are inflated: 1\n  conv1" in str(report)
+    assert "of which are inflated from a picture to frames: 1\n  conv1" in str(report)
 
 
 def test_every_resnet_gives_the_same_start() -> None:

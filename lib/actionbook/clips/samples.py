@@ -18,8 +18,9 @@ from actionbook.clips.transforms import decoded_side, draw_crop, tested_boxes, t
 from actionbook.clips.whole_frames import draw_jitter, jittered_boxes, jittered_clip, whole_boxes, whole_clip
 from actionbook.core.errors import BookError, some
 from actionbook.core.paths import shown
-from actionbook.core.recipe import BOXES, Recipe
+from actionbook.core.recipe import Recipe
 from actionbook.core.sections import Detection
+from actionbook.core.spec import BOXES
 from actionbook.datasets.dataset import store_path
 from actionbook.datasets.index import Index
 from actionbook.video.frame_folder import Frames, open_frames

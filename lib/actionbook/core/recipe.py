@@ -14,12 +14,12 @@ from actionbook.core.paths import shown
 from actionbook.core.sampling import Sampling
 from actionbook.core.schema import NAME, Name, Strict, merge, parse_yaml, read_yaml, validate
 from actionbook.core.sections import PLACES, Classification, Data, Evaluation, Export, Model, Task, Weights
-from actionbook.core.spec import Shape, Spec
+from actionbook.core.spec import BOXES, Shape, Spec
 from actionbook.core.training import Run, Training
 from actionbook.core.transforms import Transforms
 
-BOXES, JOINT = "boxes", "joint"
-"""The input that holds the boxes of detection; what all streams together are called."""
+JOINT = "joint"
+"""What all streams together are called."""
 
 
 class Recipe(Strict):

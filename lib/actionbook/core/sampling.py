@@ -14,7 +14,8 @@ from actionbook.core.schema import Strict
 from actionbook.core.sections import Positive
 from actionbook.core.spec import IMAGE
 
-Pathway = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Pathways = Annotated[dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], Positive], Field(min_length=1)]
+"""Inputs of a network that are made of one clip: by name, every how many of its frames."""
 
 
 class _Sampling(Strict):
@@ -24,7 +25,7 @@ class _Sampling(Strict):
     """Frames of a clip (T)."""
     test_frames: Positive | None = None
     """Frames of a tested clip, if others than in training."""
-    pathways: Annotated[dict[Pathway, Positive], Field(min_length=1)] = {IMAGE: 1}
+    pathways: Pathways = {IMAGE: 1}
     """Inputs of the network that are made of the clip: by name, every how many of its frames."""
 
     @model_validator(mode="after")

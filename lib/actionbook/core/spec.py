@@ -16,6 +16,9 @@ Arrays = Mapping[str, np.ndarray]
 IMAGE, OUTPUT = "image", "class"
 """Names of the one input and the output in the Ascend port of Efficient-3DCNNs, so that its commands still fit."""
 
+BOXES = "boxes"
+"""The input that holds the boxes of detection."""
+
 
 class SpecError(BookError):
     """Arrays are not what a network takes."""

@@ -6,13 +6,15 @@ import glob
 from pathlib import Path
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from actionbook.core.errors import BookError
 from actionbook.core.paths import shown
+from actionbook.core.sampling import Pathways
 from actionbook.core.schema import Name, Strict, twice
 from actionbook.core.sections import Positive
 from actionbook.core.sources import Source
+from actionbook.core.spec import BOXES, IMAGE, Shape, Spec
 from actionbook.core.transforms import Transforms
 
 
@@ -20,19 +22,30 @@ class Clips(Transforms):
     """The clips that a published network expects, and how they were drawn in its training."""
 
     frames: Positive
-    sampling: Literal["consecutive", "segments", "superframes"] = "consecutive"
-    """Whether the frames follow each other, or come from all parts of a video, one of each or some neighbours
-    (`core.sampling.Segments`, `Superframes`)."""
+    sampling: Literal["consecutive", "keyframe", "segments", "superframes"] = "consecutive"
+    """Whether the frames follow each other, lie around a keyframe (`core.sampling.Keyframe`), or come from all parts of
+    a video, one of each or some neighbours (`core.sampling.Segments`, `Superframes`)."""
     stride: Positive | None = None
-    """Of consecutive frames every stride-th is taken; segments have none."""
+    """Of consecutive frames and those around a keyframe every stride-th is taken; segments have none."""
+    pathways: Pathways = Field(default={IMAGE: 1})
+    """Inputs of the network that are made of the clip: by name, every how many of its frames."""
+    boxes: Positive | None = None
+    """Of a keyframe: boxes that the network was asked about at once; its weights do not depend on their number."""
 
     @model_validator(mode="after")
     def _said_in_full(self) -> Clips:
         missing = sorted({"modality", "size", "mean", "std"} - self.model_fields_set)
         if missing:
             raise ValueError(f"{', '.join(missing)} must be said; the defaults are those of recipes")
-        if (self.stride is None) == (self.sampling == "consecutive"):
+        if (self.stride is None) == (self.sampling in ("consecutive", "keyframe")):
             raise ValueError(f"stride: consecutive frames have one and segments none, found {self.stride}")
+        if (self.boxes is None) == (self.sampling == "keyframe"):
+            raise ValueError(f"boxes: clips around a keyframe have them and others none, found {self.boxes}")
+        for name, every in self.pathways.items():
+            if self.frames % every:
+                raise ValueError(f"pathway {name!r}: {self.frames} frames are no multiple of {every}")
+        if self.channel_order == "bgr" and len(self.pathways) > 1:
+            raise ValueError("channel_order bgr: only the first kernels of a network of one pathway are turned round")
         return self
 
 
@@ -63,6 +76,18 @@ class WeightFile(Source):
     def classes(self) -> int:
         """Outputs of the network."""
         return int(self.options["num_classes"])
+
+    @property
+    def spec(self) -> Spec:
+        """What the network takes, tested clips (C, T, H, W) by pathway and boxes, and what it gives; without N."""
+        clips = self.transform
+        size = clips.clip_size(tested=True)
+        inputs: dict[str, Shape] = {
+            name: (clips.channels, clips.frames // every, *size) for name, every in clips.pathways.items()
+        }
+        if clips.boxes is None:
+            return Spec(inputs, (self.classes,))
+        return Spec({**inputs, BOXES: (clips.boxes, 4)}, (clips.boxes, self.classes))
 
     @model_validator(mode="after")
     def _options_agree(self) -> WeightFile:

@@ -18,8 +18,7 @@ from mindspore import Tensor, nn
 from actionbook.core.difference import difference
 from actionbook.core.errors import BookError
 from actionbook.core.paths import ROOT
-from actionbook.core.recipe import BOXES
-from actionbook.core.spec import Shape, Spec
+from actionbook.core.spec import BOXES, Shape, Spec
 from actionbook.models import create_model
 from actionbook.models.profile import watch_outputs
 from actionbook.models.specified import Specified, of_chapter

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from actionbook.weights.errors import WeightsError
-from actionbook.weights.inflation import inflate_channels
+from actionbook.weights.inflation import inflate, inflate_channels
 from actionbook.weights.names import (
     bn_inception_name,
     deepmind_name,
@@ -22,6 +22,7 @@ from actionbook.weights.names import (
     torch_name,
     torchvision_name,
 )
+from actionbook.weights.slowfast_names import any_depth, slowfast_caffe2_name, slowfast_picture_name
 from actionbook.weights.stored import Array
 
 Shape = tuple[int, ...]
@@ -43,8 +44,8 @@ class Layout:
         ones: parameters that the original network does not have, because they are one there.
         part: parameters that these files hold; all others of the network keep their values. Empty: they hold all.
         cut: parameters with more input channels in the file than in the network, which takes the first ones.
-        inflated: parameters with the channels of one picture in the file and of several frames in the network, stacked
-            on the channel axis (`actionbook.weights.inflation.inflate_channels`).
+        inflated: parameters for one picture in the file and for several frames in the network, which are stacked on the
+            channel axis (`actionbook.weights.inflation.inflate_channels`) or have one of their own (`inflate`).
         groups_option: option of the network, ``dense`` or ``grouped``, that some kernels depend on; for messages.
     """
 
@@ -82,6 +83,8 @@ class Layout:
             array = array.transpose(array.ndim - 1, array.ndim - 2, *range(array.ndim - 2))
         array = array.reshape(shape)
         if self.inflates(name, shape, expected):
+            if len(shape) < len(expected):
+                return inflate({name: array}, expected[2])[name]
             return inflate_channels(array, expected[1])
         return array[:, : expected[1]] if self.cuts(name, shape, expected) else array
 
@@ -96,9 +99,12 @@ class Layout:
         return bool(re.fullmatch(self.cut, name)) and _differ_in_channels(found, expected) and found[1] > expected[1]
 
     def inflates(self, name: str, found: Shape, expected: Shape) -> bool:
-        """Whether an array of shape `found` is made into one with several times as many input channels."""
-        fits = re.fullmatch(self.inflated, name) and _differ_in_channels(found, expected)
-        return bool(fits) and 0 < found[1] < expected[1] and expected[1] % found[1] == 0
+        """Whether an array of shape `found` is made into one with several times as many channels, or with a time."""
+        if not re.fullmatch(self.inflated, name):
+            return False
+        if len(expected) == 5 and found == (*expected[:2], *expected[3:]):
+            return True
+        return _differ_in_channels(found, expected) and 0 < found[1] < expected[1] and expected[1] % found[1] == 0
 
     def _turns(self, axes: int) -> bool:
         """Whether arrays of so many axes are stored with the channels last."""
@@ -120,9 +126,10 @@ _SLOTS: Final = r"(.*/)?(Momentum|Adam(_1)?|RMSProp(_1)?|ExponentialMovingAverag
 # The same of MindSpore, and of Paddle's Momentum.
 _MINDSPORE_SLOTS: Final = (
     r"(accum|moments?[12]?|stat|velocity)\..*|learning_rate|momentum|weight_decay|global_step|epoch_num|step_num"
-    r"|scale_sense|beta[12]_power"
+    r"|scale_sense|(current|last_overflow)_iterator_step|beta[12]_power"
 )
 _PADDLE_SLOTS: Final = r".*_velocity_\d+|learning_rate_\d+|@LR_DECAY_COUNTER@"
+_CAFFE2_SLOTS: Final = r".*(momentum|lr|model_iter).*"  # what PySlowFast passes over, too
 
 _RESNET: Final = r"(conv1|bn1|layer[1-4])\..*"  # of a ResNet in PyTorch and MindSpore, without its classifier
 
@@ -134,7 +141,9 @@ _TAIL_2D: Final = r"inception_(3c_(3x3|double_3x3_2)|4[a-e]_|5[ab]_).*"  # of BN
 # for its 2-D part and the other, a whole 3-D network with 128 channels where ECO has 96, for its 3-D part.
 # `mindspore`: this library. `stnet_paddle`: the authors' StNet, `stnet_mindspore`: its port. `resnet50_...`: what StNet
 # begins with, a ResNet-50 of ImageNet without its classifier: of torchvision, of MindSpore (model zoo and MindCV, whose
-# shortcuts have different names) and of the authors.
+# shortcuts have different names) and of the authors. `slowfast_caffe2`, `pyslowfast`: the first and the second program
+# of SlowFast's authors, `slowfast_mindspore`: its port. `slowfast_pictures`: a ResNet of torchvision, whose kernels are
+# inflated for the slow pathway.
 LAYOUTS: Final[Mapping[str, Layout]] = {
     one.name: one
     for one in (
@@ -163,7 +172,6 @@ LAYOUTS: Final[Mapping[str, Layout]] = {
             cut=r"base_model\.res3a_2\.weight",
         ),
         Layout("mindspore", str, ignored=_MASKS),
-        Layout("pyslowfast", torch_name, ignored=_COUNTERS),
         Layout("stnet_mindspore", str, ignored=_MINDSPORE_SLOTS, groups_option="xception"),
         Layout("stnet_paddle", stnet_paddle_name, ignored=_PADDLE_SLOTS, dense_last=True, groups_option="xception"),
         Layout(
@@ -187,6 +195,16 @@ LAYOUTS: Final[Mapping[str, Layout]] = {
             ignored=rf"{_PADDLE_SLOTS}|fc_.*",
             part=r"conv1_weights|bn_conv1_.*|(res|bn)[2-5].*",
             inflated="conv1_weights",
+        ),
+        Layout("pyslowfast", torch_name, ignored=_COUNTERS),
+        Layout("slowfast_caffe2", slowfast_caffe2_name, ignored=_CAFFE2_SLOTS, respelt=any_depth),
+        Layout("slowfast_mindspore", str, ignored=_MINDSPORE_SLOTS),
+        Layout(
+            "slowfast_pictures",
+            slowfast_picture_name,
+            ignored=rf"{_COUNTERS}|fc\..*",
+            part=_RESNET,
+            inflated=r".*\.weight",
         ),
     )
 }

@@ -12,7 +12,7 @@ from mindspore import Tensor, nn
 
 from actionbook.core.manifest import load_dataset, load_weights, weights_manifests
 from actionbook.core.sources import verify
-from actionbook.core.spec import IMAGE, Spec
+from actionbook.core.spec import Spec
 from actionbook.core.weight_files import Clips, TrainedOn, WeightFile, WeightsManifest
 from actionbook.models import create_model
 from actionbook.weights.errors import WeightsError
@@ -30,7 +30,8 @@ class Pretrained:
     network: nn.Cell
     """In evaluation mode; it takes clips as `spec` and `transform` say, colours in the order red, green, blue."""
     transform: Clips
-    """How such a clip is made of frames: `actionbook.clips.transforms.tested_clip` does it."""
+    """How such a clip is made of frames: `actionbook.clips.transforms.tested_clip` does it, and where whole frames are
+    tested (``test_size``) `actionbook.clips.whole_frames.whole_clip`."""
     trained_on: TrainedOn
     report: LoadReport
     """What became of every tensor, and the file's digest."""
@@ -77,9 +78,7 @@ def load_pretrained(name: str, folder: Path | str, manifest: str | None = None) 
         _turn_round(network)
         turned = {"mean": transform.mean[::-1], "std": transform.std[::-1], "channel_order": "rgb"}
         transform = transform.model_copy(update=turned)
-    shape = (transform.channels, transform.frames, transform.height, transform.width)
-    spec = Spec({IMAGE: shape}, (entry.classes,))
-    return Pretrained(name, network, transform, entry.trained_on, report, read_metadata(path), spec)
+    return Pretrained(name, network, transform, entry.trained_on, report, read_metadata(path), entry.spec)
 
 
 def load_file(network: nn.Cell, entry: WeightFile, path: Path, skip: Collection[str] = ()) -> LoadReport:

@@ -13,8 +13,8 @@ _SHOWN = 20
 
 
 def module_of(name: str) -> str:
-    """What a tensor belongs to: its name up to the last dot or slash."""
-    return re.sub(r"(^|[./])[^./]*$", "", name)
+    """What a tensor belongs to: its name up to the last dot or slash; all of a name that has none."""
+    return re.sub(r"[./][^./]*$", "", name)
 
 
 @dataclass(frozen=True, order=True)
@@ -75,7 +75,7 @@ class LoadReport:
         ignored: tensors of the file left out because the layout or the caller (`skip`, `allow_unexpected`) says so.
         sha256: digest of the file, where the arrays came from one.
         cut: those of `loaded` of which the network takes only the first input channels.
-        inflated: those of `loaded` that were for one picture and are now for frames stacked on the channel axis.
+        inflated: those of `loaded` that were for one picture and are now for several frames.
         groups_option: that of the layout.
         prefix: what stood before every name of the file and was taken off, such as ``module.``.
         origin: where in a file the arrays were and what lay beside them; None if they were not read from one.
@@ -104,18 +104,31 @@ class LoadReport:
         return not (self.missing or self.unexpected or self.wrong_shape)
 
     @property
-    def resized_head(self) -> tuple[str, int, int] | None:
-        """(module, classes in the file, classes of the network) if only the number of classes differs, else None.
+    def resized_head(self) -> tuple[tuple[str, ...], int, int] | None:
+        """(what to skip, classes in the file, classes of the network) if only their number differs, else None.
 
-        That is so when every wrong shape is in one module and differs in its first axis only.
+        That is so when every wrong shape is in one module, or none is in any (``pred_w``, ``pred_b``), and all differ
+        in their first axis only.
         """
-        modules = {module_of(item.name) for item in self.wrong_shape}
+        modules = {module_of(item.name): None for item in self.wrong_shape}
         counts = {(item.found[:1], item.expected[:1]) for item in self.wrong_shape}
         same = all(item.found[1:] == item.expected[1:] for item in self.wrong_shape)
-        if len(modules) != 1 or len(counts) != 1 or not same:
+        together = len(modules) == 1 or all(item.name in modules for item in self.wrong_shape)
+        if not together or len(counts) != 1 or not same:
             return None
         found, expected = counts.pop()
-        return (modules.pop(), found[0], expected[0]) if found and expected else None
+        return (tuple(modules), found[0], expected[0]) if found and expected else None
+
+    @property
+    def other_blocks(self) -> tuple[str, str]:
+        """Numbered blocks that only the file has, and those that only the network has: ``layer3.6 to 22``; or empty.
+
+        A block is known by the first number in a name with which no name of the other side begins. Says something
+        where the names are those of the layout at all.
+        """
+        shared = [*self.loaded, *(item.name for item in self.wrong_shape)]
+        network, file = [*shared, *self.missing, *self.kept], [*shared, *self.unexpected]
+        return _blocks(self.unexpected, network), _blocks(self.missing, file)
 
     @property
     def remedy(self) -> str:
@@ -128,14 +141,22 @@ class LoadReport:
             )
         head = self.resized_head
         if head is not None:
-            module, found, expected = head
+            modules, found, expected = head
             return (
                 f"The file was trained on {found} classes, the network has {expected}. To fine-tune from it, pass "
-                f"skip=({module!r},): these parameters then keep their initial values. To evaluate it, make the "
+                f"skip={modules!r}: these parameters then keep their initial values. To evaluate it, make the "
                 f"network with num_classes={found}."
             )
         if self.nearest is not None and self.nearest.layout != self.layout:
             return f"The file's names are those of another layout: pass layout={self.nearest.layout!r}."
+        if self.loaded and any(self.other_blocks):
+            more, fewer = self.other_blocks
+            told = [f"the file has {more}, which the network lacks"] if more else []
+            told += [f"the network has {fewer}, which the file lacks"] if fewer else []
+            return (
+                f"The file is of a network with other blocks: {'; '.join(told)}. Make the network as the file's is, or "
+                "take a file of this one's depth."
+            )
         return (
             "Check that the network, its width and the layout are those of this file. Parameters that may differ are "
             "named with skip, allow_missing or allow_unexpected."
@@ -148,7 +169,7 @@ class LoadReport:
         lines += [f"taken off every name: {self.prefix}"] if self.prefix else []
         lines += [f"not in such files, set to one: {len(self.ones)}"] if self.ones else []
         lines += _listed("of which the first input channels are taken", self.cut)
-        lines += _listed("of which the input channels are inflated", self.inflated)
+        lines += _listed("of which are inflated from a picture to frames", self.inflated)
         lines += _listed("missing from the file", self.missing)
         lines += _listed("unexpected in the file", self.unexpected)
         lines += _listed("wrong shape", self.wrong_shape)
@@ -166,6 +187,25 @@ def _origin_lines(origin: Origin) -> list[str]:
     lines += [f"no tensors, skipped: {', '.join(origin.skipped)}"] if origin.skipped else []
     lines += [f"beside them, not built: {', '.join(origin.beside)}"] if origin.beside else []
     return lines
+
+
+def _blocks(names: Iterable[str], others: Iterable[str]) -> str:
+    """The blocks of `names` that no name of `others` begins with: their beginnings, each with its numbers."""
+    known = {name[: number.end()] for name in others for number in re.finditer(r"\d+", name)}
+    found: dict[str, set[int]] = {}
+    for name in names:
+        numbers = re.finditer(r"\d+", name)
+        if first := next((one for one in numbers if name[: one.end()] not in known), None):
+            found.setdefault(name[: first.start()], set()).add(int(first[0]))
+    return ", ".join(f"{beginning}{_spans(sorted(numbers))}" for beginning, numbers in found.items())
+
+
+def _spans(numbers: list[int]) -> str:
+    """Ascending numbers in words: ``6 to 22``, or ``6, 13 and 20``."""
+    if len(numbers) > 1 and numbers == [*range(numbers[0], numbers[-1] + 1)]:
+        return f"{numbers[0]} to {numbers[-1]}"
+    *rest, last = map(str, numbers)
+    return f"{', '.join(rest)} and {last}" if rest else last
 
 
 def _listed(title: str, items: Iterable[object]) -> list[str]:
