@@ -28,11 +28,13 @@ def cost(chapter: str) -> tuple[int, float]:
     for stream in stage.streams.values():
         for run in stream.recipe.training.runs:
             recipe = stream.for_run(run).recipe
-            classes = len(load_dataset(recipe.data.manifest).classes)
-            spec, training = recipe.spec(classes, tested=False), recipe.training
+            manifest = load_dataset(recipe.data.manifest)
+            spec, training = recipe.spec(len(manifest.classes), tested=False), recipe.training
             table = layer_table(new_network(stream.for_run(run)), spec)
-            split = load_dataset(recipe.data.manifest).splits[str(recipe.data.split)]
-            samples = training.epochs * -(-split.train * training.clips_per_video // training.batch_size)
+            keyframes = manifest.keyframes
+            of_each = int(keyframes.last - keyframes.first) + 1 if keyframes else training.clips_per_video
+            items = manifest.splits[str(recipe.data.split)].train * of_each
+            samples = training.epochs * -(-items // training.batch_size)
             total += 3 * samples * training.batch_size * len(run.seeds) * int(table.macs.sum()) / 1e12
             optimisation = training.model_dump_json(exclude={"runs"})
             graphs.add((recipe.model.model_dump_json(), str(spec), optimisation, samples))

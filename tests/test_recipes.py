@@ -319,6 +319,62 @@ STNET_AUTHORS: Table = {
     "evaluation.compare_frames": ([15, 35], OURS),
 }
 
+# PS: facebookresearch/SlowFast at 287ec00, SHORT: its configs/AVA/SLOWFAST_32x2_R50_SHORT.yaml. The port:
+# mindspore-ai/models, research/cv/slowfast.
+SLOWFAST: Table = {
+    "task.name": ("detection", "PS, slowfast/models/losses.py: bce"),
+    "task.boxes": (28, "the port, ava_dataset.py: MAX_NUM_BOXES_PER_FRAME"),
+    "data.manifest": ("ava", "SHORT: v2.2 lists"),
+    "data.split": (1, OURS),
+    "data.frames.height": (None, "PS, DATASET.md: frames are extracted as large as they are"),
+    "data.boxes.min_score": (0.8, "SHORT: DETECTION_SCORE_THRESH"),
+    "data.boxes.learn_detected": (True, "SHORT: TRAIN_PREDICT_BOX_LISTS"),
+    "data.boxes.test": ("detected", "SHORT: TEST_PREDICT_BOX_LISTS"),
+    "sampling.name": ("keyframe", "PS, slowfast/datasets/ava_dataset.py"),
+    "sampling.frames": (32, "SHORT: NUM_FRAMES"),
+    "sampling.stride": (2, "SHORT: SAMPLING_RATE"),
+    "sampling.pathways.slow": (4, "SHORT: ALPHA"),
+    "sampling.pathways.fast": (1, "PS, slowfast/datasets/utils.py: pack_pathway_output"),
+    "transforms.modality": ("rgb", "PS, AVA.BGR False"),
+    "transforms.channel_order": ("rgb", "PS, AVA.BGR False"),
+    "transforms.size": (224, "SHORT: TRAIN_CROP_SIZE"),
+    "transforms.jitter": ([256, 320], "SHORT: TRAIN_JITTER_SCALES"),
+    "transforms.short_side": (256, "users of SHORT who report 24.9; the file says 224"),
+    "transforms.test_size": ([256, 640], OURS),
+    "transforms.mean": ([114.75] * 3, "PS, DATA.MEAN 0.45 of 1"),
+    "transforms.std": ([57.375] * 3, "PS, DATA.STD 0.225 of 1"),
+    "transforms.flip": (0.5, "PS, ava_dataset.py: horizontal_flip_list(0.5)"),
+    "model.name": ("slowfast_r50", "SHORT: DEPTH 50"),
+    "weights.manifest": ("weights_slowfast", OURS),
+    "weights.file": ("SLOWFAST_8x8_R50.pkl", "PS, MODEL_ZOO.md; the port's README"),
+    "weights.skip": (["pred_w", "pred_b"], "another number of classes"),
+    "weights.also": ([], OURS),
+    "training.epochs": (20, "SHORT: MAX_EPOCH"),
+    "training.batch_size": (64, "SHORT: TRAIN.BATCH_SIZE"),
+    "training.reference_batch": (None, OURS),
+    "training.optimizer": ("sgd", "SHORT: OPTIMIZING_METHOD"),
+    "training.lr": (0.1, "SHORT: BASE_LR; the port 0.15"),
+    "training.momentum": (0.9, "SHORT: MOMENTUM"),
+    "training.dampening": (0.0, "PS, defaults: SOLVER.DAMPENING"),
+    "training.nesterov": (False, "SHORT"),
+    "training.weight_decay": (1e-7, "SHORT: WEIGHT_DECAY"),
+    "training.groups": (
+        [{"kind": "norms", "prefixes": [], "weight_decay": 0.0, "lr_factor": 1.0}],
+        "PS, defaults: BN.WEIGHT_DECAY 0",
+    ),
+    "training.warmup_epochs": (5, "SHORT: WARMUP_EPOCHS; from 0.000125, here from nearly 0"),
+    "training.lr_steps": ([10, 15], "SHORT: STEPS"),
+    "training.lr_factor": (0.1, "SHORT: LRS"),
+    "training.norms": ("trained", "SHORT: BN.FREEZE is not set"),
+    "training.amp_level": ("O0", "PS, in 32 bits"),
+    "training.checkpoint_steps": (500, OURS),
+    "training.validate_epochs": (5, OURS),
+    "training.runs": ([{"name": "train", "seeds": [1], "overrides": {}}], OURS),
+    "export.batch_sizes": ([1, 4, 8], OURS),
+    "export.inference_batch": (8, "the port, export.py: TEST.BATCH_SIZE"),
+    "evaluation.validate_every": (4, "PS, ava_helper.py: seconds % 4 while training"),
+}
+
 SETUPS: dict[tuple[str, str, str], Table] = {
     ("efficient3d", "ucf101", "rgb"): {**EFFICIENT3D, **FINE_TUNED},
     ("efficient3d", "ucf101_released", "rgb"): {**EFFICIENT3D, **RELEASED},
@@ -351,6 +407,19 @@ SETUPS: dict[tuple[str, str, str], Table] = {
             "_25x256": STNET_AUTHORS,
         }.items()
     },
+    ("slowfast", "ava22", "rgb"): SLOWFAST,
+    ("slowfast", "ava22_1card", "rgb"): {
+        **SLOWFAST,
+        "training.batch_size": (8, "SHORT: of one of 8 devices"),
+        "training.reference_batch": (64, "the rate in proportion to the batch"),
+    },
+    ("slowfast", "ava22_released", "rgb"): {
+        **SLOWFAST,
+        "model.options.roi": ("port", "the port, head_helper.py: ROIAlign with sample_num 2, roi_end_mode 1"),
+        "weights.file": ("slowfast_ascend_v1100_ava_research_cv_acc21.93.ckpt", "mindspore-ai/hub"),
+        "weights.skip": ([], "all is loaded"),
+        "training.epochs": (0, "nothing is trained"),
+    },
 }
 RATES = {
     ("efficient3d", "ucf101"): [0.1] * 39 + [0.01],  # utils.py:80: lowered in the epoch that is called 40
@@ -363,6 +432,8 @@ RATES = {
     ("stnet", "kinetics400_1card"): [1.25e-3] * 20 + [1.25e-4] * 20 + [1.25e-5] * 20,
     ("stnet", "kinetics400_released"): [],
     ("stnet", "kinetics400_25x256"): [],
+    # SHORT: LRS 1, 0.1, 0.01 of BASE_LR at STEPS 0, 10, 15. In the steps of warm-up a line, so only its end is here.
+    ("slowfast", "ava22_released"): [],
     ("eco", "hmdb51_16"): [1e-3] * 7 + [1e-4] * 6 + [1e-5] * 7 + [1e-6] * 7 + [1e-7] * 3,
 }
 
@@ -461,3 +532,15 @@ def test_rates_of_the_published_trainings(chapter: str, name: str) -> None:
     """Those of I3D are in tests/training/test_schedule.py."""
     expected = [rate for rate in RATES[chapter, name] for _ in range(2)]
     assert step_rates(recipe_of(chapter, name).training, 2) == pytest.approx(expected, rel=1e-12, abs=0)
+
+
+def test_rates_of_slowfast_are_those_of_its_program() -> None:
+    """PS, slowfast/utils/lr_policy.py: a line from 0.000125 to the rate of epoch 5, by parts of an epoch; then steps."""
+    steps, base, start = 3056, 0.1, 1.25e-4
+    found = step_rates(recipe_of("slowfast", "ava22").training, steps)
+    line = [start + (base - start) * step / (5 * steps) for step in range(5 * steps)]
+    expected = [*line, *[base] * 5 * steps, *[base / 10] * 5 * steps, *[base / 100] * 5 * steps]
+    assert found == pytest.approx(expected, rel=1e-12, abs=start)
+    assert found[5 * steps :] == pytest.approx(expected[5 * steps :], rel=1e-12)
+    one = step_rates(recipe_of("slowfast", "ava22_1card").training, steps)
+    assert one == pytest.approx([rate / 8 for rate in found])

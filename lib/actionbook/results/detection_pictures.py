@@ -67,11 +67,13 @@ def boxes_plot(
     min_score: float = 0.5,
     most: int = 3,
     columns: int = 2,
+    called: str = "truth",
 ) -> Figure:
     """Frames with the boxes of the truth (solid) and those that were found (dashed), each with its classes.
 
     Tables as `evaluation.ava_tables` says; `names` of labels, which otherwise stand for themselves. Of a box that was
-    found the `most` classes with the highest scores are written, from `min_score` on; one with none is not drawn.
+    found the `most` classes with the highest scores are written, from `min_score` on; one with none is not drawn. The
+    solid ones are `called` so in the legend.
     """
     if not frames:
         return nothing_to_show("no frame to show")
@@ -94,7 +96,7 @@ def boxes_plot(
                 lines = [f"{_name(label, names)} {score:.2f}" for score, label in best if score >= min_score]
                 drawn += [(corners, lines, _FOUND)] if lines else []
             _draw(ax, drawn, np.array(frame.shape[1::-1]), frame.shape[1] * columns / (WIDTH * 72))
-        looks = {**({"truth": _TRUTH} if len(truth) else {}), **({} if detections is None else {"detections": _FOUND})}
+        looks = {**({called: _TRUTH} if len(truth) else {}), **({} if detections is None else {"detections": _FOUND})}
         marks = [Line2D([], [], color=look["edgecolor"], linestyle=look["linestyle"]) for look in looks.values()]
         fig.legend(marks, list(looks), loc="outside lower center", ncols=2)
     return fig
