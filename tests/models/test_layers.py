@@ -124,12 +124,26 @@ def test_a_grouped_convolution_is_a_dense_one_between_its_groups() -> None:
         np.testing.assert_allclose(grouped(x).asnumpy(), dense(x).asnumpy(), atol=1e-5)
 
 
+@pytest.mark.usefixtures("_pynative")
+def test_a_kernel_of_other_frames_than_rows() -> None:
+    x = np.random.default_rng(0).standard_normal((2, 3, 6, 9, 8)).astype(np.float32)
+    for frames, kernel in ((5, 3), (1, 3), (3, 1)):
+        banded, grouped = (GroupedConv3d(3, 2, kernel, (1, 2, 2), frames=frames, form=form) for form in GROUPED_FORMS)
+        padding = (frames // 2,) * 2 + (kernel // 2,) * 4
+        dense = nn.Conv3d(3, 2, (frames, kernel, kernel), (1, 2, 2), pad_mode="pad", padding=padding)
+        for cell in (grouped, dense):
+            cell.weight.set_data(banded.weight)
+            np.testing.assert_allclose(banded(Tensor(x)).asnumpy(), cell(Tensor(x)).asnumpy(), atol=1e-5)
+
+
 def test_ill_formed_grouped_convolutions() -> None:
     with pytest.raises(ValueError, match=r"'fast'.*banded, grouped"):
         GroupedConv3d(2, 2, 3, 1, 2, form="fast")
     for kernel, groups in ((2, 2), (3, 3)):
         with pytest.raises(ValueError, match=r"odd kernel.*multiples of the groups"):
             GroupedConv3d(6 if groups == 2 else 4, 6, kernel, 1, groups)
+    with pytest.raises(ValueError, match=r"kernel \(2, 3, 3\)"):
+        GroupedConv3d(2, 2, 3, frames=2)
 
 
 def test_the_form_is_set_throughout_a_network() -> None:

@@ -55,9 +55,9 @@ def _band(frames: int, stride: int, taps: int) -> Tensor:
 
 
 class GroupedConv3d(nn.Cell):
-    """Grouped 3-D convolution with an odd, cubic kernel, padding ``kernel // 2``, no bias.
+    """Grouped 3-D convolution with an odd kernel, k frames or as many as `frames` says, padded by half of it, no bias.
 
-    With as many groups as channels it is the depthwise convolution. Weight (C_out, C_in / groups, k, k, k).
+    With as many groups as channels it is the depthwise convolution. Weight (C_out, C_in / groups, frames, k, k).
 
     MindSpore's ``nn.Conv3d(group=G)`` is a Python loop over G convolutions that hardly compiles and exports as G
     nodes. Two forms with the same weight and the same result (to float rounding) replace it:
@@ -80,21 +80,21 @@ class GroupedConv3d(nn.Cell):
         stride: int | Triple = 1,
         groups: int = 1,
         *,
+        frames: int | None = None,
         form: str = "banded",
     ) -> None:
         super().__init__()
-        if kernel % 2 == 0 or in_channels % groups or out_channels % groups:
+        sizes = (kernel if frames is None else frames, kernel, kernel)
+        if any(size % 2 == 0 for size in sizes) or in_channels % groups or out_channels % groups:
             raise ValueError(
-                f"kernel {kernel}, channels {in_channels} -> {out_channels}, {groups} groups: expected an odd kernel "
+                f"kernel {sizes}, channels {in_channels} -> {out_channels}, {groups} groups: expected an odd kernel "
                 "and channels that are multiples of the groups"
             )
-        self.channels, self.kernel, self.groups = (in_channels, out_channels), kernel, groups
+        self.channels, self.kernel, self.groups = (in_channels, out_channels), sizes, groups
         self.stride: Triple = (stride, stride, stride) if isinstance(stride, int) else stride
-        shape = (out_channels, in_channels // groups, kernel, kernel, kernel)
-        self.weight = Parameter(initializer("HeNormal", shape), name="weight")
-        self.conv = ops.Conv3D(
-            out_channels, kernel, mode=1, pad_mode="pad", pad=kernel // 2, stride=self.stride, group=groups
-        )
+        self.weight = Parameter(initializer("HeNormal", (out_channels, in_channels // groups, *sizes)), name="weight")
+        pads = tuple(size // 2 for size in sizes for _ in range(2))
+        self.conv = ops.Conv3D(out_channels, sizes, mode=1, pad_mode="pad", pad=pads, stride=self.stride, group=groups)
         self.set_form(form)
 
     def set_form(self, form: str) -> None:
@@ -108,15 +108,15 @@ class GroupedConv3d(nn.Cell):
         if self.form == "grouped":
             return self.conv(x, self.weight)
         n, c, t, h, w = x.shape
-        out, k = self.channels[1], self.kernel
-        if k == 1 and self.stride == (1, 1, 1):
+        out, (frames, k, _) = self.channels[1], self.kernel
+        if frames == k == 1 and self.stride == (1, 1, 1):
             rows = ops.conv2d(
                 x.reshape(n, c, t * h, w), self.weight.reshape(out, -1, 1, 1), None, 1, "valid", 0, 1, self.groups
             )
             return rows.reshape(n, out, t, h, w)
         t_out = (t - 1) // self.stride[0] + 1
-        taps = self.weight.reshape(-1, k, k * k).transpose(0, 2, 1)
-        spread = ops.matmul(taps, _band(t, self.stride[0], k).astype(x.dtype))
+        taps = self.weight.reshape(-1, frames, k * k).transpose(0, 2, 1)
+        spread = ops.matmul(taps, _band(t, self.stride[0], frames).astype(x.dtype))
         spread = spread.reshape(out, c // self.groups, k * k, t_out, t).transpose(0, 3, 1, 4, 2)
         kernel = spread.reshape(out * t_out, c // self.groups * t, k, k)
         y = ops.conv2d(x.reshape(n, c * t, h, w), kernel, None, self.stride[1:], "pad", k // 2, 1, self.groups)

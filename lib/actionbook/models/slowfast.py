@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from actionbook.models.layers import Dropout, Triple, init_fan_out
+from actionbook.models.layers import Dropout, GroupedConv3d, Triple, init_fan_out
 from actionbook.models.pooling import MaxPool3d
 from actionbook.models.roi_align import RoIAlign
 
@@ -23,6 +23,11 @@ STEM_FRAMES = (1, 5)  # frames that the kernels of the slow and the fast pathway
 STAGE_FRAMES = ((1, 3), (1, 3), (3, 3), (3, 3))  # and in each stage
 BINS, CELL = 7, 16  # RoIAlign: bins along an axis of a box, pixels of a cell of the map
 HEAD_STD = 0.01
+FEW = 4
+"""Channels of a stem over 5 frames that one 2-D convolution over all of them computes sooner.
+
+Measured in training: 2.4, 2.1 and 1.5 times as fast at 1, 2 and 4 channels, 16 frames of 64 x 64; at 8 channels and 32
+frames of 112 x 112 it is the slower one."""
 
 
 def _conv(in_channels: int, out_channels: int, kernel: Triple, stride: Triple = (1, 1, 1), apart: int = 1) -> nn.Cell:
@@ -38,7 +43,11 @@ class Stem(nn.Cell):
 
     def __init__(self, out_channels: int, frames: int) -> None:
         super().__init__()
-        self.conv = _conv(3, out_channels, (frames, 7, 7), (1, 2, 2))
+        self.conv = (
+            GroupedConv3d(3, out_channels, 7, (1, 2, 2), frames=frames)
+            if frames > 1 and out_channels <= FEW
+            else _conv(3, out_channels, (frames, 7, 7), (1, 2, 2))
+        )
         self.bn = nn.BatchNorm3d(out_channels)
         self.pool = MaxPool3d((1, 3, 3), (1, 2, 2))
 
