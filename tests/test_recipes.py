@@ -535,7 +535,7 @@ def test_rates_of_the_published_trainings(chapter: str, name: str) -> None:
 
 
 def test_rates_of_slowfast_are_those_of_its_program() -> None:
-    """PS, slowfast/utils/lr_policy.py: a line from 0.000125 to the rate of epoch 5, by parts of an epoch; then steps."""
+    """PS, slowfast/utils/lr_policy.py: a line from 0.000125 to the rate of epoch 5, step by step; then it falls."""
     steps, base, start = 3056, 0.1, 1.25e-4
     found = step_rates(recipe_of("slowfast", "ava22").training, steps)
     line = [start + (base - start) * step / (5 * steps) for step in range(5 * steps)]

@@ -11,11 +11,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from actionbook.clips.samples import Samples
 from actionbook.core.errors import BookError
 from actionbook.core.manifest import load_dataset
+from actionbook.core.paths import NOTEBOOKS
+from actionbook.core.recipe import Recipe
+from actionbook.core.sections import Evaluation
+from actionbook.datasets.ava import keyframe_id
 from actionbook.datasets.own_keyframes import own_keyframes
 from actionbook.stages.keyframe_scores import by_frequency, by_truth, mistakes, score
-from actionbook.stages.keyframes import KeyframeData, first_draft, open_keyframes
+from actionbook.stages.keyframes import KeyframeData, first_draft, open_keyframes, sample_boxes
+from actionbook.tasks import Detection, Predictions
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +72,57 @@ def test_frames_shown_are_those_of_the_keyframes(data: KeyframeData) -> None:
         assert len(people) > 1
         strip = data.strip(video, second, length=32, stride=2, every=16)
         np.testing.assert_array_equal(strip.frames[1], frame)  # the first of the second half is the keyframe
+
+
+def test_keyframes_in_a_row_are_of_one_video(data: KeyframeData) -> None:
+    frames = data.seconds(4)
+    assert len({video for video, _ in frames}) == 1
+    moments = [second for _, second in frames]
+    assert moments == sorted(moments)
+    assert len(moments) == 4
+    video = next(iter(frames))[0]
+    kinds = data.truth.groupby("video").label.nunique()
+    assert kinds[video] == kinds.max()
+
+
+def test_boxes_of_samples_are_those_of_the_frames_that_are_shown(data: KeyframeData) -> None:
+    """The box of a person, as shares of the frame, is where the cut has left that person."""
+    mini = Recipe.load(NOTEBOOKS / "slowfast/recipes/mini.yaml")
+    classes = len(data.dataset.manifest.classes)
+    train = Samples(data.index.subset("train"), data.dataset.colour_store, mini, classes)
+    sample = train.train(0, np.random.default_rng(1))
+    frames, table = sample_boxes(data, {"draw": sample}, mini)
+    ((title, second),) = frames
+    assert (title, frames[title, second].shape) == ("draw", (64, 64, 3))
+    assert keyframe_id(data.index.items.video[0], second) == sample.item
+    count = int(sample.mask.sum())
+    corners = table[["x1", "y1", "x2", "y2"]].drop_duplicates().to_numpy() * 64
+    assert {tuple(one) for one in corners.round(4).tolist()} == {
+        tuple(one) for one in sample.inputs["boxes"][:count].astype(float).round(4).tolist()
+    }
+    names = data.dataset.manifest.classes
+    assert sorted(set(table.label) - {""}) == sorted(
+        {names[k] for k in np.flatnonzero(sample.target[:count].any(axis=0))}
+    )
+
+
+def test_detections_are_what_was_said_of_the_boxes(data: KeyframeData) -> None:
+    """Answers that know everything, as logits of a network, score as the same answers in a table."""
+    best = by_truth(data)
+    index, classes = data.index.of_subset("test"), data.dataset.manifest.classes
+    asked = index.boxes.groupby("item", sort=False)
+    logits = np.full((len(asked), 8, len(classes)), -30.0)
+    said = best.set_index(["video", "second", "x1", "label"]).score
+    for row, (item, boxes) in enumerate(asked):
+        video, second = str(item).split("@")
+        for place, x1 in enumerate(boxes.x1):
+            for number, name in enumerate(classes):
+                share = said.get((video, float(second), x1, name), 0.0)
+                logits[row, place, number] = np.log(share / (1 - share)) if 0 < share < 1 else -30 if not share else 30
+    found = Predictions(list(asked.groups), logits, index, Evaluation(), Detection())
+    table = data.detections(found)
+    assert score(data, table).value == pytest.approx(score(data, best).value, abs=1e-6)
+    assert score(data, table).value == pytest.approx(found.score.value, abs=1e-9)
 
 
 def test_an_answer_that_knows_all_lacks_whom_the_detector_missed(data: KeyframeData) -> None:

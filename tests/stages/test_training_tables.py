@@ -10,8 +10,8 @@ import pytest
 from actionbook.core.schema import read_yaml
 from actionbook.core.stage_results import TrainingRow
 from actionbook.core.workspace import Stage
-from actionbook.stages.training import Trainings
-from actionbook.stages.training_tables import runs_table, settings_table
+from actionbook.stages.training import Trainings, better_claims
+from actionbook.stages.training_tables import class_scores, runs_table, settings_table
 
 
 def stage(chapter: str, tmp_path: Path, **options: Any) -> Stage:
@@ -73,17 +73,22 @@ def test_runs_of_streams_that_differ(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_one_row_a_run_however_many_seeds(tmp_path: Path) -> None:
+def rows_of(*trainings: tuple[str, int, int]) -> tuple[TrainingRow, ...]:
+    """Trainings of run, seed, and how many of ten videos are right; of class a all, of class b as many."""
     documents = read_yaml(Path(__file__).parents[1] / "core" / "data" / "documents.yaml")
     one = documents["results of 03_training"]["runs"][0]
     score = {"metric": "top1", "evaluated": 10, "expected": 10, "missing_sha256": None}
-    rows = tuple(
+    return tuple(
         TrainingRow(**{
             **one, "run": run, "seed": seed, "seconds": 2.0 * seed, "loss": 0.5, "further": [],
-            "score": {**score, "value": right / 10, "correct": right},
+            "score": {**score, "value": right / 10, "correct": right, "parts": {"a": 1.0, "b": right / 10}},
         })
-        for run, seed, right in (("clip", 1, 6), ("clip", 2, 7), ("clip", 3, 8), ("frame", 1, 5))
+        for run, seed, right in trainings
     )  # fmt: skip
+
+
+def test_one_row_a_run_however_many_seeds(tmp_path: Path) -> None:
+    rows = rows_of(("clip", 1, 6), ("clip", 2, 7), ("clip", 3, 8), ("frame", 1, 5))
     table = Trainings(stage("efficient3d", tmp_path), rows, {}, {}).by_run.set_index("run")
     assert table.seeds.to_dict() == {"clip": 3, "frame": 1}
     assert table["top-1"].to_dict() == {"clip": "0.700\u00a0±\u00a00.100", "frame": "0.500"}
@@ -91,3 +96,22 @@ def test_one_row_a_run_however_many_seeds(tmp_path: Path) -> None:
     assert not {"stream", "data"} & set(table.columns)  # the same for all
     untrained = tuple(row.model_copy(update={"loss": None, "data_wait": None}) for row in rows)
     assert Trainings(stage("efficient3d", tmp_path), untrained, {}, {}).by_run.loss.isna().all()
+
+
+def test_scores_of_classes_are_means_of_the_seeds(tmp_path: Path) -> None:
+    rows = rows_of(("clip", 1, 6), ("clip", 2, 7), ("frame", 1, 5))
+    table = class_scores(Trainings(stage("efficient3d", tmp_path), rows, {}, {}))
+    assert table.index.tolist() == ["a", "b"]
+    assert table.columns.tolist() == ["clip", "frame"]
+    assert table.loc["b"].tolist() == pytest.approx([0.65, 0.5])
+
+
+def test_one_run_is_better_where_its_seeds_do_not_say_otherwise(tmp_path: Path) -> None:
+    rows = rows_of(("clip", 1, 8), ("clip", 2, 9), ("frame", 1, 5), ("frame", 2, 6), ("odd", 1, 4), ("odd", 2, 9))
+    trainings = Trainings(stage("efficient3d", tmp_path), (*rows, *rows_of(("once", 1, 1))), {}, {})
+    than = {"frame": "better than a frame", "odd": "better than the odd one", "once": "no spread", "gone": "no run"}
+    frame, odd = better_claims(trainings, "clip", than)
+    assert (frame.claim, frame.holds) == ("better than a frame", True)
+    assert frame.shown == "0.850 against 0.550, means of seeds; standard error 0.071"
+    assert (odd.claim, odd.holds) == ("better than the odd one", False)  # 0.2 apart, and 0.25 uncertain
+    assert better_claims(trainings, "once", than) == ()

@@ -114,7 +114,7 @@ class KeyframeData:
         boxes = self.index.boxes if self.index.boxes is not None else self.index.labels.drop_duplicates(["item", *BOX])
         confidence = confidences(found)
         own = boxes[boxes["item"].isin(confidence.keys())].sort_values("item", kind="stable")
-        scores = [confidence[item][: len(rows)] for item, rows in own.groupby("item", sort=False)]
+        scores = [confidence[str(item)][: len(rows)] for item, rows in own.groupby("item", sort=False)]
         columns = [classes.index(name) for name in self.scored]
         return every_class(
             self._table(own)[["video", "second", *BOX]],

@@ -281,6 +281,24 @@ def _row(stream: str, trained: TrainedRun, found: Predictions, stage: Stage, cos
     )
 
 
+def better_claims(trainings: Trainings, better: str, than: Mapping[str, str]) -> tuple[Claim, ...]:
+    """That the mean main score of the run `better` is above that of other runs, by more than chance would have it.
+
+    `than` has what is claimed by the name of the other run. It holds where the means differ by more than twice the
+    standard error that the spread of the seeds gives the difference. None where a run is missing or has one seed.
+    """
+    values = {str(run): rows.value for run, rows in trainings.table.groupby("run") if len(rows) > 1}
+    claims = []
+    for other, claim in than.items():
+        if better in values and other in values:
+            first, second = values[better], values[other]
+            error = (first.var() / len(first) + second.var() / len(second)) ** 0.5
+            holds = bool(first.mean() - second.mean() > 2 * error)
+            shown = f"{first.mean():.3f} against {second.mean():.3f}, means of seeds; standard error {error:.3f}"
+            claims.append(Claim(claim=claim, holds=holds, shown=shown))
+    return tuple(claims)
+
+
 def stream_claims(trainings: Trainings, tuned: str = "finetune", scratch: str = "scratch") -> tuple[Claim, ...]:
     """That each stream gains from what was learned on other videos, and that all streams together are no worse than
     the best one. None where a run is missing, or of a single stream the second."""
