@@ -16,6 +16,7 @@ from mindspore import Tensor, nn, ops
 
 from actionbook import models
 from actionbook.clips.samples import Samples
+from actionbook.core.errors import BookError
 from actionbook.core.recipe import Recipe
 from actionbook.core.record import Record, read_record
 from actionbook.core.score import WITHIN_GROUPS
@@ -29,7 +30,7 @@ from actionbook.evaluation.fusion import FusionError, fuse
 from actionbook.inference import read_results
 from actionbook.results.proof import ladder_of
 from actionbook.results.scoreboard import scoreboard
-from actionbook.stages import accuracy, conversion, data, training
+from actionbook.stages import accuracy, conversion, data, own_people, training
 from actionbook.tasks import TaskError
 from actionbook.video.frame_folder import open_frames
 
@@ -350,6 +351,35 @@ def _generated(record):
     entry = record.stages["01_data"]
     rows = {name: row.model_copy(update={"generated": True}) for name, row in entry.results.sets.items()}
     return entry.model_copy(update={"results": entry.results.model_copy(update={"sets": rows})})
+
+
+def test_people_of_a_video_are_asked_about(made, tiny_ava, monkeypatch):
+    """A test video as a file from elsewhere: its boxes get the answers that the tested samples get."""
+    stage, index, _, _, scored = made
+    found = scored.found["rgb", "ONNX"]
+    item = found.items[0]
+    row = index.items[index.items["item"] == item].iloc[0]
+    second = row.frame / 20
+    boxes = index.boxes[index.boxes["item"] == item]
+    path = dataset_of(stage.first).root / row.path
+    people = boxes.assign(video=path.name, second=second, label="")[["video", "second", *CORNERS, "label", "score"]]
+    other = people.iloc[:1].assign(second=second + 0.1)
+    monkeypatch.setattr(own_people, "find_people", lambda video: pd.concat([other, people]))
+    whole = own_people.Cut(start=0, seconds=0.7, rate=20)  # the cut that the data set was prepared with
+    monkeypatch.setattr(own_people, "cut_of", lambda path, cut: whole)
+    frames, table = own_people.ask_people(replace(stage, name="05_accuracy"), path, most=1)
+    assert list(frames) == [(path.name, second)]
+    confidence = 1 / (1 + np.exp(-found.outputs[0, : len(boxes)].astype(np.float64)))
+    assert table.groupby(["x1", "y1"], sort=False).score.max().tolist() == pytest.approx(
+        confidence[boxes.score.argsort(kind="stable")[::-1]].max(axis=1).tolist(),
+        abs=1e-3,  # stores are JPEG
+    )
+    assert set(table.label) == set(stage.manifest.classes)
+    monkeypatch.setattr(own_people, "find_people", lambda video: people.iloc[:0])
+    frames, table = own_people.ask_people(replace(stage, name="05_accuracy"), path)
+    assert (frames, len(table)) == ({}, 0)
+    with pytest.raises(BookError, match=r"gone\.mp4 does not exist"):
+        own_people.ask_people(stage, path.with_name("gone.mp4"))
 
 
 def test_a_recipe_file_says_all_of_it(made):

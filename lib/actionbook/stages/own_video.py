@@ -109,8 +109,8 @@ def ask(stage: Stage, video: str | os.PathLike[str] | None = None, most: int = 1
         table = first_tests(stage, most)
         asked = [(stage.data_root / path, label) for path, label in zip(table.path, table.label, strict=True)]
     else:
-        asked = [(_file(video), None)]
-    engine = _engine(stage)
+        asked = [(video_file(video), None)]
+    engine = exported_engine(stage)
     return [_ask(stage, engine, path, label) for path, label in asked]
 
 
@@ -123,7 +123,7 @@ def over_time(stage: Stage, video: str | os.PathLike[str], slot: int | None = No
     that cannot be read.
     """
     path, recipe, classes = _video(video), stage.recipe, list(stage.manifest.classes)
-    engine, rate = _engine(stage), _rate(path)
+    engine, rate = exported_engine(stage), _rate(path)
     online = Online(engine.run, recipe.transforms, recipe.sampling.tested, slot=slot, rate=rate)
     rows = [
         (one.frame, one.seconds, classes[one.probabilities.argmax()], one.probabilities.max(), *one.probabilities)
@@ -139,7 +139,7 @@ def frame_times(stage: Stage, video: str | os.PathLike[str], slot: int | None = 
     time in milliseconds, NaN where there is none. `video` and `slot` as of `over_time`, which raises the same errors.
     """
     recipe, path = stage.recipe, _video(video)
-    online = Online(_engine(stage).run, recipe.transforms, recipe.sampling.tested, slot=slot)
+    online = Online(exported_engine(stage).run, recipe.transforms, recipe.sampling.tested, slot=slot)
     spent: dict[str, list[float]] = {"fills a slot": [], "is in between": []}
     for frame in _pixels(path):
         start = time.perf_counter()
@@ -180,7 +180,8 @@ def answer_table(answers: Sequence[Answer]) -> pd.DataFrame:
     )
 
 
-def _file(video: Any) -> Path:
+def video_file(video: Any) -> Path:
+    """The file that a parameter names. Raises BookError, naming it, where it is missing, empty or none."""
     if not isinstance(video, str | os.PathLike) or not str(video).strip():
         raise BookError(f"video: expected the path of a file, or None, found {video!r}")
     path = expanded(video).absolute()
@@ -196,7 +197,7 @@ def _file(video: Any) -> Path:
 
 def _video(video: str | os.PathLike[str]) -> Path:
     """The video file, or where its frames are."""
-    return path if _stored(path := Path(video)) else _file(video)
+    return path if _stored(path := Path(video)) else video_file(video)
 
 
 def _stored(path: Path) -> bool:
@@ -222,7 +223,8 @@ def _pixels(path: Path) -> Iterator[np.ndarray]:
             yield from frames.read([number])
 
 
-def _engine(stage: Stage) -> Engine:
+def exported_engine(stage: Stage) -> Engine:
+    """ONNX Runtime on what notebook 04 of the chapter has exported. Raises BookError where it has not."""
     network = stage.folder / "export" / "network.onnx"
     if not network.is_file():
         raise BookError(f"{shown(network)} does not exist: run notebooks/{stage.recipe.chapter}/04_conversion.ipynb")
