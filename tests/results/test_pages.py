@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from actionbook.core.chapters import Chapter, chapters
+from actionbook.core.paths import NOTEBOOKS
 from actionbook.core.record import Record
 from actionbook.results import pages
 from actionbook.results.markdown import cell, escape, table
-from actionbook.results.pages import main, scoreboard_page, status_page
+from actionbook.results.pages import main, recipes_table, scoreboard_page, status_page
 
 MakeRecord = Callable[..., Record]
 
@@ -124,11 +125,20 @@ def test_command_writes_both_pages_the_same_each_time(tmp_path: Path, make_recor
     assert {path.name: path.read_text() for path in (tmp_path / "out").iterdir()} == first
     assert set(first) == {
         "scoreboard.md", "status.md", "ascend_codes.md", "ascend_opsets.md", "ascend_operators.md",
-        "hero.md", "measured.md", "cards.md", "citation.md",
+        "hero.md", "measured.md", "cards.md", "citation.md", "recipes.md",
         *(f"papers_{what}.md" for what in ("ideas", "networks", "cost", "accuracy", "needs", "miniature", "ladder")),
         *(f"{chapter.name}_{what}.md" for chapter in chapters() for what in ("film", "notebooks")),
     }  # fmt: skip
     assert "The recipe mini" in first["status.md"]
+
+
+def test_every_recipe_says_what_it_needs() -> None:
+    rows = [line.split(" | ") for line in recipes_table(chapters()).splitlines()[2:]]
+    assert len(rows) == len(list(NOTEBOOKS.glob("*/recipes/*.yaml")))
+    needs = {(row[0].removeprefix("| "), row[1]): row[3].removesuffix(" |") for row in rows}
+    assert needs["SlowFast", "`mini`"] == "nothing: it is drawn"
+    assert needs["SlowFast", "`ava22`"] == "AVA 2.2, `SLOWFAST_8x8_R50.pkl`"
+    assert needs["I3D", "`ucf101`"] == "UCF101, `rgb_imagenet.pt`, `flow_imagenet.pt`"
 
 
 def test_a_damaged_record_ends_the_command_with_its_name(tmp_path: Path, make_record: MakeRecord) -> None:

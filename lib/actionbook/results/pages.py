@@ -7,13 +7,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from actionbook.core.chapters import chapters
+from actionbook.core.chapters import Chapter, chapters
 from actionbook.core.errors import BookError
 from actionbook.core.files import write_text_atomic
-from actionbook.core.paths import ROOT
+from actionbook.core.manifest import load_dataset
+from actionbook.core.paths import NOTEBOOKS, ROOT
+from actionbook.core.recipe import Recipe
 from actionbook.core.record import Record, StageRun
 from actionbook.results import ascend_tables, front, side_by_side
 from actionbook.results.citation import citation_page
+from actionbook.results.front import EMBEDDED
 from actionbook.results.markdown import escape, file_link, table
 from actionbook.results.proof import ladder_of
 from actionbook.results.records import accepted_records, of_chapter, read_records
@@ -43,13 +46,36 @@ def status_page(records: Sequence[Record]) -> str:
     return "\n".join(f"## {title}\n\n{_status(name, of_chapter(records, name))}" for name, title in titles.items())
 
 
+def recipes_table(book: Sequence[Chapter]) -> str:
+    """Every recipe: what it does, in its own words, and the data set and weight files that it needs."""
+    rows = []
+    for chapter in book:
+        files = sorted(
+            (NOTEBOOKS / chapter.name / "recipes").glob("*.yaml"), key=lambda path: (path.stem != EMBEDDED, path)
+        )
+        for path in files:
+            recipe = Recipe.load(path)
+            needs = (
+                []
+                if load_dataset(recipe.data.manifest).generator
+                else [load_dataset(recipe.data.manifest).title.partition(",")[0]]
+            )
+            streams = map(recipe.for_stream, recipe.stream_names)
+            weights = dict.fromkeys(name for one in streams if one.weights for name in one.weights.files)
+            needs += [f"`{name}`" for name in weights]
+            rows.append(
+                [chapter.title, f"`{recipe.name}`", escape(recipe.title), ", ".join(needs) or "nothing: it is drawn"]
+            )
+    return table(["Chapter", "Recipe", "What it does", "What it needs"], rows)
+
+
 def write(out: Path, records: Sequence[Record]) -> None:
     """Write what the pages of the book include into the folder `out`."""
     book = chapters()
     pages = {"scoreboard.md": scoreboard_page(records), "status.md": status_page(records), **ascend_tables.pages()}
     pages |= {"hero.md": front.hero(), "measured.md": front.measured(book, records)}
     pages |= {"cards.md": front.cards(book, records), "citation.md": citation_page()}
-    pages |= side_by_side.pages(book, records)
+    pages |= {"recipes.md": recipes_table(book), **side_by_side.pages(book, records)}
     for chapter in book:
         pages[f"{chapter.name}_film.md"] = front.chapter_film(chapter)
         pages[f"{chapter.name}_notebooks.md"] = front.chapter_notebooks(chapter, records)
