@@ -66,6 +66,16 @@ def test_the_inverse_of_the_short_side_is_uniform() -> None:
     assert np.mean([d.flip for d in drawn]) == pytest.approx(0.5, abs=0.03)
 
 
+def test_a_clip_may_be_wider_than_the_shorter_side() -> None:
+    wide = Transforms(size=(64, 80), jitter=(64, 72), mean=(0.0,) * 3)
+    for seed in range(20):
+        drawn = draw_jitter(160, 120, wide, np.random.default_rng(seed))
+        assert drawn.left + 80 <= drawn.width
+        assert drawn.top + 64 <= drawn.height
+    with pytest.raises(BookError, match=r"a frame of 120 x 160 pixels becomes \d+ x \d+, and a clip of 80 x 64"):
+        draw_jitter(120, 160, wide, np.random.default_rng(0))
+
+
 def test_boxes_by_hand() -> None:
     jitter = Jitter(height=256, width=455, top=10, left=20, flip=False)
     boxes = np.array([[0.25, 0.25, 0.5, 0.5], [0.9, 0.0, 1.0, 1.0]])

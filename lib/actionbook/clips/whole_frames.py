@@ -43,9 +43,16 @@ def draw_jitter(width: int, height: int, transforms: Transforms, rng: np.random.
     """Draw the shorter side (its inverse is uniform between those of ``transforms.jitter``), the place, the mirror.
 
     As in the original the last place to the right and the lowest one are never drawn, unless they are the only ones.
+    Raises BookError for frames that are too narrow, or too low, for the clip.
     """
     low, high = transforms.jitter or (min(height, width),) * 2
     rows, columns = whole_size(height, width, round(1 / rng.uniform(1 / high, 1 / low)))
+    if rows < transforms.height or columns < transforms.width:
+        raise BookError(
+            f"a frame of {width} x {height} pixels becomes {columns} x {rows}, and a clip of "
+            f"{transforms.width} x {transforms.height} is to be cut out of it: make transforms.jitter larger, or "
+            "transforms.size (height, width) smaller"
+        )
     top, left = (int(rng.integers(max(1, room))) for room in (rows - transforms.height, columns - transforms.width))
     return Jitter(rows, columns, top, left, bool(rng.random() < transforms.flip))
 

@@ -74,10 +74,9 @@ class Transforms(Strict):
     def _whole_frames(self) -> Transforms:
         if self.jitter is not None:
             low, high = self.jitter
-            if not max(self.height, self.width) <= low <= high:
-                raise ValueError(
-                    f"jitter {list(self.jitter)}: expected two lengths, ascending, of at least {self.size}"
-                )
+            if not min(self.height, self.width) <= low <= high:
+                least = min(self.height, self.width)
+                raise ValueError(f"jitter {list(self.jitter)}: expected two lengths, ascending, of at least {least}")
             if self.box is not None:
                 raise ValueError("jitter is of whole frames; box does not go with it")
         if self.test_size is not None:
