@@ -10,7 +10,7 @@ from bench.harness import Peer
 
 # Of networks of width 1, by name, number of classes and channels of the clips. Counted in the original programs
 # (okankop/Efficient-3DCNNs; ResNet-18 with shortcut A, the deeper ones with B; piergiaj/pytorch-i3d;
-# mzolfaghari/ECO-pytorch).
+# mzolfaghari/ECO-pytorch; facebookresearch/SlowFast).
 PUBLISHED_PARAMETERS = {
     ("mobilenet_3d", 101, 3): 3_401_509,
     ("mobilenetv2_3d", 101, 3): 2_483_429,
@@ -26,6 +26,7 @@ PUBLISHED_PARAMETERS = {
     ("eco_full", 400, 3): 47_502_128,
     ("eco_lite", 400, 3): 37_503_856,
     ("stnet_resnet50", 400, 3): 33_158_864,
+    ("slowfast_r50", 80, 3): 33_828_888,
 }
 LOGITS = 1e-4  # of the logits' standard deviation
 # Relative. The second and third loss rest on the gradients and on the optimiser. Batch norm over few values magnifies

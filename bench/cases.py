@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from actionbook.core.spec import IMAGE
+from bench.peers.batches import BOXES
+
 
 @dataclass(frozen=True)
 class Workload:
-    """A network and the batch of clips that it gets."""
+    """A network and the batch that it gets."""
 
     model: str
     """The book's name."""
@@ -18,14 +21,26 @@ class Workload:
     num_classes: int = 101
     every: int = 1
     """Clips are as long as a multiple of this."""
+    boxes: int = 0
+    """Of each clip, for a network that detects; `clip` then is its fast one, the slow one has an `every`-th of the
+    frames. 0: `clip` is all that the network gets."""
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
-        """(N, C, T, H, W)."""
+        """(N, C, T, H, W) of `clip`."""
         return (self.batch, *self.clip)
 
+    @property
+    def inputs(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the batch by the names of the network's inputs, in their order."""
+        if not self.boxes:
+            return {IMAGE: self.shape}
+        n, channels, frames, *size = self.shape
+        slow = (n, channels, frames // self.every, *size)
+        return {"slow": slow, "fast": self.shape, BOXES: (n, self.boxes, 4)}
+
     def __str__(self) -> str:
-        return "x".join(map(str, self.shape))
+        return "x".join(map(str, self.shape)) + (f" with {self.boxes} boxes" if self.boxes else "")
 
 
 MOBILENET = Workload("mobilenetv2_3d", 8)  # of the rows that are about one network
@@ -33,12 +48,13 @@ MOBILENET = Workload("mobilenetv2_3d", 8)  # of the rows that are about one netw
 
 @dataclass(frozen=True)
 class Case:
-    """A workload with weights and one batch of clips, in files that all contestants share."""
+    """A workload with weights and one batch, in files that all contestants share."""
 
     workload: Workload
     width: float
     weights: str
     clips: str
+    """An .npz file with the batch's arrays in the order of the network's inputs."""
     parameters: int
     """Trainable numbers of the book's network."""
 

@@ -143,13 +143,13 @@ class Session:
         return self.cache / "logs"
 
     def case(self, workload: Workload = MOBILENET) -> Case:
-        """A network of the book with drawn weights, and a batch of clips, as large as `scale` allows."""
+        """A network of the book with drawn weights, and a batch for it, as large as `scale` allows."""
         fitted = self.scale.fitted(workload)
         if fitted not in self._cases:
             name = f"{fitted.model}-{fitted.clip[0]}-{fitted.num_classes}.npz"
-            files = {"weights": str(self.scratch / name), "clips": str(self.scratch / f"clips-{fitted}.npy")}
+            files = {"weights": str(self.scratch / name), "clips": str(self.scratch / f"clips-{fitted}.npz")}
             case = Case(fitted, self.scale.width, **files, parameters=0)
-            with self.peer("fixtures", "book:fixtures", {**case.options, "shape": fitted.shape}) as maker:
+            with self.peer("fixtures", "book:fixtures", {**case.options, "inputs": fitted.inputs}) as maker:
                 self._cases[fitted] = replace(case, parameters=maker.facts["parameters"])
         return self._cases[fitted]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +14,32 @@ from mindspore import Tensor, nn
 from actionbook.clips.pipeline import TrainingSource, training_dataset
 from actionbook.conversion import export_onnx, export_onnx_raw
 from actionbook.core.runtime import set_device
+from actionbook.core.spec import IMAGE, Spec
 from actionbook.core.training import Training
 from actionbook.models import create_model
 from actionbook.models.layers import Dropout
-from actionbook.tasks import Classification
+from actionbook.tasks import Classification, Detection
 from actionbook.training.optimiser import train_step
 from actionbook.weights import export_state, load
 from actionbook.weights.golden import rule_made
+from bench.peers.batches import BOXES, drawn, read, targets
 from bench.peers.book_samples import samples
 from bench.worker import Contestant
 
 STEPS = 100_000  # of the training whose rates are made; no run takes so many
 # Of the weights that both sides read; of all other networks Efficient-3DCNNs'.
-LAYOUTS = {"i3d": "piergiaj", "eco_full": "eco_pytorch", "eco_lite": "eco_lite_pytorch", "stnet_resnet50": "piergiaj"}
+LAYOUTS = {
+    "i3d": "piergiaj",
+    "eco_full": "eco_pytorch",
+    "eco_lite": "eco_lite_pytorch",
+    "slowfast_r50": "pyslowfast",
+    "stnet_resnet50": "piergiaj",
+}
+# What makes bottlenecks' last batch norms small, see `fixtures`.
+LAST_NORMS = {".bn3.weight": 0.25, ".c_bn.weight": 0.25}
 
 
-def fixtures(weights: str, clips: str, shape: tuple[int, ...], **network: Any) -> Contestant:
+def fixtures(weights: str, clips: str, inputs: dict[str, tuple[int, ...]], **network: Any) -> Contestant:
     """Write the weights and the batch that all contestants share; there is nothing to time. Facts: parameters."""
     set_device("CPU")
     made = create(**network)
@@ -38,16 +48,18 @@ def fixtures(weights: str, clips: str, shape: tuple[int, ...], **network: Any) -
     # batch norm of a bottleneck has a quarter of the others' scale: sums over sixteen of them would grow, and so would
     # rounding, until no two programs had one loss in common.
     tensors = [(name, array.shape) for name, array in state.items()]
-    np.savez(weights, **rule_made(tensors, {".bn3.weight": 0.25}))
-    np.save(clips, np.random.default_rng(0).standard_normal(shape, dtype=np.float32))
+    np.savez(weights, **rule_made(tensors, LAST_NORMS))
+    np.savez(clips, **drawn(inputs))
     return Contestant(lambda: None, {"parameters": count(made)})
 
 
-def exports(*, ours: str, raw: str, weights: str, shape: tuple[int, ...], **network: Any) -> Contestant:
+def exports(*, ours: str, raw: str, weights: str, inputs: dict[str, tuple[int, ...]], **network: Any) -> Contestant:
     """Export the network with the book's exporter, and with MindSpore's alone. Facts: parameters, nodes, raw_nodes."""
     made = build(weights, **network)
-    export = export_onnx(made, ours, shape[1:])
-    export_onnx_raw(made, raw, shape[1:], batch=shape[0])
+    spec = Spec({name: tuple(shape) for name, (_, *shape) in inputs.items()})
+    example = drawn({name: (3, *shape) for name, shape in spec.inputs.items()})
+    export = export_onnx(made, ours, spec, example=example)
+    export_onnx_raw(made, raw, spec, batch=next(iter(inputs.values()))[0])
     nodes = {"nodes": export.nodes, "raw_nodes": export.raw_nodes}
     return Contestant(lambda: None, {"parameters": count(made), **nodes})
 
@@ -55,21 +67,23 @@ def exports(*, ours: str, raw: str, weights: str, shape: tuple[int, ...], **netw
 def forward(weights: str, clips: str, **network: Any) -> Contestant:
     """Inference in MindSpore, GRAPH mode, on one batch. Facts: parameters, logits."""
     made = build(weights, **network)
-    batch = Tensor(np.load(clips))
+    batch = [Tensor(array) for array in read(clips).values()]
     return Contestant(
-        lambda: made(batch).asnumpy(),  # asnumpy waits for the result
-        {"parameters": count(made), "logits": made(batch).asnumpy().tolist()},
+        lambda: made(*batch).asnumpy(),  # asnumpy waits for the result
+        {"parameters": count(made), "logits": made(*batch).asnumpy().tolist()},
     )
 
 
 def train(*, weights: str, clips: str, sgd: dict[str, Any], num_classes: int, **network: Any) -> Contestant:
     """One step of the book's training on one batch. Facts: parameters, the losses of the first three steps."""
     made = build(weights, num_classes=num_classes, **network).set_train(True)
-    array = np.load(clips)
-    batch, targets = Tensor(array), Tensor((np.arange(len(array)) % num_classes).astype(np.int32))
-    cell = training_cell(made, len(array), sgd)
-    losses = [float(cell(batch, targets).asnumpy()) for _ in range(3)]
-    return Contestant(lambda: cell(batch, targets).asnumpy(), {"parameters": count(made), "losses": losses})
+    arrays = read(clips)
+    wanted = targets(arrays, num_classes)
+    mask = [np.ones(wanted.shape[:2], np.float32)] if BOXES in arrays else []  # no box is there to fill up
+    batch = [Tensor(array) for array in (*arrays.values(), wanted, *mask)]
+    cell = training_cell(made, len(wanted), sgd, tuple(arrays))
+    losses = [float(cell(*batch).asnumpy()) for _ in range(3)]
+    return Contestant(lambda: cell(*batch).asnumpy(), {"parameters": count(made), "losses": losses})
 
 
 def fed_train(
@@ -120,11 +134,12 @@ def layout(model: str) -> str:
     return LAYOUTS.get(model, "okankop")
 
 
-def training_cell(network: nn.Cell, batch_size: int, sgd: dict[str, Any]) -> nn.Cell:
+def training_cell(network: nn.Cell, batch_size: int, sgd: dict[str, Any], inputs: Sequence[str] = (IMAGE,)) -> nn.Cell:
     """The book's training step. `sgd` holds PyTorch's names; the book's recipes use the same but for two."""
     same = {name: sgd[name] for name in ("lr", "momentum", "dampening", "weight_decay")}
-    loss = Classification().loss()
-    return train_step(network, loss, Training(epochs=1, batch_size=batch_size, **same), STEPS).set_train(True)
+    loss = (Detection() if BOXES in inputs else Classification()).loss()
+    training = Training(epochs=1, batch_size=batch_size, **same)
+    return train_step(network, loss, training, STEPS, len(inputs)).set_train(True)
 
 
 def endless(source: TrainingSource) -> Iterator[tuple[ms.Tensor, ms.Tensor]]:

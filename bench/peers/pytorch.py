@@ -12,6 +12,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from bench.peers.batches import Arrays, read, targets
 from bench.peers.networks import NETWORKS
 from bench.worker import Contestant
 
@@ -23,11 +24,11 @@ EXPORTERS: dict[str, dict[str, Any]] = {"default": {}, "torchscript": {"dynamo":
 def forward(weights: str, clips: str, threads: int, channels_last: bool = False, **network: Any) -> Contestant:
     """Inference on one batch. Facts: version, parameters, logits."""
     made = load(weights, threads, **network).eval()
-    batch = arranged(made, torch.from_numpy(np.load(clips)), channels_last)
+    batch = arranged(made, tensors(read(clips)), channels_last)
 
     def step() -> Tensor:
         with torch.inference_mode():
-            return made(batch)
+            return made(*batch)
 
     return Contestant(step, {**facts(made), "logits": step().numpy().tolist()})
 
@@ -44,14 +45,16 @@ def train(
 ) -> Contestant:
     """Forward, backward and an SGD step on one batch. Facts: version, parameters, the first three losses."""
     made = load(weights, threads, num_classes=num_classes, **network).train()
-    batch = arranged(made, torch.from_numpy(np.load(clips)), channels_last)
-    targets = torch.arange(len(batch)) % num_classes
+    arrays = read(clips)
+    batch = arranged(made, tensors(arrays), channels_last)
+    wanted = torch.from_numpy(targets(arrays, num_classes))
     optimiser = torch.optim.SGD(made.parameters(), **sgd)
-    criterion = nn.CrossEntropyLoss()
+    criterion = nn.BCEWithLogitsLoss() if wanted.is_floating_point() else nn.CrossEntropyLoss()
+    wanted = wanted if wanted.is_floating_point() else wanted.long()
 
     def step() -> float:
         optimiser.zero_grad()
-        loss = criterion(made(batch), targets)
+        loss = criterion(made(*batch), wanted)
         loss.backward()
         optimiser.step()
         return loss.item()
@@ -66,9 +69,10 @@ def export(*, weights: str, clips: str, threads: int, paths: dict[str, str], **n
     files, ``{exporter: {"opset", "nodes"}}``.
     """
     made = load(weights, threads, **network).eval()
-    batch = torch.from_numpy(np.load(clips))
+    arrays = read(clips)
+    names = {"input_names": list(arrays), "output_names": ["class"]}
     for exporter, path in paths.items():
-        torch.onnx.export(made, (batch,), path, input_names=["image"], output_names=["class"], **EXPORTERS[exporter])
+        torch.onnx.export(made, tensors(arrays), path, **names, **EXPORTERS[exporter])
     graphs = {exporter: onnx.load(path, load_external_data=False) for exporter, path in paths.items()}
     files = {name: {"opset": g.opset_import[0].version, "nodes": len(g.graph.node)} for name, g in graphs.items()}
     return Contestant(lambda: None, {**facts(made), "files": files})
@@ -91,15 +95,20 @@ def load(weights: str, threads: int, model: str, num_classes: int, options: dict
     return network
 
 
-def arranged(network: nn.Module, batch: Tensor, channels_last: bool) -> Tensor:
-    """The batch as it is, or batch and network's weights in the order (N, T, H, W, C), beforehand and for good."""
+def tensors(arrays: Arrays) -> tuple[Tensor, ...]:
+    """The batch as the network takes it."""
+    return tuple(map(torch.from_numpy, arrays.values()))
+
+
+def arranged(network: nn.Module, batch: tuple[Tensor, ...], channels_last: bool) -> tuple[Tensor, ...]:
+    """The batch as it is, or clips and network's weights in the order (N, T, H, W, C), beforehand and for good."""
     if not channels_last:
         return batch
     formats = {4: torch.channels_last, 5: torch.channels_last_3d}
     for parameter in network.parameters():
         if parameter.ndim in formats:
             parameter.data = parameter.data.contiguous(memory_format=formats[parameter.ndim])
-    return batch.contiguous(memory_format=torch.channels_last_3d)
+    return tuple(x.contiguous(memory_format=formats[x.ndim]) if x.ndim in formats else x for x in batch)
 
 
 def facts(network: nn.Module) -> dict[str, Any]:

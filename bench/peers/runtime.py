@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnxruntime
 
+from bench.peers.batches import read
 from bench.worker import Contestant
 
 
@@ -13,7 +14,7 @@ def forward(path: str, clips: str, threads: int) -> Contestant:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    feed = {"image": np.load(clips)}
+    feed = read(clips)
 
     def step() -> np.ndarray:
         return session.run(["class"], feed)[0]

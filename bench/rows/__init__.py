@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from bench.report import Result
-from bench.rows import access, ava, data, eco, flow, i3d, inference, network, stnet
+from bench.rows import access, ava, data, eco, flow, i3d, inference, network, slowfast, stnet
 from bench.session import Session
 
 Row = Callable[[Session], Iterator[Result]]
@@ -17,6 +17,7 @@ ROWS: dict[str, Row] = {
     "i3d": i3d.i3d,
     "eco": eco.eco,
     "stnet": stnet.stnet,
+    "slowfast": slowfast.slowfast,
     "frames": data.frames,
     "access": access.access,
     "packs": access.packs,

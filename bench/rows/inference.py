@@ -109,7 +109,7 @@ def compared(session: Session, row: str, what: str, entry: Entry) -> Iterator[Re
 def book_files(session: Session, case: Case, folder: Path) -> Peer:
     """The process that has written the book's file and MindSpore's into `folder`; its options say where."""
     paths = {"ours": str(folder / "ours.onnx"), "raw": str(folder / "raw.onnx")}
-    options = {**case.network, **paths, "weights": case.weights, "shape": case.workload.shape}
+    options = {**case.network, **paths, "weights": case.weights, "inputs": case.workload.inputs}
     with session.peer("exports", "book:exports", options) as maker:
         return maker
 

@@ -20,7 +20,7 @@ from bench.errors import NotRun, PeerFailed
 from bench.harness import Peer
 from bench.report import Result
 from bench.rounds import Pace
-from bench.rows import ROWS, eco, flow, i3d, inference, paper, stnet
+from bench.rows import ROWS, eco, flow, i3d, inference, paper, slowfast, stnet
 from bench.rows.i3d import FLOW, RGB, SHORT
 from bench.session import Scale, Session
 
@@ -107,7 +107,13 @@ def test_a_network_that_breaks_leaves_the_others_their_turn(session: Session, mo
 
 def test_every_network_of_the_book_has_a_row() -> None:
     assert (
-        sorted({*inference.MODELS, RGB.model, *(workload.model for row in (eco, stnet) for workload in row.FORWARD)})
+        sorted(
+            {
+                *inference.MODELS,
+                RGB.model,
+                *(workload.model for row in (eco, slowfast, stnet) for workload in row.FORWARD),
+            }
+        )
         == list_models()
         == sorted({name for name, *_ in PUBLISHED_PARAMETERS})
     )
@@ -162,6 +168,26 @@ def test_i3d_row_without_pytorch(session: Session, monkeypatch: pytest.MonkeyPat
     assert timing.what == "forward, 1x2x4x32x32: our ONNX vs MindSpore's raw ONNX", timing.note
     assert timing.target == 1.0
     assert nodes.verdict == "met"
+
+
+def test_slowfast_row_has_files_of_three_inputs(session: Session) -> None:
+    missing, timing, nodes = run_row("slowfast", session)
+    assert (missing.verdict, missing.what) == ("not run", "vs PyTorch")
+    assert timing.what == "forward, 1x3x4x32x32 with 8 boxes: our ONNX vs MindSpore's raw ONNX", timing.note
+    assert (timing.state, nodes.verdict) == ("measured", "shown")
+
+
+@pytest.mark.skipif(not TORCH.exists(), reason="no .venv-bench; make bench makes it")
+def test_slowfast_row_learns_boxes_as_pytorch_does(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slowfast, "FORWARD", {})
+    monkeypatch.setattr(slowfast, "TRAINING", {slowfast.MOMENT: 0.6})
+    monkeypatch.setattr(slowfast, "FILES", ())
+    # Batch norms over more than a handful of values, as in the test of MobileNet's row.
+    with_torch = Session(session.scratch, session.cache, replace(TINY, frames=16, size=64))
+    with_torch.torch = str(TORCH)
+    results = run_row("slowfast", with_torch)
+    assert [result.state for result in results] == ["measured"] * 4, results[0].note
+    assert "losses agree" in results[0].note
 
 
 @pytest.mark.skipif(not TORCH.exists(), reason="no .venv-bench; make bench makes it")
