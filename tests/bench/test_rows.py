@@ -170,26 +170,6 @@ def test_i3d_row_without_pytorch(session: Session, monkeypatch: pytest.MonkeyPat
     assert nodes.verdict == "met"
 
 
-def test_slowfast_row_has_files_of_three_inputs(session: Session) -> None:
-    missing, timing, nodes = run_row("slowfast", session)
-    assert (missing.verdict, missing.what) == ("not run", "vs PyTorch")
-    assert timing.what == "forward, 1x3x4x32x32 with 8 boxes: our ONNX vs MindSpore's raw ONNX", timing.note
-    assert (timing.state, nodes.verdict) == ("measured", "shown")
-
-
-@pytest.mark.skipif(not TORCH.exists(), reason="no .venv-bench; make bench makes it")
-def test_slowfast_row_learns_boxes_as_pytorch_does(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slowfast, "FORWARD", {})
-    monkeypatch.setattr(slowfast, "TRAINING", {slowfast.MOMENT: 0.6})
-    monkeypatch.setattr(slowfast, "FILES", ())
-    # Batch norms over more than a handful of values, as in the test of MobileNet's row.
-    with_torch = Session(session.scratch, session.cache, replace(TINY, frames=16, size=64))
-    with_torch.torch = str(TORCH)
-    results = run_row("slowfast", with_torch)
-    assert [result.state for result in results] == ["measured"] * 4, results[0].note
-    assert "losses agree" in results[0].note
-
-
 @pytest.mark.skipif(not TORCH.exists(), reason="no .venv-bench; make bench makes it")
 def test_i3d_row_shows_pytorch_in_both_layouts(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(i3d, "FORWARD", {RGB: 1.0})

@@ -1,4 +1,4 @@
-"""SlowFast on ResNet-50 for boxes in PyTorch, with RoIAlign as two matrix products.
+"""SlowFast for boxes in PyTorch, with RoIAlign as two matrix products.
 
 Modules are called as in the original program (facebookresearch/SlowFast, slowfast/models/video_model_builder.py).
 """
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-BLOCKS = (3, 4, 6, 3)
+BLOCKS = {14: (1, 1, 1, 1), 50: (3, 4, 6, 3)}  # by depth; 14 for tests
 STEM = (1, 5)  # frames that a kernel of the slow and of the fast pathway sees
 STAGES = ((1, 3), (1, 3), (3, 3), (3, 3))
 ALPHA, BETA_INV, FUSED = 4, 8, 2
@@ -122,8 +122,9 @@ def bilinear(start: Tensor, end: Tensor, size: int) -> Tensor:
 class SlowFast(nn.Module):
     """Clips of a moment, (N, 3, T/4, H, W) and (N, 3, T, H, W), and boxes (N, M, 4) -> logits (N, M, num_classes)."""
 
-    def __init__(self, num_classes: int, width: float = 1.0) -> None:
+    def __init__(self, num_classes: int, width: float = 1.0, depth: int = 50) -> None:
         super().__init__()
+        self.blocks = BLOCKS[depth]
 
         def wide(channels: int) -> tuple[int, int]:
             slow = max(1, int(channels * width))
@@ -133,7 +134,7 @@ class SlowFast(nn.Module):
         self.s1 = nn.Module()
         for path in (0, 1):
             self.s1.add_module(f"pathway{path}_stem", Stem(channels[path], STEM[path]))
-        for stage, blocks in enumerate(BLOCKS):
+        for stage, blocks in enumerate(self.blocks):
             self.add_module(f"s{stage + 1}_fuse", Fuse(channels[1]))
             inputs = channels[0] + FUSED * channels[1], channels[1]
             middle, outputs = wide(64 << stage), wide(256 << stage)
@@ -152,7 +153,7 @@ class SlowFast(nn.Module):
     def forward(self, slow: Tensor, fast: Tensor, boxes: Tensor) -> Tensor:
         """See the class."""
         slow, fast = self.s1.pathway0_stem(slow), self.s1.pathway1_stem(fast)
-        for stage, blocks in enumerate(BLOCKS):
+        for stage, blocks in enumerate(self.blocks):
             slow = self.get_submodule(f"s{stage + 1}_fuse")(slow, fast)
             for block in range(blocks):
                 slow = self.get_submodule(f"s{stage + 2}.pathway0_res{block}")(slow)
