@@ -11,6 +11,7 @@ from actionbook import create_model
 from actionbook.models.layers import (
     GROUPED_FORMS,
     MASK_KEY,
+    WIDE,
     ChannelShuffle,
     Dropout,
     GroupedConv3d,
@@ -134,6 +135,19 @@ def test_a_kernel_of_other_frames_than_rows() -> None:
         for cell in (grouped, dense):
             cell.weight.set_data(banded.weight)
             np.testing.assert_allclose(banded(Tensor(x)).asnumpy(), cell(Tensor(x)).asnumpy(), atol=1e-5)
+
+
+@pytest.mark.usefixtures("_pynative")
+@pytest.mark.parametrize("frames", [3, 5])
+def test_long_clips_are_summed_along_time(frames: int) -> None:
+    x = np.random.default_rng(0).standard_normal((2, 3, WIDE * frames + 1, 9, 8)).astype(np.float32)
+    banded, grouped = (GroupedConv3d(3, 2, 7, (1, 2, 2), frames=frames, form=form) for form in GROUPED_FORMS)
+    grouped.weight.set_data(banded.weight)
+    np.testing.assert_allclose(banded.by_frame(Tensor(x)).asnumpy(), grouped(Tensor(x)).asnumpy(), atol=1e-4)
+    np.testing.assert_array_equal(banded(Tensor(x)).asnumpy(), banded.by_frame(Tensor(x)).asnumpy())
+    short = Tensor(x[:, :, :-1])
+    np.testing.assert_allclose(banded(short).asnumpy(), grouped(short).asnumpy(), atol=1e-4)
+    assert not np.array_equal(banded(short).asnumpy(), banded.by_frame(short).asnumpy())
 
 
 def test_ill_formed_grouped_convolutions() -> None:
