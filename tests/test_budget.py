@@ -16,7 +16,7 @@ from actionbook.training.runs import new_network
 GRAPHS = 5
 """Distinct networks that are compiled for training: structure, classes, clip, optimisation. Each takes a process that
 starts, compiles twice (step and validation) and is converted: half a minute of a core."""
-TERA_MACS = 4.5
+TERA_MACS = 5.0
 """Multiply-accumulates of all training steps, forward and backward (three times the forward ones): one takes two
 minutes of a core in dense convolutions, four in depthwise ones, and a chapter has five minutes of two cores."""
 
