@@ -294,6 +294,10 @@ def test_pages_stay_offline_free_of_errors_and_no_wider_than_a_phone(html: Path,
         ("out of memory", "book/faq"),
         ("pdf", "book/run_it_yourself"),
         ("hand-off", "notebooks/eco/02_architecture"),
+        ("roialign", "book/glossary"),
+        ("average precision", "notebooks/keyframes_and_boxes"),
+        ("slow pathway", "notebooks/slowfast/02_architecture"),
+        ("five papers", "book/five_papers"),
     ],
 )
 def test_search_finds_what_a_reader_types(address: str, browser: Any, words: str, wanted: str) -> None:
@@ -310,6 +314,7 @@ def test_search_finds_what_a_reader_types(address: str, browser: Any, words: str
 
 COLOURED = (
     "book/ascend.html",
+    "book/five_papers.html",
     "book/intro.html",
     "book/scoreboard.html",
     "book/status.html",
