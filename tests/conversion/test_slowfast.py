@@ -20,6 +20,7 @@ from actionbook.conversion import (
     first_difference,
     layer_differences,
     preflight,
+    quantise,
     store_half,
 )
 from actionbook.core.difference import difference
@@ -89,6 +90,19 @@ def test_an_open_batch(exported: Exported, batch: dict[str, np.ndarray], tmp_pat
         assert difference(found, exported.expected[:size]).relative < 1e-4
     half = store_half(exported.export.path, tmp_path / "half.onnx")
     assert difference(run_onnx(half, batch), exported.expected).relative < 1e-2
+
+
+def test_in_8_bits_boxes_stay_as_exact_as_they_are(
+    exported: Exported, batch: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    small = quantise(exported.export.path, tmp_path / "int8.onnx", batch)
+    operators = [node.op_type for node in onnx.load(small).graph.node]
+    assert "Conv" not in operators
+    assert operators.count("MatMul") == 2
+    found = run_onnx(small, batch)
+    assert difference(found, exported.expected).relative < 1
+    moved = {**batch, "boxes": batch["boxes"] + np.float32(0.25)}
+    assert np.abs(run_onnx(small, moved) - found).max() > 0  # a quarter of a pixel is no step of 8 bits
 
 
 def test_every_layer_agrees(exported: Exported, batch: dict[str, np.ndarray]) -> None:

@@ -14,7 +14,7 @@ from actionbook.conversion.errors import ConversionError
 from actionbook.conversion.graph import Graph, batch_spec, model_inputs, read_model, value_sizes
 from actionbook.conversion.msexport import quiet, with_suffix
 from actionbook.core.files import atomic_path
-from actionbook.core.spec import Arrays, samples
+from actionbook.core.spec import BOXES, Arrays, samples
 
 CALIBRATION_BATCH = 16
 
@@ -76,13 +76,21 @@ def quantise(source: Path | str, path: Path | str, calibration: Arrays | np.ndar
 
 
 def _boxing(graph: GraphProto) -> list[str]:
-    """Names of the nodes that compute boxes and their samples' numbers: in 8 bits they would be other regions."""
+    """Names of the nodes that compute boxes and their samples' numbers: in 8 bits they would be other regions.
+
+    They lead to the boxes of a RoiAlign, or come behind the input of boxes: there the whole head, which is little work.
+    """
     wanted = {name for node in graph.node if node.op_type == "RoiAlign" for name in node.input[1:]}
     found = []
     for node in reversed(graph.node):
         if wanted.intersection(node.output):
             found.append(node.name)
             wanted.update(node.input)
+    behind = {BOXES}
+    for node in graph.node:
+        if behind.intersection(node.input):
+            behind.update(node.output)
+            found.append(node.name)
     return found
 
 
