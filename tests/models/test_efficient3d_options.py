@@ -63,7 +63,7 @@ def test_options_that_do_not_exist(model: str, options: dict[str, Any], message:
 
 
 @pytest.mark.usefixtures("_pynative")
-@pytest.mark.parametrize("model", sorted(NARROW))
+@pytest.mark.parametrize("model", sorted(set(NARROW) - {"slowfast_r50"}))  # takes two clips, see test_slowfast.py
 def test_clips_of_other_sizes(model: str) -> None:
     network = shared(model)
     assert not network.training

@@ -93,10 +93,10 @@ def test_boxes_of_samples_are_those_of_the_frames_that_are_shown(data: KeyframeD
     sample = train.train(0, np.random.default_rng(1))
     frames, table = sample_boxes(data, {"draw": sample}, mini)
     ((title, second),) = frames
-    assert (title, frames[title, second].shape) == ("draw", (64, 64, 3))
+    assert (title, frames[title, second].shape) == ("draw", (64, 80, 3))
     assert keyframe_id(data.index.items.video[0], second) == sample.item
     count = int(sample.mask.sum())
-    corners = table[["x1", "y1", "x2", "y2"]].drop_duplicates().to_numpy() * 64
+    corners = table[["x1", "y1", "x2", "y2"]].drop_duplicates().to_numpy() * [80, 64, 80, 64]
     assert {tuple(one) for one in corners.round(4).tolist()} == {
         tuple(one) for one in sample.inputs["boxes"][:count].astype(float).round(4).tolist()
     }
