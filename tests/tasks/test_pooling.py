@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from actionbook.tasks.pooling import pool_clips, softmax
+from actionbook.tasks.pooling import pool_clips, sigmoid, softmax
 
 # Three weak votes for class 0 against one very sure of class 1: the two ways of pooling disagree.
 LOGITS = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.0, 9.0]], np.float32)
@@ -54,3 +54,10 @@ def test_names_that_look_like_numbers_stay_names() -> None:
 def test_names_and_rows_must_match() -> None:
     with pytest.raises(ValueError, match="3 clip names for 4 rows"):
         pool_clips(["v"] * 3, LOGITS)
+
+
+def test_sigmoid_does_not_overflow() -> None:
+    with np.errstate(all="raise", under="ignore"):
+        found = sigmoid(np.array([[-1e4, -3.0, 0.0, 3.0, 1e4]], np.float32))
+    assert found.dtype == np.float64
+    assert found.tolist() == [pytest.approx([0.0, 1 / (1 + np.exp(3)), 0.5, 1 / (1 + np.exp(-3)), 1.0])]

@@ -80,6 +80,11 @@ class DatasetManifest(Strict):
     """What a reader fetches without this library, and how: commands for a shell in the folder of the data set."""
     traps: tuple[str, ...] = ()
 
+    @property
+    def short_title(self) -> str:
+        """The title up to its first comma: what people call the data set."""
+        return self.title.partition(",")[0]
+
     def groups(self, kind: str) -> tuple[tuple[int, ...], ...]:
         """The numbers of the classes in each of the groups called `kind`. Raises BookError for a kind not named."""
         if kind not in self.class_groups:

@@ -5,6 +5,7 @@ The samplers themselves are in `actionbook.clips.sampling`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import numpy as np
@@ -16,6 +17,13 @@ from actionbook.core.spec import IMAGE
 
 Pathways = Annotated[dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], Positive], Field(min_length=1)]
 """Inputs of a network that are made of one clip: by name, every how many of its frames."""
+
+
+def check_whole(pathways: Mapping[str, int], frames: int) -> None:
+    """Raise ValueError where a clip of so many frames cannot be shared out among the pathways."""
+    for name, every in pathways.items():
+        if frames % every:
+            raise ValueError(f"pathway {name!r}: {frames} frames are no multiple of {every}")
 
 
 class _Sampling(Strict):
@@ -36,9 +44,7 @@ class _Sampling(Strict):
     def check_lengths(self, *lengths: int) -> None:
         """Raise ValueError where clips of so many frames cannot be shared out among the pathways."""
         for frames in lengths:
-            for name, every in self.pathways.items():
-                if frames % every:
-                    raise ValueError(f"pathway {name!r}: {frames} frames are no multiple of {every}")
+            check_whole(self.pathways, frames)
 
     def shared_out(self, frames: int) -> dict[str, np.ndarray]:
         """Which frames of a clip of so many each pathway takes: by name, their places from 0."""

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from actionbook.core.errors import BookError
 from actionbook.core.paths import shown
-from actionbook.core.sampling import Pathways
+from actionbook.core.sampling import Pathways, check_whole
 from actionbook.core.schema import Name, Strict, twice
 from actionbook.core.sections import Positive
 from actionbook.core.sources import Source
@@ -41,9 +41,7 @@ class Clips(Transforms):
             raise ValueError(f"stride: consecutive frames have one and segments none, found {self.stride}")
         if (self.boxes is None) == (self.sampling == "keyframe"):
             raise ValueError(f"boxes: clips around a keyframe have them and others none, found {self.boxes}")
-        for name, every in self.pathways.items():
-            if self.frames % every:
-                raise ValueError(f"pathway {name!r}: {self.frames} frames are no multiple of {every}")
+        check_whole(self.pathways, self.frames)
         if self.channel_order == "bgr" and len(self.pathways) > 1:
             raise ValueError("channel_order bgr: only the first kernels of a network of one pathway are turned round")
         return self

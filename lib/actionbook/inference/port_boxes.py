@@ -36,6 +36,7 @@ from actionbook.datasets.index import BOX, Index
 from actionbook.inference.batches import DTYPE
 from actionbook.inference.errors import InferenceError
 from actionbook.inference.port_videos import check_sizes, match_files
+from actionbook.tasks.pooling import sigmoid
 
 ARRAYS = ("slowpath", "fastpath", "boxes", "labels", "ori_boxes", "metadata", "mask")
 """The folders. The first three are the network's inputs, in its order."""
@@ -256,7 +257,7 @@ def read_port_scores(folder: Path | str, files: PortBoxes, *, logits: bool = Fal
                 f"{found[name]}: from {whole.min():.3g} to {whole.max():.3g}, expected scores of 0 to 1: of a network "
                 "that gives logits, read them with logits=True"
             )
-        rows.append(np.exp(-np.logaddexp(0, -whole)) if logits else whole)
+        rows.append(sigmoid(whole) if logits else whole)
     return files.table, np.concatenate(rows)
 
 

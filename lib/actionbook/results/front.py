@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from matplotlib.colors import to_rgb
 
 from actionbook.core.chapters import Chapter
 from actionbook.core.manifest import load_dataset
@@ -111,7 +112,7 @@ def _boxed(clip: Clip, spec: MiniSpec) -> Film:
         for person in people:
             box = np.multiply(film.box(person, EVERY * number / film.rate), (spec.width, spec.height) * 2)
             x1, y1, x2, y2 = box.round().astype(int).tolist()
-            red, green, blue = (int(colour(person)[place : place + 2], 16) for place in (1, 3, 5))
+            red, green, blue = (round(255 * share) for share in to_rgb(colour(person)))
             cv2.rectangle(frame, (x1, y1), (x2, y2), (red, green, blue), 1)
     return f"{len(people)} people, each with classes of their own", np.stack(frames)
 

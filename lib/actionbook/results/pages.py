@@ -55,11 +55,8 @@ def recipes_table(book: Sequence[Chapter]) -> str:
         )
         for path in files:
             recipe = Recipe.load(path)
-            needs = (
-                []
-                if load_dataset(recipe.data.manifest).generator
-                else [load_dataset(recipe.data.manifest).title.partition(",")[0]]
-            )
+            manifest = load_dataset(recipe.data.manifest)
+            needs = [] if manifest.generator else [manifest.short_title]
             streams = map(recipe.for_stream, recipe.stream_names)
             weights = dict.fromkeys(name for one in streams if one.weights for name in one.weights.files)
             needs += [f"`{name}`" for name in weights]

@@ -157,7 +157,7 @@ def _accuracy(chapters: Sequence[Chapter]) -> str:
     for chapter in chapters:
         for key in summary(chapter.name).accuracy:
             one = figure(key)
-            data = load_dataset(str(one.dataset)).title.partition(",")[0]
+            data = load_dataset(str(one.dataset)).short_title
             what = [escape(chapter.title), escape(one.what), escape(data), metric_title(one.metric)]
             rows.append([*what, f"{100 * one.share:.4g} %", one.system])
     return table(["Chapter", "Network", "Data set", "Measure", "Published", "By"], rows, right=(4,))
@@ -176,7 +176,7 @@ def _needs(chapters: Sequence[Chapter]) -> str:
             " and ".join(dict.fromkeys(str(getattr(part.training, key)) for _, part in _streams(recipe)))
             for key in ("epochs", "batch_size")
         )
-        data = f"{manifest.title.partition(',')[0]}: {_videos(manifest, recipe.data.split)}"
+        data = f"{manifest.short_title}: {_videos(manifest, recipe.data.split)}"
         rows.append([escape(chapter.title), escape(data), f"`{recipe.name}`", epochs, batches, escape(hours)])
     header = ["Chapter", "Data", "Recipe", "Epochs", "Samples a step", "Hours of training, published"]
     return table(header, rows, right=(3, 4))

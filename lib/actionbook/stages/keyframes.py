@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -198,12 +199,16 @@ def sample_boxes(
     `samples` by a title, which takes the place of the video in both. Boxes have an empty label where nothing is known
     of them, as those of a test, and where none of the classes is to be seen.
     """
-    cut, rows, frames = data.keyframes.cut, [], {}
-    at = data.index.items.set_index("item").frame
+    rows: list[tuple[Any, ...]] = []
+    frames: dict[tuple[str, float], np.ndarray] = {}
+    items = data.index.items
+    at = dict(zip(items["item"], data.keyframes.cut.moments(items.frame.to_numpy()), strict=True))
+    # That with the most frames, among which is the keyframe's.
+    pathway = min(recipe.sampling.pathways, key=recipe.sampling.pathways.__getitem__)
     for title, sample in samples.items():
-        clip = max((sample.inputs[name] for name in recipe.sampling.pathways), key=lambda one: one.shape[1])
-        picture = to_pixels(clip[:, clip.shape[1] // 2][:, np.newaxis], recipe.transforms)[0]
-        second = round(cut.start + at[sample.item] / cut.rate, 6)
+        clip, second = sample.inputs[pathway], float(at[sample.item])
+        middle = clip.shape[1] // 2
+        picture = to_pixels(clip[:, middle : middle + 1], recipe.transforms)[0]
         frames[title, second] = picture
         size = np.array(picture.shape[1::-1] * 2)
         real = sample.mask > 0 if sample.mask is not None else slice(None)

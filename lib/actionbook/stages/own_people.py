@@ -19,6 +19,7 @@ from actionbook.datasets.index import BOX
 from actionbook.datasets.people_detector import find_people
 from actionbook.evaluation.ava import every_class
 from actionbook.stages.own_video import exported_engine, video_file
+from actionbook.tasks.pooling import sigmoid
 from actionbook.video.resample import cut_of, read_resampled, resampled
 
 _LONGEST = 3600.0
@@ -57,7 +58,7 @@ def ask_people(
         clip = whole_clip(list(pictures), transforms)
         shares = sampling.shared_out(sampling.tested)
         logits = engine.run({**{name: clip[None, :, taken] for name, taken in shares.items()}, "boxes": boxes})
-        said = 1 / (1 + np.exp(-logits[0, : len(people)].astype(np.float64)))
+        said = sigmoid(logits[0, : len(people)])
         frames[path.name, second] = pictures[len(pictures) // 2]
         tables.append(every_class(people[["video", "second", *BOX]], said, classes))
     columns = ["video", "second", *BOX, "label", "score"]

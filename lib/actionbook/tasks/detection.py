@@ -17,6 +17,7 @@ from actionbook.core.boxes import overlap
 from actionbook.core.score import WITHIN_GROUPS, Score
 from actionbook.datasets.index import BOX
 from actionbook.tasks.boxes import Boxes, ranked
+from actionbook.tasks.pooling import sigmoid
 
 if TYPE_CHECKING:
     from mindspore import nn
@@ -93,8 +94,8 @@ def confidences(found: Predictions) -> dict[str, np.ndarray]:
     if not np.isfinite(found.outputs).all():
         raise ValueError("predictions hold values that are not finite")
     samples: dict[str, list[np.ndarray]] = {}
-    for item, logits in zip(found.items, found.outputs.astype(np.float64), strict=True):
-        samples.setdefault(item, []).append(np.exp(-np.logaddexp(0, -logits)))  # the sigmoid, without overflow
+    for item, logits in zip(found.items, found.outputs, strict=True):
+        samples.setdefault(item, []).append(sigmoid(logits))
     return {item: np.mean(of_item, axis=0) for item, of_item in samples.items()}
 
 

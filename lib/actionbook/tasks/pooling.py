@@ -17,6 +17,11 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return shifted / shifted.sum(axis=-1, keepdims=True)
 
 
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Of each number by itself, computed in float64 and without overflow."""
+    return np.asarray(np.exp(-np.logaddexp(0, -logits.astype(np.float64))))
+
+
 def pool_clips(videos: Sequence[str], logits: np.ndarray, how: Pool = "softmax_mean") -> pd.DataFrame:
     """Scores per video: rows are videos in order of first appearance, columns are class numbers.
 
