@@ -1,12 +1,14 @@
 """nbval runs notebooks in the environment in which their outputs were recorded; or reads a run that is over.
 
 ``--executed FOLDER``: cells are not run; their outputs are those of the executed notebooks below FOLDER, and nbval
-compares them with the committed ones as ever, by the same tags and patterns.
+compares them with the committed ones as ever, by the same tags and patterns. What a library said on stderr is no result:
+it is not compared, and stands among the warnings of pytest.
 """
 
 from __future__ import annotations
 
 import os
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,7 @@ class Replay:
     def __init__(self, executed: Path) -> None:
         if not executed.exists():
             raise FileNotFoundError(f"{executed}: this notebook has not been executed; run make notebooks")
+        self.executed = executed
         cells = nbformat.read(executed, as_version=4).cells
         self._cells = iter([cell for cell in cells if cell.cell_type == "code"])
         self._messages: list[dict[str, Any]] = []
@@ -51,13 +54,20 @@ class Replay:
         cell = next(self._cells, None)
         if cell is None or cell.source != source:
             raise ValueError("the executed notebook has other cells than the committed one; accept it or run it again")
-        outputs = [(output.output_type, dict(output)) for output in cell.outputs]
         number = str(cell.execution_count)
+        outputs = [(output.output_type, dict(output)) for output in cell.outputs if not self._said(output, number)]
         self._messages = [
             {"msg_type": kind, "content": content, "parent_header": {"msg_id": number}}
             for kind, content in [*outputs, ("status", {"execution_state": "idle"})]
         ]
         return number
+
+    def _said(self, output: nbformat.NotebookNode, number: str) -> bool:
+        """Whether `output` went to stderr, where a machine may say what another does not; it is shown in any case."""
+        if output.get("name") != "stderr":
+            return False
+        warnings.warn(f"{self.executed}: cell {number} wrote to stderr: {output.text.strip()}", stacklevel=2)
+        return True
 
     def await_reply(self, _number: str, timeout: float | None = None) -> None:
         """The cell has been run."""

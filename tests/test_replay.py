@@ -94,15 +94,21 @@ def warned(cells: list[NotebookNode]) -> None:
     [
         (changed, ["1 failed, 2 passed", "+ 42 of 100", "- 43 of 100"]),
         (failed, ["1 failed, 2 passed", "Cell execution caused an exception", "KeyError"]),
-        (warned, ["1 failed, 2 passed", "stderr"]),
         (lambda cells: cells[1].update(source="other"), ["other cells than the committed one"]),
         (lambda cells: cells.pop(), ["1 failed, 2 passed", "other cells than the committed one"]),
         (None, ["3 errors", "this notebook has not been executed; run make notebooks"]),
     ],
-    ids=["changed", "failed", "warned", "other cell", "cell fewer", "not executed"],
+    ids=["changed", "failed", "other cell", "cell fewer", "not executed"],
 )
 def test_what_differs_fails_with_both_sides(committed: Path, edit: Edit | None, words: list[str]) -> None:
     run = compare(committed, edit)
     assert run.returncode == 1
     for word in words:
         assert word in run.stdout
+
+
+def test_words_on_stderr_are_shown_and_not_compared(committed: Path) -> None:
+    run = compare(committed, warned)
+    assert run.returncode == 0, run.stdout
+    assert "3 passed" in run.stdout
+    assert "cell 2 wrote to stderr: deprecated" in run.stdout

@@ -245,6 +245,8 @@ def check(source: Path, target: Path | None = None) -> list[str]:
         faults.append(f"{target}: not run once from top to bottom (execution counts {counts}); {remedy}")
     if any(out.output_type == "error" for cell in code for out in cell.outputs):
         faults.append(f"{target}: holds the output of a failed cell; {remedy}")
+    if any(out.get("name") == "stderr" for cell in code for out in cell.outputs):
+        faults.append(f"{target}: holds words of stderr, which no other machine may say; {remedy}")
     faults += unnamed_figures(target, found)
     tagged = sum("parameters" in cell.metadata.get("tags", []) for cell in wanted)
     if tagged != 1:
