@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import model_validator
 
 from actionbook.core.errors import BookError
@@ -153,6 +154,10 @@ class Recipe(Strict):
     def as_dict(self) -> dict[str, Any]:
         """The complete recipe, defaults filled in, as plain data."""
         return self.model_dump(mode="json")
+
+    def as_yaml(self) -> str:
+        """The complete recipe as the text of a recipe file: `load` makes the same recipe of it."""
+        return str(yaml.safe_dump(self.as_dict(), sort_keys=False, allow_unicode=True, width=120))
 
     def sha256(self, *sections: str) -> str:
         """Digest of the complete recipe, or of the named sections only."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -185,25 +185,29 @@ def check(index: Index) -> None:
             raise BookError(f"{rule}; found {', '.join(map(repr, broken.unique().tolist()[:5]))}")
 
 
-def _files(stem: Path) -> tuple[Path, Path, Path]:
-    items, labels, boxes = (stem.with_name(f"{stem.name}-{what}.csv") for what in ("items", "labels", "boxes"))
+def _files(stem: Path, suffix: str) -> tuple[Path, Path, Path]:
+    items, labels, boxes = (stem.with_name(f"{stem.name}-{what}{suffix}") for what in ("items", "labels", "boxes"))
     return items, labels, boxes
 
 
-def write_index(index: Index, stem: Path) -> None:
-    """Write ``<stem>-items.csv``, ``<stem>-labels.csv`` and, if there are any, ``<stem>-boxes.csv``, each in a step."""
-    for table, path in zip((index.items, index.labels, index.boxes), _files(stem), strict=True):
+def write_index(index: Index, stem: Path, suffix: str = ".csv") -> None:
+    """Write ``<stem>-items.csv``, ``<stem>-labels.csv`` and, if there are any, ``<stem>-boxes.csv``, each in a step.
+
+    With the suffix ".csv.gz" they are compressed; the same tables give the same bytes.
+    """
+    compression: Any = {"method": "gzip", "mtime": 0} if suffix.endswith(".gz") else None
+    for table, path in zip((index.items, index.labels, index.boxes), _files(stem, suffix), strict=True):
         if table is None:
             path.unlink(missing_ok=True)
             continue
         with atomic_path(path) as temporary:
-            table.to_csv(temporary, index=False)
+            table.to_csv(temporary, index=False, compression=compression)
 
 
-def read_index(stem: Path) -> Index:
+def read_index(stem: Path, suffix: str = ".csv") -> Index:
     """Read an index. Raises BookError if a file is missing or has other columns, or the two do not belong together."""
     tables = []
-    for path, columns in zip(_files(stem), (ITEMS, LABELS, BOXES), strict=True):
+    for path, columns in zip(_files(stem, suffix), (ITEMS, LABELS, BOXES), strict=True):
         if columns is BOXES and not path.exists():
             continue
         try:

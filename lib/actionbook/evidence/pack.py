@@ -1,0 +1,191 @@
+"""A finished run as one file that others can score again."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import yaml
+
+from actionbook.core.errors import BookError
+from actionbook.core.evidence import (
+    CONVERSION,
+    FAILURES,
+    INDEX,
+    LISTING,
+    MANIFEST,
+    PREDICTIONS,
+    README,
+    RECIPE,
+    SAMPLES,
+    TRAINING,
+    Listing,
+)
+from actionbook.core.files import write_json_atomic, write_text_atomic
+from actionbook.core.paths import shown
+from actionbook.core.recipe import Recipe
+from actionbook.core.record import FOLDER, Record, read_record
+from actionbook.core.stage_results import DataResults, DatasetRow, TrainingResults
+from actionbook.core.workspace import Stage
+from actionbook.datasets.index import Index, read_index, write_index
+from actionbook.evaluation.answers import answers
+from actionbook.evaluation.compare import read_formats
+from actionbook.evaluation.formats import NETWORK
+from actionbook.evaluation.predict import predictions
+from actionbook.evidence.archive import files_of, write_archive
+from actionbook.evidence.planes import write_planes
+from actionbook.evidence.scrub import names_of_machine, scrub, scrub_data, without_places
+from actionbook.inference import read_batches
+from actionbook.inference.runner import RECORD_NAME
+from actionbook.inference.summaries import CONSOLE_NAME, SUMMARY_NAME
+
+NEEDED = ("01_data", "03_training", "04_conversion", "05_accuracy")
+"""Stages without whose results there is nothing to score."""
+COMPRESSED = ".csv.gz"
+_HOW_TO_READ = """A run of a recipe of "Action Recognition on Ascend: a reproducibility book", packed so that it can be scored again.
+
+evidence.json      whose run it is, and the size and SHA-256 of every other file
+recipe.yaml        the recipe as it ran, and manifest.yaml the data set that it ran on
+record/            what each stage measured, in which environment
+index/             items (what is scored), labels, and a detector's boxes, if there are any
+predictions/       for each stream samples.txt, the item of every sample, and for each format a .npz file
+training/          the log of every training, a line for each epoch
+conversion/        what the tools of Ascend printed, where they ran
+failures/          videos that could not be decoded, with the reason
+
+A .npz file holds one array "planes", uint8 (4, rows, classes): the bytes of float32 outputs, lowest first. Those of
+other formats than "network" were combined with the network's by exclusive or. In Python, with NumPy:
+
+    planes = numpy.load("ONNX.npz")["planes"] ^ numpy.load("network.npz")["planes"]    # of "network" its planes alone
+    outputs = numpy.ascontiguousarray(planes.transpose(1, 2, 0)).view("<f4")[..., 0]
+
+Rows are samples, of detection the boxes of each sample one after another.
+Names of hosts and users, and folders of absolute paths, have been left out. There are no frames and no weights in it.
+"""
+
+
+def stage_of(workspace: Path | str) -> Stage:
+    """Stage 05 of the run whose workspace is ``<work_root>/<chapter>/<recipe>``, with the recipe as it ran.
+
+    Raises BookError for another folder, and where no stage has left its recipe there.
+    """
+    folder = Path(workspace).resolve()
+    if not (file := folder / RECIPE).is_file():
+        raise BookError(
+            f"{shown(folder)}: expected a workspace, such as work/efficient3d/ucf101, with {RECIPE} in it: run notebook "
+            "05_accuracy, which leaves it there"
+        )
+    recipe = Recipe.load(file)
+    if folder.parts[-2:] != (recipe.chapter, recipe.name):
+        expected = f"{recipe.chapter}/{recipe.name}"
+        raise BookError(f"{shown(folder)}: holds the recipe of {expected}; name the folder {expected} as it was")
+    return Stage.open(recipe.chapter, "05_accuracy", recipe=str(file), work_root=folder.parents[1])
+
+
+def pack(stage: Stage, target: Path | str | None = None, *, by: str = "", note: str = "") -> Path:
+    """Pack the run of a stage's recipe into a zip file (default: ``evidence.zip`` in its workspace); returns its path.
+
+    All streams are packed, whichever the stage has chosen. `by` names the one who ran it, `note` says what others
+    should know. Raises BookError where a stage has not run, or its results are not those of what lies there now: the
+    message names the notebook to run. The file appears whole or not at all.
+    """
+    stage = replace(stage, chosen=stage.whole.stream_names)
+    target = Path(target) if target is not None else stage.workspace / "evidence.zip"
+    record = _finished(stage)
+    data = record.results(DataResults)
+    assert data is not None
+    names = names_of_machine()
+    clean: Callable[[str], str] = partial(scrub, names=names)
+    with tempfile.TemporaryDirectory(prefix="actionbook-pack-") as name:
+        folder = Path(name)
+        recipe, left_out = without_places(stage.whole.as_dict())
+        text = partial(yaml.safe_dump, sort_keys=False, allow_unicode=True, width=120)
+        write_text_atomic(folder / RECIPE, text(recipe))
+        write_text_atomic(folder / MANIFEST, text(stage.manifest.model_dump(mode="json")))
+        write_text_atomic(folder / README, _HOW_TO_READ)
+        for path in (stage.workspace / FOLDER / f"{one}.json" for one in record.stages):
+            write_json_atomic(folder / FOLDER / path.name, scrub_data(json.loads(path.read_text("utf-8")), names))
+        index = _index(stage, data.dataset, folder)
+        for stream, own in stage.streams.items():
+            _predictions(own, index, folder / PREDICTIONS / stream)
+            _consoles(own, folder / CONVERSION / stream, clean)
+        _logs(stage, record, folder)
+        for path in sorted(stage.workspace.glob("failures-*.csv")):
+            write_text_atomic(folder / FAILURES / path.name, clean(path.read_text("utf-8")))
+        listing = Listing(
+            chapter=stage.whole.chapter,
+            recipe=stage.whole.name,
+            packed=datetime.now(UTC).date().isoformat(),
+            by=by,
+            note=note,
+            left_out=tuple(left_out),
+            files=files_of(folder),
+        )
+        write_json_atomic(folder / LISTING, listing.model_dump(mode="json"))
+        return write_archive(folder, target)
+
+
+def _finished(stage: Stage) -> Record:
+    """The record, complete and of the recipe that lies beside it."""
+    record = read_record(stage.workspace)
+    where = f"notebooks/{stage.whole.chapter}"
+    if lacking := [name for name in NEEDED if name not in record.stages]:
+        raise BookError(f"{shown(stage.workspace)}: stage {lacking[0]} has not run: run {where}/{lacking[0]}.ipynb")
+    if record.heads[NEEDED[-1]].recipe_sha256 != stage.whole.sha256():
+        raise BookError(
+            f"{shown(stage.workspace)}: stage {NEEDED[-1]} ran with another recipe than this, or other overrides: "
+            f"run {where}/{NEEDED[-1]}.ipynb with these"
+        )
+    if set(record.heads[NEEDED[-1]].streams) - {row.split(".")[0] for row in record.stages[NEEDED[-1]].rests_on}:
+        raise BookError(f"{shown(stage.workspace)}: not all streams were scored: run {where}/05_accuracy.ipynb for all")
+    return record
+
+
+def _index(stage: Stage, data: DatasetRow, folder: Path) -> Index:
+    """Put the index into the pack, without what videos were called on this machine."""
+    index = read_index(stage.workspace / f"index-{data.manifest}-{data.split}")
+    if index.sha256 != data.index_sha256:
+        raise BookError(f"{shown(stage.workspace)}: the index is not the one of stage 01: run 01_data again")
+    there = index.items.path != ""
+    items = index.items.assign(path=index.items.store.where(there, ""))
+    write_index(replace(index, items=items), folder / INDEX, COMPRESSED)
+    return index
+
+
+def _predictions(stream: Stage, index: Index, folder: Path) -> None:
+    """The outputs of every format of a stream, as they lie in its workspace."""
+    batches = read_batches(stream.folder / "batches")
+    found, unread = read_formats(stream.folder / "results", batches, partial(predictions, stream, index))
+    if unread:
+        raise BookError(f"{unread[0].format}: {unread[0].reason}; run notebook 04_conversion again")
+    network = found[NETWORK]
+    write_text_atomic(folder / SAMPLES, "".join(f"{item}\n" for item in network.items))
+    reference = answers(network)
+    for name, one in found.items():
+        write_planes(folder / f"{name}.npz", answers(one), None if name == NETWORK else reference)
+
+
+def _consoles(stream: Stage, folder: Path, clean: Callable[[str], str]) -> None:
+    """What the tools said, and which model and batches each result is of."""
+    for result in sorted((stream.folder / "results").glob("*/")):
+        for name in (CONSOLE_NAME, SUMMARY_NAME, RECORD_NAME, "machine.json"):
+            if (path := result / name).is_file():
+                write_text_atomic(folder / result.name / name, clean(path.read_text("utf-8", errors="replace")))
+    for path in sorted((stream.folder / "export").glob("*.log")):
+        write_text_atomic(folder / path.name, clean(path.read_text("utf-8", errors="replace")))
+
+
+def _logs(stage: Stage, record: Record, folder: Path) -> None:
+    results = record.results(TrainingResults)
+    for row in results.runs if results else ():
+        log = stage.workspace / row.folder / "log.jsonl"
+        if row.epochs:
+            if not log.is_file():
+                raise BookError(f"{shown(log)}: is missing; run notebook 03_training again")
+            path = folder / TRAINING / row.stream / f"{row.run}-seed{row.seed}.jsonl"
+            write_text_atomic(path, log.read_text("utf-8"))
