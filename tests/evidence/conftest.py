@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -100,22 +100,29 @@ def opened(packed: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def changed(opened: Path) -> Iterator[Callable[..., None]]:
+def relist(opened: Path) -> Callable[[], None]:
+    """A function that lists the files of the opened pack as they are now, as somebody does who has changed one."""
+
+    def again() -> None:
+        listing = json.loads((opened / "evidence.json").read_text("utf-8"))
+        write_json_atomic(
+            opened / "evidence.json",
+            {**listing, "files": {name: one.model_dump() for name, one in files_of(opened).items()}},
+        )
+
+    return again
+
+
+@pytest.fixture
+def change(opened: Path, relist: Callable[[], None]) -> Callable[[str, Callable[[Any], Any]], None]:
     """A function that changes a JSON file of the opened pack by a function of its data, and lists all files anew."""
 
-    def change(name: str, edit: Callable[[Any], Any]) -> None:
+    def edited(name: str, edit: Callable[[Any], Any]) -> None:
         data = json.loads((opened / name).read_text("utf-8"))
-        data = edit(data) or data
-        write_json_atomic(opened / name, data)
-        relist(opened)
+        write_json_atomic(opened / name, edit(data) or data)
+        relist()
 
-    return change  # type: ignore[return-value]
-
-
-def relist(folder: Path) -> None:
-    """List the files of a pack as they are now, as somebody would who has changed one on purpose."""
-    listing = json.loads((folder / "evidence.json").read_text("utf-8"))
-    write_json_atomic(folder / "evidence.json", {**listing, "files": files_of(folder)})
+    return edited
 
 
 def _record(stage: Stage, index: Index) -> None:

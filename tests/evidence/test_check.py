@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +13,15 @@ import pandas as pd
 import pytest
 
 from actionbook.core.evidence import Check
-from actionbook.core.files import sha256_json, write_json_atomic
 from actionbook.core.workspace import Stage
 from actionbook.datasets.index import read_index, write_index
 from actionbook.evidence import check_data
-from actionbook.evidence.check import CHECKS, check
+from actionbook.evidence.check import check
 from actionbook.evidence.pack import pack
 from actionbook.evidence.planes import read_planes, write_planes
 
-from .conftest import relist
-
+Relist = Callable[[], None]
 Change = Callable[[str, Callable[[Any], Any]], None]
-SHAPE = (44, 2)
-"""Rows and classes of the stream "fast"."""
 
 
 def refuted(found: Check) -> set[str]:
@@ -62,24 +58,24 @@ def rows(opened: Path, stream: str, kind: str) -> tuple[np.ndarray, np.ndarray |
     return (network, None) if kind == "network" else (read_planes(folder / f"{kind}.npz", (count, 2), network), network)
 
 
-def test_one_logit_that_turns_an_answer(opened: Path) -> None:
+def test_one_logit_that_turns_an_answer(opened: Path, relist: Relist) -> None:
     values, network = rows(opened, "fast", "OM")
     winner = values.argmax(axis=1)
     values[np.arange(3), 1 - winner[:3]] = 99
     write_planes(opened / "predictions" / "fast" / "OM.npz", values, network)
-    relist(opened)
+    relist()
     assert {"scores", "formats"} & refuted(check(opened))
 
 
-def test_one_logit_that_turns_nothing(opened: Path) -> None:
+def test_one_logit_that_turns_nothing(opened: Path, relist: Relist) -> None:
     values, network = rows(opened, "fast", "ONNX")
     values[0, 0] += 0.01
     write_planes(opened / "predictions" / "fast" / "ONNX.npz", values, network)
-    relist(opened)
+    relist()
     assert refuted(check(opened)) == {"formats"}
 
 
-def test_a_video_dropped(opened: Path) -> None:
+def test_a_video_dropped(opened: Path, relist: Relist) -> None:
     for kind in ("network", "MINDIR", "ONNX", "OM"):
         values, network = rows(opened, "fast", kind)
         kept = None if network is None else network[2:]
@@ -89,39 +85,43 @@ def test_a_video_dropped(opened: Path) -> None:
         path.replace(path.with_suffix(".npz"))
     names = (opened / "predictions" / "fast" / "samples.txt").read_text().splitlines()
     (opened / "predictions" / "fast" / "samples.txt").write_text("\n".join(names[2:]) + "\n")
-    relist(opened)
+    relist()
     assert "samples" in refuted(check(opened))
 
 
-def test_samples_in_another_order(opened: Path) -> None:
+def test_samples_in_another_order(opened: Path, relist: Relist) -> None:
     file = opened / "predictions" / "fast" / "samples.txt"
     names = file.read_text().splitlines()
     file.write_text("\n".join(names[::-1]) + "\n")
-    relist(opened)
+    relist()
     assert "samples" in refuted(check(opened))
 
 
-def other_labels(opened: Path, edit: Callable[[pd.DataFrame], pd.DataFrame], table: str = "labels") -> str:
-    """Change a table of the index; returns the new digest."""
-    index = read_index(opened / "index" / "index", ".csv.gz")
-    setattr_ = {table: edit(getattr(index, table).copy())}
-    changed = type(index)(**{"items": index.items, "labels": index.labels, "boxes": index.boxes, **setattr_})
-    write_index(changed, opened / "index" / "index", ".csv.gz")
-    relist(opened)
-    return changed.sha256
+@pytest.fixture
+def tables(opened: Path, relist: Relist) -> Callable[..., str]:
+    """A function that changes a table of the index, and returns the new digest."""
+
+    def changed(edit: Callable[[pd.DataFrame], pd.DataFrame], table: str = "labels") -> str:
+        index = read_index(opened / "index" / "index", ".csv.gz")
+        index = replace(index, **{table: edit(getattr(index, table))})
+        write_index(index, opened / "index" / "index", ".csv.gz")
+        relist()
+        return index.sha256
+
+    return changed
 
 
 def exchanged(labels: pd.DataFrame) -> pd.DataFrame:
     return labels.assign(target=1 - labels.target)
 
 
-def test_labels_permuted(opened: Path) -> None:
-    other_labels(opened, exchanged)
+def test_labels_permuted(opened: Path, tables: Callable[..., str]) -> None:
+    tables(exchanged)
     assert {"index", "scores"} <= refuted(check(opened))
 
 
 def test_labels_permuted_and_every_digest_with_them(
-    opened: Path, changed: Change, tiny: Any, monkeypatch: pytest.MonkeyPatch
+    opened: Path, change: Change, tables: Callable[..., str], tiny: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only the book's own digest of the official list is left to catch it."""
     honest = read_index(opened / "index" / "index", ".csv.gz")
@@ -130,27 +130,26 @@ def test_labels_permuted_and_every_digest_with_them(
     monkeypatch.setattr(check_data, "load_dataset", lambda name: book)
     monkeypatch.setattr(check_data, "DECISIVE", ("name", "classes"))
     assert {one.what: one.state for one in check(opened).findings}["test list"] == "proven"
-    digest, before = other_labels(opened, exchanged), honest.sha256
+    digest, before = tables(exchanged), honest.sha256
     for name in ("01_data", "03_training", "04_conversion", "05_accuracy"):
-        changed(f"record/{name}.json", lambda data: json.loads(json.dumps(data).replace(before, digest)))
+        change(f"record/{name}.json", lambda data: json.loads(json.dumps(data).replace(before, digest)))
     assert "test list" in refuted(check(opened))
 
 
-def test_another_number_of_frames(opened: Path) -> None:
-    other_labels(opened, lambda items: items.assign(frames=items.frames + 8), "items")
+def test_another_number_of_frames(opened: Path, tables: Callable[..., str]) -> None:
+    tables(lambda items: items.assign(frames=items.frames + 8), "items")
     assert {"index", "samples"} <= refuted(check(opened))
 
 
-def test_another_split(opened: Path) -> None:
+def test_another_split(opened: Path, tables: Callable[..., str]) -> None:
     swapped = {"train": "test", "test": "train"}
-    other_labels(opened, lambda items: items.assign(subset=items.subset.map(swapped)), "items")
-    with pytest.raises(Exception, match="is no test item"):
-        check(opened)
+    tables(lambda items: items.assign(subset=items.subset.map(swapped)), "items")
+    assert {"index", "samples", "scores"} <= refuted(check(opened))
 
 
-def test_the_predictions_of_a_format_left_out(opened: Path) -> None:
+def test_the_predictions_of_a_format_left_out(opened: Path, relist: Relist) -> None:
     (opened / "predictions" / "slow" / "OM.npz").unlink()
-    relist(opened)
+    relist()
     assert {"scores", "formats"} <= refuted(check(opened))
 
 
@@ -173,8 +172,10 @@ def line(number: int, **values: Any) -> Callable[[list[dict[str, Any]]], None]:
 
 
 RESULTS: tuple[tuple[str, str, Callable[[Any], Any], str], ...] = (
-    ("accuracy", "05_accuracy", at("results", "scores", 0, "scores", 0, "value", value=lambda v: v + 0.001), "scores"),
-    ("one more right", "05_accuracy", at("results", "scores", 5, "scores", 1, "correct", value=lambda v: v - 1), "scores"),
+    ("accuracy", "05_accuracy",
+     at("results", "scores", 0, "scores", 0, "value", value=lambda v: v + 0.001), "scores"),
+    ("one more right", "05_accuracy",
+     at("results", "scores", 5, "scores", 1, "correct", value=lambda v: v - 1), "scores"),
     ("agreement", "04_conversion", at("results", "streams", "fast", "formats", 3, "agreement", value=0.999), "formats"),
     ("difference", "04_conversion", at("results", "fused", 3, "max_abs_difference", value=1e-5), "formats"),
     ("protocol", "05_accuracy", at("results", "protocols", "fast", value="ten crops of 30 clips"), "protocol"),
@@ -196,8 +197,8 @@ RESULTS: tuple[tuple[str, str, Callable[[Any], Any], str], ...] = (
 
 
 @pytest.mark.parametrize(("stage", "edit", "what"), [row[1:] for row in RESULTS], ids=[row[0] for row in RESULTS])
-def test_an_edited_record(opened: Path, changed: Change, stage: str, edit: Callable[[Any], Any], what: str) -> None:
-    changed(f"record/{stage}.json", edit)
+def test_an_edited_record(opened: Path, change: Change, stage: str, edit: Callable[[Any], Any], what: str) -> None:
+    change(f"record/{stage}.json", edit)
     assert what in refuted(check(opened))
 
 
@@ -211,16 +212,16 @@ LOGS: tuple[tuple[str, Callable[[list[dict[str, Any]]], Any]], ...] = (
 
 
 @pytest.mark.parametrize("edit", [edit for _, edit in LOGS], ids=[name for name, _ in LOGS])
-def test_an_edited_log(opened: Path, edit: Callable[[list[dict[str, Any]]], Any]) -> None:
+def test_an_edited_log(opened: Path, relist: Relist, edit: Callable[[list[dict[str, Any]]], Any]) -> None:
     path = opened / "training" / "fast" / "clip-seed2.jsonl"
     lines = [json.loads(text) for text in path.read_text().splitlines()]
     edit(lines)
     path.write_text("".join(json.dumps(one) + "\n" for one in lines))
-    relist(opened)
+    relist()
     assert "trainings" in refuted(check(opened))
 
 
-def test_a_copied_log(opened: Path, changed: Change) -> None:
+def test_a_copied_log(opened: Path, change: Change) -> None:
     """The record is made to fit; the losses of two trainings still never agree."""
     folder = opened / "training" / "slow"
     (folder / "clip-seed2.jsonl").write_text((folder / "clip-seed1.jsonl").read_text())
@@ -229,27 +230,29 @@ def test_a_copied_log(opened: Path, changed: Change) -> None:
         runs = [row for row in data["results"]["runs"] if row["stream"] == "slow" and row["run"] == "clip"]
         runs[1].update(loss=runs[0]["loss"], seconds=runs[0]["seconds"])
 
-    changed("record/03_training.json", fit)
+    change("record/03_training.json", fit)
     (found,) = [one for one in check(opened).findings if one.state == "refuted"]
     assert found.what == "trainings"
     assert "one log is a copy" in found.detail
 
 
-def test_a_training_too_fast_for_any_device(opened: Path, changed: Change) -> None:
-    changed("record/03_training.json", lambda data: [row.update(macs=10**15) for row in data["results"]["runs"]] and None)
+def test_a_training_too_fast_for_any_device(opened: Path, change: Change) -> None:
+    change(
+        "record/03_training.json", lambda data: [row.update(macs=10**15) for row in data["results"]["runs"]] and None
+    )
     assert "speed of training" in refuted(check(opened))
 
 
-def test_a_console_of_another_run(opened: Path) -> None:
+def test_a_console_of_another_run(opened: Path, relist: Relist) -> None:
     path = opened / "conversion" / "fast" / "OM" / "console.log"
     path.write_text(path.read_text().replace("1250.0", "2500.0"))
-    relist(opened)
+    relist()
     assert "times of the tools" in refuted(check(opened))
 
 
 @pytest.mark.parametrize("key", ["batches_sha256", "model_sha256"])
-def test_results_of_other_batches_or_another_model(opened: Path, changed: Change, key: str) -> None:
-    changed("conversion/fast/ONNX/results.json", at(key, value="9" * 64))
+def test_results_of_other_batches_or_another_model(opened: Path, change: Change, key: str) -> None:
+    change("conversion/fast/ONNX/results.json", at(key, value="9" * 64))
     assert "results" in refuted(check(opened))
 
 
@@ -261,20 +264,20 @@ def test_a_file_that_is_not_the_one_listed(opened: Path) -> None:
     assert refuted(check(opened)) == {"files"}
 
 
-def test_another_chapter(opened: Path, changed: Change) -> None:
-    changed("evidence.json", at("recipe", value="other"))
+def test_another_chapter(opened: Path, change: Change) -> None:
+    change("evidence.json", at("recipe", value="other"))
     assert "recipe" in refuted(check(opened))
 
 
-def test_packed_before_it_was_finished(opened: Path, changed: Change) -> None:
-    changed("evidence.json", at("packed", value="2020-01-01"))
+def test_packed_before_it_was_finished(opened: Path, change: Change) -> None:
+    change("evidence.json", at("packed", value="2020-01-01"))
     assert "dates" in refuted(check(opened))
 
 
-def test_a_recipe_changed_after_the_run(opened: Path) -> None:
+def test_a_recipe_changed_after_the_run(opened: Path, relist: Relist) -> None:
     path = opened / "recipe.yaml"
     path.write_text(path.read_text().replace("window: 8", "window: 6"))
-    relist(opened)
+    relist()
     assert {"recipe", "samples"} <= refuted(check(opened))
 
 
@@ -282,18 +285,3 @@ def test_a_data_set_that_is_not_the_one_of_that_name(opened: Path, tiny: Any, mo
     book = tiny.manifest.model_copy(update={"classes": ("Walking", "MoonWalk")})
     monkeypatch.setattr(check_data, "load_dataset", lambda name: book)
     assert "data set" in refuted(check(opened))
-
-
-def test_every_check_refutes_something() -> None:
-    """So that none of them can be a check that never fails: those above that do, by the function they are in."""
-    assert {one.__name__ for one in CHECKS} == {
-        "files", "recipe", "data_set", "samples", "scores", "formats", "weights", "trainings", "models", "results",
-        "tools", "throughput", "machine",
-    }  # fmt: skip
-
-
-def test_nothing_is_unpacked_twice(packed: Path) -> None:
-    """The tables of an index are compressed in the archive, and read from there as they are."""
-    with gzip.open(packed.parent / "none.gz", "wb"):
-        pass
-    assert sha256_json([]) and write_json_atomic

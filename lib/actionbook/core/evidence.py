@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -121,13 +121,23 @@ def read_listing(folder: Path) -> Listing:
 
 def _read(schema: type[Schema], path: Path) -> Schema:
     """Raises BookError, naming the file, where it is missing, no JSON, or not what the schema says."""
-    try:
-        data = json.loads(read_text(path))
-    except ValueError as error:
-        raise BookError(f"{shown(path)}: is not valid JSON ({error}); pack again") from error
+    return validate(schema, read_json(path), shown(path))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The mapping in a JSON file of a pack. Raises BookError where it is missing, or anything else."""
+    data = parse_json(read_text(path), shown(path))
     if not isinstance(data, dict):
         raise BookError(f"{shown(path)}: expected a mapping; pack again")
-    return validate(schema, data, shown(path))
+    return data
+
+
+def parse_json(text: str, source: str) -> Any:
+    """JSON from somebody else. Raises BookError that names the `source`, also for one that is nested too deep."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BookError(f"{source}: is not valid JSON ({error}); pack again") from error
 
 
 def read_text(path: Path) -> str:

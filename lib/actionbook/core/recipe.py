@@ -6,14 +6,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import model_validator
 
 from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_json
 from actionbook.core.paths import shown
 from actionbook.core.sampling import Sampling
-from actionbook.core.schema import NAME, Name, Strict, merge, parse_yaml, read_yaml, validate
+from actionbook.core.schema import NAME, Name, Strict, as_yaml, merge, parse_yaml, read_yaml, validate
 from actionbook.core.sections import PLACES, Classification, Data, Evaluation, Export, Model, Task, Weights
 from actionbook.core.spec import BOXES, Shape, Spec
 from actionbook.core.training import Run, Training
@@ -157,7 +156,7 @@ class Recipe(Strict):
 
     def as_yaml(self) -> str:
         """The complete recipe as the text of a recipe file: `load` makes the same recipe of it."""
-        return str(yaml.safe_dump(self.as_dict(), sort_keys=False, allow_unicode=True, width=120))
+        return as_yaml(self.as_dict())
 
     def sha256(self, *sections: str) -> str:
         """Digest of the complete recipe, or of the named sections only."""

@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from gzip import GzipFile
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 
@@ -214,13 +215,16 @@ def write_index(index: Index, stem: Path, suffix: str = ".csv") -> None:
 
     With the suffix ".csv.gz" they are compressed; the same tables give the same bytes.
     """
-    compression: Any = {"method": "gzip", "mtime": 0} if suffix.endswith(".gz") else None
     for table, path in zip((index.items, index.labels, index.boxes), _files(stem, suffix), strict=True):
         if table is None:
             path.unlink(missing_ok=True)
             continue
-        with atomic_path(path) as temporary:
-            table.to_csv(temporary, index=False, compression=compression)
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            if suffix.endswith(".gz"):  # without a name and a time, which GzipFile would take from the file
+                with GzipFile("", "wb", fileobj=file, mtime=0) as packed:
+                    table.to_csv(packed, index=False)
+            else:
+                table.to_csv(file, index=False)
 
 
 def read_index(stem: Path, suffix: str = ".csv") -> Index:

@@ -1,4 +1,4 @@
-"""What a network has said, without what fills a sample up: the rows that are compared between formats, and handed in."""
+"""What a network has said, without what fills a sample up: what is compared between formats, and handed in."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def answers(found: Predictions) -> np.ndarray:
     """
     if found.outputs.ndim == 2:
         return found.outputs
-    real = _boxes(found.items, found.index, found.outputs.shape[-1])
+    real = boxes_each(found.items, found.index, found.outputs.shape[-1])
     return np.asarray(found.outputs[np.arange(found.outputs.shape[1]) < real[:, None]])
 
 
@@ -33,7 +33,7 @@ def outputs_of(rows: np.ndarray, items: Sequence[str], index: Index, boxes: int 
         if len(rows) != len(items):
             raise BookError(f"{len(rows)} rows of predictions for {len(items)} samples")
         return rows
-    real = _boxes(items, index, rows.shape[-1])
+    real = boxes_each(items, index, rows.shape[-1])
     if real.sum() != len(rows) or real.max(initial=0) > boxes:
         raise BookError(f"{len(rows)} rows of predictions for {real.sum()} boxes, at most {boxes} each")
     outputs = np.zeros((len(items), boxes, rows.shape[-1]), rows.dtype)
@@ -41,7 +41,8 @@ def outputs_of(rows: np.ndarray, items: Sequence[str], index: Index, boxes: int 
     return outputs
 
 
-def _boxes(items: Sequence[str], index: Index, classes: int) -> np.ndarray:
-    """How many boxes each of the items has."""
+def boxes_each(items: Sequence[str], index: Index, classes: int) -> np.ndarray:
+    """How many boxes the network was asked about in a sample of each of `items`, int (samples,)."""
     ranges = boxes_of(index, classes).ranges
-    return np.array([np.subtract(*reversed(ranges[item])) if item in ranges else 0 for item in items], np.int64)
+    first_and_end = np.array([ranges.get(item, (0, 0)) for item in items], np.int64).reshape(-1, 2)
+    return np.asarray(first_and_end[:, 1] - first_and_end[:, 0])

@@ -19,7 +19,7 @@ WIDTH = 100
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status: 0, or 1 for a pack that does not hold, 2 for one that cannot be read."""
+    """The command line; returns the exit status: 1 for a pack that does not hold, 2 for one that cannot be read."""
     options = _parser().parse_args(arguments)
     with program():
         try:

@@ -24,8 +24,7 @@ def accept(archive: Path | str, name: str, root: Path | str = EVIDENCE) -> Path:
     """Check a pack, unpack it into ``<root>/<chapter>/<name>`` with its ``check.json``, and return that folder.
 
     Raises BookError, and leaves nothing behind, where the check refutes it, the name is taken, a log is that of another
-    accepted run, or it is larger than `MOST_IN_BOOK`: the archive then belongs to a release, and a pack of fewer formats
-    into the book.
+    accepted run, or it is larger than `MOST_IN_BOOK`: the archive then belongs to a release.
     """
     if not re.fullmatch(NAME, name):
         raise BookError(f"id {name!r}: expected letters, digits, '_', '.' and '-'")
@@ -36,7 +35,9 @@ def accept(archive: Path | str, name: str, root: Path | str = EVIDENCE) -> Path:
             raise BookError(f"{Path(archive).name}: is refuted: {some(wrong, 3)}")
         size = sum(path.stat().st_size for path in source.rglob("*") if path.is_file())
         if size > MOST_IN_BOOK:
-            raise BookError(f"{Path(archive).name}: {size:,} bytes, the book takes {MOST_IN_BOOK:,}; attach it to a release")
+            raise BookError(
+                f"{Path(archive).name}: {size:,} bytes, the book takes {MOST_IN_BOOK:,}; attach it to a release"
+            )
         chapter = read_contents(source).listing.chapter
         target = Path(root) / chapter / name
         if target.exists():

@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 from actionbook.core.errors import BookError
-from actionbook.core.evidence import CHECK, LISTING, MANIFEST, README, RECIPE
+from actionbook.core.evidence import CHECK, LISTING, MANIFEST, README, RECIPE, PackedFile
 from actionbook.core.files import atomic_path, sha256_file
 from actionbook.core.record import FOLDER, STAGES
 
@@ -74,7 +74,7 @@ def allowed(name: str, where: str) -> str:
     return name
 
 
-def files_of(folder: Path) -> dict[str, dict[str, int | str]]:
+def files_of(folder: Path) -> dict[str, PackedFile]:
     """Bytes and digest of every file of an unpacked pack but its listing and its check, by name.
 
     Raises BookError for one that no pack has.
@@ -85,7 +85,7 @@ def files_of(folder: Path) -> dict[str, dict[str, int | str]]:
         if path.is_symlink():
             raise BookError(f"{folder.name}: {name} is a link; a pack has files")
     return {
-        allowed(name, folder.name): {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
+        allowed(name, folder.name): PackedFile(bytes=path.stat().st_size, sha256=sha256_file(path))
         for name, path in names.items()
         if name not in (LISTING, CHECK)
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from actionbook.core.errors import some
+from actionbook.core.errors import BookError, some
 from actionbook.core.evidence import Check, Finding, Outcome, Verdict
 from actionbook.core.recipe import JOINT, Recipe
 from actionbook.evidence import check_data, check_machine, check_scores, check_training
@@ -35,12 +35,12 @@ PROTOCOL = ("task", "data", "sampling", "transforms", "evaluation")
 def check(source: Path | str) -> Check:
     """Check a pack, an archive or the folder of one that has been unpacked.
 
-    Raises BookError for what is no pack, or holds a file that cannot be read: nothing was found out then. What can be
-    read and contradicts itself, or what the book knows, is a finding.
+    Raises BookError for what is no pack: nothing was found out then. What can be read and contradicts itself, or what
+    the book knows, is a finding.
     """
     with unpacked(source) as folder:
         pack = read_contents(folder)
-        findings = tuple(finding for one in CHECKS for finding in one(pack))
+        findings = tuple(finding for one in CHECKS for finding in _findings(one, pack))
         verdicts = tuple(_verdict(pack, item) for item in comparisons(pack.record))
         return Check(
             chapter=pack.listing.chapter,
@@ -49,6 +49,15 @@ def check(source: Path | str) -> Check:
             verdicts=verdicts,
             why_none="" if verdicts else _why_none(pack),
         )
+
+
+def _findings(one: Callable[[Contents], Iterator[Finding]], pack: Contents) -> list[Finding]:
+    """What a check finds; where it cannot be made of what the pack holds, that is what it has found."""
+    try:
+        return list(one(pack))
+    except (BookError, ValueError, KeyError) as error:
+        detail = f"cannot be computed: {error}"[:400]
+        return [Finding(what=one.__name__.replace("_", " "), state="refuted", detail=detail)]
 
 
 def _verdict(pack: Contents, item: Comparison) -> Verdict:

@@ -30,7 +30,7 @@ DECISIVE = ("name", "dataset", "videos", "splits", "classes", "class_groups", "k
 
 def files(pack: Contents) -> Iterator[Finding]:
     """Every file is the one that the listing names."""
-    found, said = files_of(pack.folder), {name: one.model_dump() for name, one in pack.listing.files.items()}
+    found, said = files_of(pack.folder), pack.listing.files
     if wrong := sorted(name for name in {**found, **said} if found.get(name) != said.get(name)):
         yield Finding(what="files", state="refuted", detail=f"not as listed: {some(wrong)}")
     else:
@@ -176,10 +176,10 @@ def _official(pack: Contents, book: DatasetManifest | None) -> Finding:
         return Finding(what=what, state="believed", detail="the book does not know this list")
     tested = pack.index.of_subset("test")
     count = len(tested.videos)
-    if getattr(split,"truth_sha256",None) is None and count == split.test:
+    if split.truth_sha256 is None and count == split.test:
         detail = f"{count:,} test videos, as many as the official list; the book has no digest of its labels"
         return Finding(what=what, state="believed", detail=detail)
-    if getattr(split,"truth_sha256",None) in (None, getattr(pack.index,"truth_sha256",None)) and count == split.test:
+    if split.truth_sha256 in (None, pack.index.truth_sha256) and count == split.test:
         detail = f"split {number}: items, labels and their order have the digest of the official list"
         return Finding(what=what, state="proven", detail=detail)
     detail = f"{count:,} test videos whose items and labels are not those of the official list ({split.test:,})"

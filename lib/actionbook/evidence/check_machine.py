@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 from actionbook.core import runtime
 from actionbook.core.errors import BookError
-from actionbook.core.evidence import CONVERSION, Finding, read_text
+from actionbook.core.evidence import CONVERSION, Finding, read_json, read_text
 from actionbook.core.stage_results import ConversionResults, ThroughputRow
 from actionbook.evidence.check_data import _of
 from actionbook.evidence.contents import Contents
@@ -29,11 +26,11 @@ def results(pack: Contents) -> Iterator[Finding]:
     for stream in pack.streams:
         wrong, unsaid, count = [], [], 0
         for kind in (kind for name, kind in pack.found if name == stream):
-            said = _json(pack.folder / CONVERSION / stream / kind / RECORD_NAME)
-            if said is None:
+            file = pack.folder / CONVERSION / stream / kind / RECORD_NAME
+            if not file.is_file():
                 unsaid.append(kind)
                 continue
-            count += 1
+            count, said = count + 1, read_json(file)
             model = digests.get(f"{stream}.network") if kind == "network" else None
             if said.get("batches_sha256") != digests.get(f"{stream}.samples"):
                 wrong.append(f"{kind} is of other batches")
@@ -117,13 +114,3 @@ def machine(pack: Contents) -> Iterator[Finding]:
 def _possible(row: ThroughputRow) -> bool:
     rate = row.batch * 1e3 / row.ms_per_batch if row.ms_per_batch > 0 else math.inf
     return row.low <= row.high and math.isclose(row.clips_per_second, rate, rel_tol=0.02)
-
-
-def _json(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    try:
-        data = json.loads(read_text(path))
-    except ValueError as error:
-        raise BookError(f"{path.parent.name}/{path.name}: is not valid JSON ({error})") from error
-    return data if isinstance(data, dict) else None

@@ -59,7 +59,9 @@ def formats(pack: Contents) -> Iterator[Finding]:
     count = 0
     for stream, said in rows.items():
         found = {kind: one for (name, kind), one in pack.found.items() if name == stream}
-        again = {row.format: row for row in compare_formats(found, half=any("16 bits" in row.criterion for row in said))}
+        again = {
+            row.format: row for row in compare_formats(found, half=any("16 bits" in row.criterion for row in said))
+        }
         late = set(again) - {row.format for row in said}  # brought from another machine after stage 04
         for row in said:
             count += 1

@@ -126,8 +126,8 @@ def _speed(pack: Contents, results: TrainingResults) -> Finding:
             next(run for run in pack.streams[row.stream].training.runs if run.name == row.run)
         )
         if row.epochs and row.data == pack.manifest.name:
-            clips = row.epochs * train * recipe.training.clips_per_video
-            rates.append((3 * 2 * row.macs * clips / max(row.seconds, 1e-9) / devices, clips / max(row.seconds, 1e-9)))
+            rate = row.epochs * train * recipe.training.clips_per_video / max(row.seconds, 1e-9)
+            rates.append((3 * 2 * row.macs * rate / devices, rate))
     if not rates:
         return Finding(what="speed of training", state="believed", detail="nothing was trained on this data set")
     fastest, clips = max(rates)

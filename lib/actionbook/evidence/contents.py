@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import pandas as pd
+import numpy as np
 
 from actionbook.clips.samples import Samples
 from actionbook.core.errors import BookError
@@ -23,6 +22,8 @@ from actionbook.core.evidence import (
     SAMPLES,
     TRAINING,
     Listing,
+    parse_json,
+    read_json,
     read_listing,
     read_text,
 )
@@ -32,7 +33,7 @@ from actionbook.core.record import Record, read_record
 from actionbook.core.schema import load
 from actionbook.core.sections import Detection
 from actionbook.datasets.index import Index, read_index
-from actionbook.evaluation.answers import outputs_of
+from actionbook.evaluation.answers import boxes_each, outputs_of
 from actionbook.evaluation.formats import CRITERIA, NETWORK
 from actionbook.evaluation.predict import expected
 from actionbook.evidence.archive import MOST_BYTES, unpack
@@ -100,11 +101,13 @@ class Contents:
             raise BookError(f"{PREDICTIONS}/{stream}: {why}; there are: {', '.join(CRITERIA)}")
         if unknown := sorted(set(items) - set(test.items["item"]))[:1]:
             raise BookError(f"{PREDICTIONS}/{stream}/{SAMPLES}: {unknown[0]} is no test item of the index")
-        rows = len(items) if boxes is None else _boxes(items, test, recipe)
+        rows = len(items) if boxes is None else int(boxes_each(items, test, classes).sum())
         found: dict[str, Predictions] = {}
         reference = None
         for kind in (kind for kind in CRITERIA if (folder / f"{kind}.npz").is_file()):
             values = read_planes(folder / f"{kind}.npz", (rows, classes), reference)
+            if not np.isfinite(values).all():
+                raise BookError(f"{PREDICTIONS}/{stream}/{kind}.npz: values that are not finite numbers")
             reference = values if kind == NETWORK else reference
             outputs = outputs_of(values, items, test, boxes)
             found[kind] = Predictions(items, outputs, test, recipe.evaluation, task)
@@ -115,13 +118,10 @@ class Contents:
         path = self.folder / TRAINING / stream / f"{run}-seed{seed}.jsonl"
         if not path.is_file():
             return None
-        try:
-            lines = [json.loads(line) for line in read_text(path).splitlines()]
-            if all(isinstance(line, dict) for line in lines):
-                return lines
-        except ValueError:
-            pass
-        raise BookError(f"training/{stream}/{path.name}: expected one JSON mapping a line")
+        lines = [parse_json(line, path.name) for line in read_text(path).splitlines()]
+        if not all(isinstance(line, dict) for line in lines):
+            raise BookError(f"{path.name}: expected one JSON mapping a line")
+        return lines
 
 
 @contextmanager
@@ -143,7 +143,7 @@ def read_contents(folder: Path) -> Contents:
     listing = read_listing(folder)
     recipe, manifest = Recipe.load(folder / RECIPE), load(DatasetManifest, folder / MANIFEST)
     for path in (folder / "record").glob("*.json"):
-        read_text(path)
+        read_json(path)
     record = read_record(folder)
     if lacking := [name for name in NEEDED if name not in record.stages]:
         raise BookError(f"{folder.name}: the record has no stage {lacking[0]}")
@@ -162,10 +162,3 @@ def _bounded(path: Path) -> None:
                     raise BookError(f"index/{path.name}: more than {MOST_BYTES:,} bytes once it is unpacked")
     except (OSError, EOFError) as error:
         raise BookError(f"index/{path.name}: cannot be unpacked ({error}); pack again") from error
-
-
-def _boxes(items: list[str], index: Index, recipe: Recipe) -> int:
-    """How many boxes the network was asked about in all samples."""
-    boxes = index.boxes if index.boxes is not None else index.labels.drop_duplicates(["item", "x1", "y1", "x2", "y2"])
-    counts = boxes["item"].value_counts()
-    return int(pd.Series(items, dtype=object).map(counts).fillna(0).sum())

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-
-import yaml
 
 from actionbook.core.errors import BookError
 from actionbook.core.evidence import (
@@ -30,6 +28,7 @@ from actionbook.core.files import write_json_atomic, write_text_atomic
 from actionbook.core.paths import shown
 from actionbook.core.recipe import Recipe
 from actionbook.core.record import FOLDER, Record, read_record
+from actionbook.core.schema import as_yaml, validate
 from actionbook.core.stage_results import DataResults, DatasetRow, TrainingResults
 from actionbook.core.workspace import Stage
 from actionbook.datasets.index import Index, read_index, write_index
@@ -47,7 +46,8 @@ from actionbook.inference.summaries import CONSOLE_NAME, SUMMARY_NAME
 NEEDED = ("01_data", "03_training", "04_conversion", "05_accuracy")
 """Stages without whose results there is nothing to score."""
 COMPRESSED = ".csv.gz"
-_HOW_TO_READ = """A run of a recipe of "Action Recognition on Ascend: a reproducibility book", packed so that it can be scored again.
+_HOW_TO_READ = """A run of a recipe of "Action Recognition on Ascend: a reproducibility book", packed so that
+others can score it again.
 
 evidence.json      whose run it is, and the size and SHA-256 of every other file
 recipe.yaml        the recipe as it ran, and manifest.yaml the data set that it ran on
@@ -77,8 +77,8 @@ def stage_of(workspace: Path | str) -> Stage:
     folder = Path(workspace).resolve()
     if not (file := folder / RECIPE).is_file():
         raise BookError(
-            f"{shown(folder)}: expected a workspace, such as work/efficient3d/ucf101, with {RECIPE} in it: run notebook "
-            "05_accuracy, which leaves it there"
+            f"{shown(folder)}: expected a workspace, such as work/efficient3d/ucf101, with {RECIPE} in it: run "
+            "notebook 05_accuracy, which leaves it there"
         )
     recipe = Recipe.load(file)
     if folder.parts[-2:] != (recipe.chapter, recipe.name):
@@ -97,36 +97,35 @@ def pack(stage: Stage, target: Path | str | None = None, *, by: str = "", note: 
     stage = replace(stage, chosen=stage.whole.stream_names)
     target = Path(target) if target is not None else stage.workspace / "evidence.zip"
     record = _finished(stage)
-    data = record.results(DataResults)
-    assert data is not None
-    names = names_of_machine()
+    results = record.results(DataResults)
+    assert results is not None
+    names = names_of_machine(stage.work_root, stage.data_root, target.parent.absolute())
     clean: Callable[[str], str] = partial(scrub, names=names)
-    with tempfile.TemporaryDirectory(prefix="actionbook-pack-") as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory(prefix="actionbook-pack-") as temporary:
+        folder = Path(temporary)
         recipe, left_out = without_places(stage.whole.as_dict())
-        text = partial(yaml.safe_dump, sort_keys=False, allow_unicode=True, width=120)
-        write_text_atomic(folder / RECIPE, text(recipe))
-        write_text_atomic(folder / MANIFEST, text(stage.manifest.model_dump(mode="json")))
+        for name, data in ((RECIPE, recipe), (MANIFEST, stage.manifest.model_dump(mode="json"))):
+            write_text_atomic(folder / name, as_yaml(data))
         write_text_atomic(folder / README, _HOW_TO_READ)
         for path in (stage.workspace / FOLDER / f"{one}.json" for one in record.stages):
             write_json_atomic(folder / FOLDER / path.name, scrub_data(json.loads(path.read_text("utf-8")), names))
-        index = _index(stage, data.dataset, folder)
+        index = _index(stage, results.dataset, folder)
         for stream, own in stage.streams.items():
             _predictions(own, index, folder / PREDICTIONS / stream)
             _consoles(own, folder / CONVERSION / stream, clean)
         _logs(stage, record, folder)
         for path in sorted(stage.workspace.glob("failures-*.csv")):
             write_text_atomic(folder / FAILURES / path.name, clean(path.read_text("utf-8")))
-        listing = Listing(
-            chapter=stage.whole.chapter,
-            recipe=stage.whole.name,
-            packed=datetime.now(UTC).date().isoformat(),
-            by=by,
-            note=note,
-            left_out=tuple(left_out),
-            files=files_of(folder),
-        )
-        write_json_atomic(folder / LISTING, listing.model_dump(mode="json"))
+        listing = {
+            "chapter": stage.whole.chapter,
+            "recipe": stage.whole.name,
+            "packed": datetime.now(UTC).date().isoformat(),
+            "by": by,
+            "note": note,
+            "left_out": left_out,
+            "files": {name: file.model_dump() for name, file in files_of(folder).items()},
+        }
+        write_json_atomic(folder / LISTING, validate(Listing, listing, "pack").model_dump(mode="json"))
         return write_archive(folder, target)
 
 

@@ -8,35 +8,42 @@ import platform
 import re
 import socket
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-_ABSOLUTE = re.compile(r"(?<![\w:/.<~-])(?:~[\w.-]*)?(?:/[^\s/:;,|\"'`<>()\[\]{}=]+)+/?")
+from actionbook.core.paths import ROOT
+
+_ABSOLUTE = re.compile(r"(?<![\w:/.<>~-])(?:~[\w.-]*)?(?:/[^\s/:;,|\"'`<>()\[\]{}=]+)+/?")
 """A path from the root or from a home; not what follows the colon of an address on the web."""
 _ADDRESS = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.])")
 
 
-def names_of_machine() -> dict[str, str]:
-    """What this machine and its user are called, longest first, and what is written instead."""
+def names_of_machine(*places: Path) -> dict[str, str]:
+    """What this machine and its user are called, with the folders `places`; and what is written instead of each."""
     users = {os.environ.get(key, "") for key in ("USER", "LOGNAME", "USERNAME", "SUDO_USER")} | {Path.home().name}
-    try:
+    with suppress(KeyError, OSError):  # a user without a name
         users.add(getpass.getuser())
-    except (KeyError, OSError):  # a user without a name
-        pass
     hosts = {platform.node(), socket.gethostname(), os.environ.get("HOSTNAME", "")}
     hosts |= {host.partition(".")[0] for host in hosts}
-    found = dict.fromkeys(filter(None, users), "<user>") | dict.fromkeys(filter(None, hosts), "<host>")
-    return dict(sorted(found.items(), key=lambda pair: -len(pair[0])))
+    folders = {str(place) for place in (*places, Path.home(), ROOT) if len(place.parts) > 1}
+    found = dict.fromkeys(folders, "<path>") | dict.fromkeys(users, "<user>") | dict.fromkeys(hosts, "<host>")
+    return {name: instead for name, instead in found.items() if name}
 
 
 def scrub(text: str, names: Mapping[str, str]) -> str:
     """`text` with the last part alone of every absolute path, and with what stands for `names` in their place.
 
-    Numbers of hosts (IPv4) are names of a machine as well. Relative paths stay.
+    Folders among them go first, as blanks in their names would hide where a path ends. Numbers of hosts (IPv4) are
+    names of a machine as well. Relative paths stay.
     """
-    for name, instead in names.items():
-        text = re.sub(rf"(?<![A-Za-z0-9_]){re.escape(name)}(?![A-Za-z0-9_])", instead, text)
-    return _ADDRESS.sub("<host>", _ABSOLUTE.sub(_last, text))
+    folders = [name for name in names if name.startswith("/")]
+    for name in sorted(folders, key=len, reverse=True):
+        text = text.replace(name, names[name])
+    text = _ADDRESS.sub("<host>", _ABSOLUTE.sub(_last, text))
+    for name in sorted(names.keys() - set(folders), key=len, reverse=True):
+        text = re.sub(rf"(?<![A-Za-z0-9_]){re.escape(name)}(?![A-Za-z0-9_])", names[name], text)
+    return text
 
 
 def scrub_data(data: Any, names: Mapping[str, str]) -> Any:

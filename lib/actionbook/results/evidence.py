@@ -80,7 +80,16 @@ def verdicts_table(check: Check) -> str:
         ]
         for one in check.verdicts
     ]
-    header = ["Figure", "Published", "Stream, format", "Here", "N evaluated / expected", "Points", "Tolerance", "Verdict"]
+    header = [
+        "Figure",
+        "Published",
+        "Stream, format",
+        "Here",
+        "N evaluated / expected",
+        "Points",
+        "Tolerance",
+        "Verdict",
+    ]
     return table(header, rows, right=(1, 3, 4, 5, 6)) if rows else f"{check.why_none}\n"
 
 

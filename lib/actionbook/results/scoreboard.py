@@ -103,7 +103,9 @@ def _repeated(items: Sequence[Comparison]) -> list[list[Any]]:
         if item.status != "partial":
             values.setdefault(item.row.format, []).append(item.score.value)
     several = [(kind, found) for kind, found in values.items() if len(found) > 1]
-    return [[f"{spread(found)} ({escape(kind)})", None, f"mean ± spread of {len(found)} runs"] for kind, found in several]
+    return [
+        [f"{spread(found)} ({escape(kind)})", None, f"mean ± spread of {len(found)} runs"] for kind, found in several
+    ]
 
 
 def versions(entry: StageRun) -> str:
