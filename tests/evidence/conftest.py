@@ -64,17 +64,24 @@ Finished = Callable[..., Stage]
 
 @pytest.fixture(scope="session")
 def make_finished(tiny: Any, prepared: Any, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """A function that makes such a run, in a work root of its own unless one is named, and returns its stage 05."""
+    """A function that makes such a run, in a work root of its own unless one is named, and returns its stage 05.
 
-    def make(work: Path | None = None, **differences: Any) -> Stage:
+    Of a partial copy the last `missing` test videos are not there.
+    """
+
+    def make(work: Path | None = None, missing: int = 0, **differences: Any) -> Stage:
         root = tmp_path_factory.mktemp("run")
         manifest, path = root / "tiny.yaml", root / "recipe.yaml"
         write_text_atomic(manifest, json.dumps(tiny.manifest.model_dump(mode="json")))
         recipe = {**RECIPE, "data": {"manifest": str(manifest)}, **differences}
         write_text_atomic(path, json.dumps(recipe))
         stage = Stage.open("tiny", "05_accuracy", recipe=str(path), work_root=work or root / "work", device="CPU")
-        write_index(prepared.index, stage.workspace / "index-tiny-1")
-        _record(stage, prepared.index)
+        items = prepared.index.items
+        absent = items.index.isin(items.index[items.subset == "test"][14 - missing :])
+        items = items.assign(frames=items.frames.where(~absent, 0), path=items.path.where(~absent, ""))
+        index = replace(prepared.index, items=items)
+        write_index(index, stage.workspace / "index-tiny-1")
+        _record(stage, index)
         return stage
 
     return make
@@ -149,7 +156,11 @@ def _record(stage: Stage, index: Index) -> None:
     finish("04_conversion", ConversionResults(streams=streams, fused=compare_formats(joint)), digests)
     found |= {("joint", kind): one for kind, one in joint.items()}
     protocols = protocols_of(stage.recipe, {name: own.recipe for name, own in stage.streams.items()})
-    finish("05_accuracy", AccuracyResults(scores=accuracy_rows(found), protocols=protocols, missing=0), digests)
+    aims = {name: own.recipe.published for name, own in stage.streams.items()} | {"joint": stage.recipe.published}
+    results = AccuracyResults(
+        scores=accuracy_rows(found), protocols=protocols, missing=len(index.missing), published=aims
+    )
+    finish("05_accuracy", results, digests)
 
 
 def _data_row(stage: Stage, index: Index) -> DatasetRow:
@@ -159,9 +170,9 @@ def _data_row(stage: Stage, index: Index) -> DatasetRow:
         generated=False,
         split=1,
         videos_expected=len(index),
-        videos_found=len(index),
-        missing=(),
-        missing_sha256=None,
+        videos_found=len(index) - len(index.missing),
+        missing=tuple(index.missing),
+        missing_sha256=sha256_json(sorted(index.missing)) if index.missing else None,
         frames=int(index.items.frames.sum()),
         store_bytes=1,
         index_sha256=index.sha256,

@@ -41,13 +41,17 @@ def check(source: Path | str) -> Check:
     with unpacked(source) as folder:
         pack = read_contents(folder)
         findings = tuple(finding for one in CHECKS for finding in _findings(one, pack))
-        verdicts = tuple(_verdict(pack, item) for item in comparisons(pack.record))
+        try:
+            verdicts = tuple(_verdict(pack, item) for item in comparisons(pack.record))
+            why_none = "" if verdicts else _why_none(pack)
+        except BookError as error:  # a figure that the book does not have
+            verdicts, why_none = (), str(error)
         return Check(
             chapter=pack.listing.chapter,
             recipe=pack.listing.recipe,
             findings=findings,
             verdicts=verdicts,
-            why_none="" if verdicts else _why_none(pack),
+            why_none=why_none,
         )
 
 
