@@ -139,14 +139,10 @@ def machine() -> dict:
         said = subprocess.run(["npu-smi", "info"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         cards = re.split(r"\n[^\n]*Process id", said.stdout.decode(errors="replace"))[0]
     versions = []
-    for name in (
-        "version.cfg",
-        "ascend_toolkit_install.info",
-        platform.machine() + "-linux/ascend_toolkit_install.info",
-    ):
-        path = Path(home, name)
-        text = path.read_text(encoding="utf-8", errors="replace") if home and path.is_file() else ""
-        versions += re.findall(r"(?m)^(?:toolkit_running_version=.*:|version=)([^\]\s]+)", text)
+    for name in ("", platform.machine() + "-linux"):
+        for path in (Path(home, name, "version.cfg"), Path(home, name, "ascend_toolkit_install.info")):
+            text = path.read_text(encoding="utf-8", errors="replace") if home and path.is_file() else ""
+            versions += re.findall(r"(?m)^(?:toolkit_running_version=.*:|version=)([^\]\s]+)", text)
     return {"npu_smi": cards, "cann": (versions or [""])[0], "machine": platform.machine()}
 
 
