@@ -18,6 +18,7 @@ from actionbook.core.paths import LIBRARY
 from actionbook.core.spec import Spec
 from actionbook.elsewhere import bring, take
 from actionbook.elsewhere.__main__ import main
+from actionbook.evaluation.compare import run_formats
 from actionbook.inference import InferenceError, read_batches, read_results, read_summary
 
 CLIP = Spec({"image": (3, 2, 4, 5)}, (2,))
@@ -82,6 +83,8 @@ def test_there_and_back(*, streams, tool, workspace, card, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in taken.rglob("*_0.bin")}
     assert card.run(tool="").returncode == 0
     assert {path: path.stat().st_mtime_ns for path in taken.rglob("*_0.bin")} == before
+    for folder in taken.glob("*/batches"):  # they need not come back
+        shutil.rmtree(folder)
     assert bring(taken, work) == folders
     assert not list(work.rglob(".tmp-*"))
 
@@ -165,6 +168,32 @@ def answered(workspace, card, tmp_path):
     taken = card.carry(tmp_path / "out")
     assert card.run().returncode == 0
     return work, taken
+
+
+class Sums:
+    """An engine that answers as the stand-ins of the tools."""
+
+    name, spec, batch_size, sha256 = "network", CLIP, 1, "0" * 64
+
+    def run(self, batch):
+        return sums(batch).astype(np.float32)
+
+
+def test_the_notebooks_read_what_came_back_and_leave_it_there(answered):
+    work, taken = answered
+    (folder,) = bring(taken, work)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    found, unread = run_formats(
+        {"network": Sums()},
+        read_batches(work / "batches"),
+        work / "results",
+        lambda ids, answers: answers,
+        progress=False,
+    )
+    assert list(found) == ["network", "OM"]
+    assert unread == ()
+    np.testing.assert_allclose(found["OM"], found["network"], atol=1e-4)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,8 @@ def run(command: list, folder: Path, log: Path) -> tuple:
     ) as program:
         for line in program.stdout or ():
             file.write(line)
-            sys.stdout.write(line.decode(errors="replace").encode("ascii", "replace").decode())
+            sys.stdout.buffer.write(line)
+            sys.stdout.buffer.flush()
     return program.returncode, log.read_text(encoding="utf-8", errors="replace")
 
 

@@ -114,29 +114,39 @@ def published_recipes(book: Sequence[Chapter]) -> Iterator[tuple[Chapter, Recipe
                 yield chapter, recipe
 
 
-def needs_table(book: Sequence[Chapter]) -> str:
-    """Markdown: one row for each published recipe."""
+def pages(book: Sequence[Chapter]) -> dict[str, str]:
+    """Files by name, in Markdown: what each published recipe takes on the disk, and what those that train compute."""
+    found = [(chapter, Needs(recipe)) for chapter, recipe in published_recipes(book)]
+    return {"needs_disk.md": _disk(found), "needs_training.md": _training(found)}
+
+
+def _disk(found: Sequence[tuple[Chapter, Needs]]) -> str:
+    rows = [
+        [
+            _name(chapter, one),
+            escape(one.manifest.short_title),
+            *map(size, (one.videos_bytes, one.frames_bytes, one.batches_bytes, one.answers_bytes)),
+        ]
+        for chapter, one in found
+    ]
+    return table(["Recipe", "Data set", "Videos", "Frames", "Batches", "Answers"], rows, right=(2, 3, 4, 5))
+
+
+def _training(found: Sequence[tuple[Chapter, Needs]]) -> str:
     rows: list[list[Any]] = []
-    for chapter, recipe in published_recipes(book):
-        one, whole = Needs(recipe), full_size(chapter.name)
-        clips = [f"{count:,} × {epochs}" for count, epochs, _ in one.training]
-        macs = [work for _, _, work in one.training if work is not None]
-        rows.append(
-            [
-                f"{escape(chapter.title)}, `{recipe.name}`",
-                escape(one.manifest.short_title),
-                size(one.videos_bytes),
-                size(one.frames_bytes),
-                " and ".join(dict.fromkeys(clips)) or "none",
-                f"{sum(macs):,.3g}" if macs else None,
-                escape(hours(chapter.name)) if whole is not None and whole.name == recipe.name else None,
-                size(one.batches_bytes),
-                size(one.answers_bytes),
-            ]
-        )
-    header = ["Recipe", "Data set", "Videos", "Frames", "Training, clips × epochs", "10¹⁵ MACs"]
-    header += ["Hours of training, published", "Batches", "Answers"]
-    return table(header, rows, right=(2, 3, 4, 5, 7, 8))
+    for chapter, one in found:
+        if one.training:
+            clips = dict.fromkeys(f"{count:,} × {epochs}" for count, epochs, _ in one.training)
+            macs = [work for _, _, work in one.training if work is not None]
+            own = full_size(chapter.name)
+            published = hours(chapter.name) if own is not None and own.name == one.recipe.name else ""
+            work = f"{sum(macs):,.3g}" if len(macs) == len(one.training) else None
+            rows.append([_name(chapter, one), " and ".join(clips), work, escape(published)])
+    return table(["Recipe", "Clips × epochs", "10¹⁵ MACs", "Hours, published"], rows, right=(1, 2))
+
+
+def _name(chapter: Chapter, one: Needs) -> str:
+    return f"{escape(chapter.title)}, `{one.recipe.name}`"
 
 
 def size(count: float | None) -> str | None:
