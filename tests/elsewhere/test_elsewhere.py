@@ -105,6 +105,9 @@ def test_a_killed_tool_goes_on(workspace, card, tmp_path):
     assert card.run().returncode == 0
     (folder,) = bring(taken, work)
     np.testing.assert_allclose(read_results(folder, read_batches(work / "batches"))[1], sums(samples["rgb"]), atol=1e-4)
+    (taken / "rgb" / "results" / "OM" / "9_0.bin").unlink()
+    assert card.run(tool="msame").returncode == 0
+    assert read_summary(bring(taken, work)[0]).tool == "msame"  # the times are those of the last call
     again = {name: (taken / "rgb" / "results" / "OM" / name).stat().st_mtime_ns for name in kept}
     assert again == kept
 

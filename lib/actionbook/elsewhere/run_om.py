@@ -47,6 +47,8 @@ def answer(folder: Path, job: dict, device: int) -> None:
         lay_out(folder, job, todo)
         tool = "ais_bench" if has_ais_bench() else "msame"
         command = [sys.executable, *job[tool][1:]] if tool == "ais_bench" else job[tool]
+        for old in results.glob("summary.json"):  # perhaps of the other tool
+            old.unlink()
         write_json(results / "machine.json", {"tool": tool, **machine()})
         status, _ = run([*command, "--device", str(device)], folder, results / "console.log")
         keep_answers(folder, job)
