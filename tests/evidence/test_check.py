@@ -40,7 +40,7 @@ def test_an_honest_pack_holds(packed: Path) -> None:
 
 
 def test_a_folder_is_checked_as_the_archive_is(packed: Path, opened: Path) -> None:
-    assert check(opened) == check(packed)
+    assert check(opened) == check(packed).model_copy(update={"archive_sha256": None})
 
 
 def test_packing_again_gives_the_same_bytes(finished: Stage, packed: Path, tmp_path: Path) -> None:

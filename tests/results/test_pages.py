@@ -126,6 +126,7 @@ def test_command_writes_both_pages_the_same_each_time(tmp_path: Path, make_recor
     assert set(first) == {
         "scoreboard.md", "status.md", "ascend_codes.md", "ascend_opsets.md", "ascend_operators.md",
         "hero.md", "measured.md", "cards.md", "citation.md", "evidence.md", "recipes.md",
+        "needs_disk.md", "needs_training.md",
         *(f"papers_{what}.md" for what in ("ideas", "networks", "cost", "accuracy", "needs", "miniature", "ladder")),
         *(f"{chapter.name}_{what}.md" for chapter in chapters() for what in ("film", "notebooks")),
     }  # fmt: skip

@@ -94,6 +94,8 @@ class Check(Strict):
     verdicts: tuple[Verdict, ...] = ()
     why_none: str = ""
     """Why no published figure can be compared; empty where one is."""
+    archive_sha256: Sha256 | None = None
+    """Of the archive that was checked; None for a folder."""
 
     @property
     def holds(self) -> bool:

@@ -8,12 +8,12 @@ import tempfile
 from pathlib import Path
 
 from actionbook.core.errors import BookError, some
-from actionbook.core.evidence import CHECK, TRAINING
+from actionbook.core.evidence import CHECK, PREDICTIONS, TRAINING
 from actionbook.core.files import write_json_atomic
 from actionbook.core.paths import shown
 from actionbook.core.schema import NAME
 from actionbook.evidence.check import check
-from actionbook.evidence.contents import read_contents, unpacked
+from actionbook.evidence.contents import unpacked
 from actionbook.results.evidence import EVIDENCE
 
 MOST_IN_BOOK = 20 << 20
@@ -23,31 +23,28 @@ MOST_IN_BOOK = 20 << 20
 def accept(archive: Path | str, name: str, root: Path | str = EVIDENCE) -> Path:
     """Check a pack, unpack it into ``<root>/<chapter>/<name>`` with its ``check.json``, and return that folder.
 
-    Raises BookError, and leaves nothing behind, where the check refutes it, the name is taken, a log is that of another
-    accepted run, or it is larger than `MOST_IN_BOOK`: the archive then belongs to a release.
+    Of a pack larger than `MOST_IN_BOOK` the predictions stay in the archive, whose digest the check names: it belongs
+    to a release. Raises BookError, and leaves nothing behind, where the check refutes the pack, the name is taken, or a
+    log is that of another accepted run.
     """
     if not re.fullmatch(NAME, name):
         raise BookError(f"id {name!r}: expected letters, digits, '_', '.' and '-'")
+    found = check(archive)
+    if not found.holds:
+        wrong = [f"{one.what} ({one.detail})" for one in found.findings if one.state == "refuted"]
+        raise BookError(f"{Path(archive).name}: is refuted: {some(wrong, 3)}")
+    target = Path(root) / found.chapter / name
+    if target.exists():
+        raise BookError(f"{shown(target)}: is there already; choose another id")
     with unpacked(archive) as source:
-        found = check(source)
-        if not found.holds:
-            wrong = [f"{one.what} ({one.detail})" for one in found.findings if one.state == "refuted"]
-            raise BookError(f"{Path(archive).name}: is refuted: {some(wrong, 3)}")
-        size = sum(path.stat().st_size for path in source.rglob("*") if path.is_file())
-        if size > MOST_IN_BOOK:
-            raise BookError(
-                f"{Path(archive).name}: {size:,} bytes, the book takes {MOST_IN_BOOK:,}; attach it to a release"
-            )
-        chapter = read_contents(source).listing.chapter
-        target = Path(root) / chapter / name
-        if target.exists():
-            raise BookError(f"{shown(target)}: is there already; choose another id")
         if twin := _same_log(source, target.parent):
             raise BookError(f"{Path(archive).name}: its training log is that of {shown(twin)}: one of them is a copy")
+        size = sum(path.stat().st_size for path in source.rglob("*") if path.is_file())
+        left_out = shutil.ignore_patterns(PREDICTIONS) if size > MOST_IN_BOOK else None
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".tmp-", dir=target.parent) as temporary:
             copy = Path(temporary) / name
-            shutil.copytree(source, copy)
+            shutil.copytree(source, copy, ignore=left_out)
             write_json_atomic(copy / CHECK, found.model_dump(mode="json"))
             copy.replace(target)
     return target

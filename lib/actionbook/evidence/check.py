@@ -7,6 +7,7 @@ from pathlib import Path
 
 from actionbook.core.errors import BookError, some
 from actionbook.core.evidence import Check, Finding, Outcome, Verdict
+from actionbook.core.files import sha256_file
 from actionbook.core.recipe import JOINT, Recipe
 from actionbook.evidence import check_data, check_machine, check_scores, check_training
 from actionbook.evidence.check_data import book_recipes, differing
@@ -52,6 +53,7 @@ def check(source: Path | str) -> Check:
             findings=findings,
             verdicts=verdicts,
             why_none=why_none,
+            archive_sha256=sha256_file(Path(source)) if Path(source).is_file() else None,
         )
 
 

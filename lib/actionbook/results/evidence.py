@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actionbook.core.errors import BookError
-from actionbook.core.evidence import CHECK, MEANING, Check, Listing, read_check, read_listing
+from actionbook.core.evidence import CHECK, MEANING, PREDICTIONS, Check, Listing, read_check, read_listing
 from actionbook.core.paths import ROOT, shown
 from actionbook.core.record import Record, read_record
 from actionbook.results.markdown import escape, table
@@ -36,6 +36,11 @@ class Accepted:
     def label(self) -> str:
         """The anchor of its part of the page on evidence."""
         return f"evidence-{self.listing.chapter}-{self.name}".lower().replace("_", "-").replace(".", "-")
+
+    @property
+    def whole(self) -> bool:
+        """Whether its predictions lie in the book; else they are in the archive, as they are too large."""
+        return (self.folder / PREDICTIONS).is_dir()
 
     @property
     def by(self) -> str:
@@ -122,7 +127,14 @@ def _part(one: Accepted) -> str:
         f"Recipe `{listing.chapter}/{listing.recipe}`, handed in by {escape(one.by)}, packed on {listing.packed}"
         f" ([{listing.licence}](https://creativecommons.org/licenses/by/4.0/)). {escape(listing.note)}\n",
         verdicts_table(check),
-        f"The check: {said}.\n",
+        f"The check: {said}.{'' if one.whole else _elsewhere(one)}\n",
         f":::{{dropdown}} What was checked, and what can only be believed\n{findings_table(check)}:::\n",
     ]
     return "\n".join(lines)
+
+
+def _elsewhere(one: Accepted) -> str:
+    digest = one.check.archive_sha256
+    return (
+        f" Its predictions are too large for this book; the archive with the SHA-256 `{digest}` is part of a release."
+    )
