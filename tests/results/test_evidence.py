@@ -9,9 +9,10 @@ import pytest
 
 from actionbook.core.errors import BookError
 from actionbook.core.record import Record, read_record
-from actionbook.results.compare import comparisons
+from actionbook.results.compare import comparisons, tolerance
 from actionbook.results.evidence import accepted, evidence_page, report
 from actionbook.results.proof import ladder_of
+from actionbook.results.published import figure
 from actionbook.results.scoreboard import scoreboard
 
 MakeRecord = Callable[..., Record]
@@ -74,6 +75,23 @@ def test_the_page_shows_an_example_as_no_reproduction(make_record: MakeRecord, h
     assert "One \\*card\\*." in page
     assert "| scores | **proven** | 3 \\| scores |" in page
     assert "nothing was published" in page
+
+
+@pytest.mark.parametrize(
+    ("key", "items", "points"),
+    [
+        ("efficient3d.port.top1", 3783, 1.2475),
+        ("stnet.port.kinetics400", 19906, 0.6466),
+        ("slowfast.port.ava22", 0, 100),
+    ],
+)
+def test_tolerances_in_points(key: str, items: int, points: float) -> None:
+    """1.96 sqrt(p (1 - p) / N) and half of the last digit: of a fraction 5e-6, of percent 5e-5."""
+    aim = figure(key)
+    digit = 5e-6 if aim.unit == "fraction" else 5e-5
+    by_hand = 1.96 * (aim.share * (1 - aim.share) / max(items, 1)) ** 0.5 + digit
+    assert tolerance(aim, items) == pytest.approx(by_hand)
+    assert items == 0 or 100 * tolerance(aim, items) == pytest.approx(points, abs=1e-3)
 
 
 def test_nothing_handed_in_is_said(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Iterator
 
-from actionbook.core import runtime
 from actionbook.core.errors import BookError
 from actionbook.core.evidence import CONVERSION, Finding, read_json, read_text
 from actionbook.core.stage_results import ConversionResults, ThroughputRow
@@ -91,12 +90,10 @@ def machine(pack: Contents) -> Iterator[Finding]:
     """Versions, hardware and dates, as they say."""
     stages = pack.record.stages
     entries = list(stages.values())
-    now, last = runtime.environment(), entries[-1].environment
+    last = entries[-1].environment
     known = [f"{name} {last[name]}" for name in ("python", "mindspore", "numpy", "onnxruntime", "cann", "driver")
              if last.get(name)]  # fmt: skip
-    other = [name for name in ("mindspore", "numpy", "onnxruntime") if last.get(name) != now.get(name)]
-    beside = f"; this check runs with other versions of {', '.join(other)}" if other else ""
-    yield Finding(what="versions", state="believed", detail=f"{', '.join(known)}{beside}")
+    yield Finding(what="versions", state="believed", detail=", ".join(known))
     libraries = dict.fromkeys(str(entry.environment.get("library_sha256"))[:12] for entry in entries)
     yield Finding(what="library", state="believed", detail=f"source files {', '.join(libraries)}")
     hardware = dict.fromkeys(

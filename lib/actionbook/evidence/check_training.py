@@ -27,21 +27,22 @@ def trainings(pack: Contents) -> Iterator[Finding]:
     recipes = {(stream, run.name): (recipe.for_run(run), run.seeds) for stream, recipe in pack.streams.items()
                for run in recipe.training.runs}  # fmt: skip
     asked = {(stream, run, seed) for (stream, run), (_, seeds) in recipes.items() for seed in seeds}
-    ran = {(row.stream, row.run, row.seed) for row in results.runs}
-    if asked != ran or len(ran) != len(results.runs):
+    rows = [row for row in results.runs if row.stream in pack.streams]
+    ran = {(row.stream, row.run, row.seed) for row in rows}
+    if asked != ran or len(ran) != len(rows):
         other = sorted(", seed ".join((f"{s}: {r}", str(n))) for s, r, n in asked ^ ran)
-        detail = f"the recipe asks for {len(asked)}, the record has {len(results.runs)}: {some(other)}"
+        detail = f"the recipe asks for {len(asked)}, the record has {len(rows)}: {some(other)}"
         yield Finding(what="trainings", state="refuted", detail=detail)
         return
-    wrong = [why for row in results.runs for why in _contradictions(pack, row, recipes[row.stream, row.run][0])]
-    wrong += _copies(pack, results)
+    wrong = [why for row in rows for why in _contradictions(pack, row, recipes[row.stream, row.run][0])]
+    wrong += _copies(pack, rows)
     if wrong:
         yield Finding(what="trainings", state="refuted", detail="; ".join(wrong[:4]))
     else:
-        epochs = sum(row.epochs for row in results.runs)
+        epochs = sum(row.epochs for row in rows)
         detail = f"{len(ran)} trainings of {epochs:,} epochs: rates, losses, times and digests agree with their logs"
         yield Finding(what="trainings", state="agrees", detail=detail)
-    yield _speed(pack, results)
+    yield _speed(pack, rows)
 
 
 def weights(pack: Contents) -> Iterator[Finding]:
@@ -103,10 +104,10 @@ def _contradictions(pack: Contents, row: TrainingRow, recipe: Recipe) -> Iterato
         yield f"{name}: the epochs took {sum(seconds):,.0f} s, the record says {row.seconds:,.0f}"  # type: ignore[arg-type]
 
 
-def _copies(pack: Contents, results: TrainingResults) -> Iterator[str]:
+def _copies(pack: Contents, rows: list[TrainingRow]) -> Iterator[str]:
     """Two trainings never have all losses in common, nor all times."""
     seen: dict[tuple[Any, ...], str] = {}
-    for row in results.runs:
+    for row in rows:
         name = f"{row.stream}: {row.run}, seed {row.seed}"
         lines = pack.log(row.stream, row.run, row.seed) or []
         for key in ("loss", "seconds"):
@@ -116,12 +117,12 @@ def _copies(pack: Contents, results: TrainingResults) -> Iterator[str]:
             seen[values] = name
 
 
-def _speed(pack: Contents, results: TrainingResults) -> Finding:
+def _speed(pack: Contents, rows: list[TrainingRow]) -> Finding:
     """Operations a second that the fastest training must have made; a step costs three forward runs."""
     devices = pack.record.stages["03_training"].devices
     train = len(pack.index.subset("train"))
     rates = []
-    for row in results.runs:
+    for row in rows:
         recipe = pack.streams[row.stream].for_run(
             next(run for run in pack.streams[row.stream].training.runs if run.name == row.run)
         )

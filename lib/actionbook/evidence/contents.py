@@ -32,6 +32,7 @@ from actionbook.core.recipe import JOINT, Recipe
 from actionbook.core.record import Record, read_record
 from actionbook.core.schema import load
 from actionbook.core.sections import Detection
+from actionbook.core.stage_results import AccuracyResults
 from actionbook.datasets.index import Index, read_index
 from actionbook.evaluation.answers import boxes_each, outputs_of
 from actionbook.evaluation.formats import CRITERIA, NETWORK
@@ -63,8 +64,10 @@ class Contents:
 
     @cached_property
     def streams(self) -> dict[str, Recipe]:
-        """The recipe of each stream."""
-        return {name: self.whole.for_stream(name) for name in self.whole.stream_names}
+        """The recipe of each stream that stage 05 has scored."""
+        results = self.record.results(AccuracyResults)
+        scored = results.protocols if results else {}
+        return {name: self.whole.for_stream(name) for name in self.whole.stream_names if name in scored}
 
     @cached_property
     def asked(self) -> dict[str, list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -29,7 +29,7 @@ from actionbook.core.paths import shown
 from actionbook.core.recipe import Recipe
 from actionbook.core.record import FOLDER, Record, read_record
 from actionbook.core.schema import as_yaml, validate
-from actionbook.core.stage_results import DataResults, DatasetRow, TrainingResults
+from actionbook.core.stage_results import AccuracyResults, DataResults, DatasetRow, TrainingResults
 from actionbook.core.workspace import Stage
 from actionbook.datasets.index import Index, read_index, write_index
 from actionbook.evaluation.answers import answers
@@ -90,28 +90,31 @@ def stage_of(workspace: Path | str) -> Stage:
 def pack(stage: Stage, target: Path | str | None = None, *, by: str = "", note: str = "") -> Path:
     """Pack the run of a stage's recipe into a zip file (default: ``evidence.zip`` in its workspace); returns its path.
 
-    All streams are packed, whichever the stage has chosen. `by` names the one who ran it, `note` says what others
+    All streams and formats that stage 05 has scored are packed. `by` names the one who ran it, `note` says what others
     should know. Raises BookError where a stage has not run, or its results are not those of what lies there now: the
     message names the notebook to run. The file appears whole or not at all.
     """
-    stage = replace(stage, chosen=stage.whole.stream_names)
     target = Path(target) if target is not None else stage.workspace / "evidence.zip"
     record = _finished(stage)
-    results = record.results(DataResults)
-    assert results is not None
+    data, accuracy = record.results(DataResults), record.results(AccuracyResults)
+    assert data is not None
+    assert accuracy is not None
+    scored = {(row.stream, row.format) for row in accuracy.scores}
+    stage = replace(stage, chosen=tuple(name for name in stage.whole.stream_names if name in accuracy.protocols))
     names = names_of_machine(stage.work_root, stage.data_root, target.parent.absolute())
     clean: Callable[[str], str] = partial(scrub, names=names)
     with tempfile.TemporaryDirectory(prefix="actionbook-pack-") as temporary:
         folder = Path(temporary)
         recipe, left_out = without_places(stage.whole.as_dict())
-        for name, data in ((RECIPE, recipe), (MANIFEST, stage.manifest.model_dump(mode="json"))):
-            write_text_atomic(folder / name, as_yaml(data))
+        for name, plain in ((RECIPE, recipe), (MANIFEST, stage.manifest.model_dump(mode="json"))):
+            write_text_atomic(folder / name, as_yaml(plain))
         write_text_atomic(folder / README, _HOW_TO_READ)
         for path in (stage.workspace / FOLDER / f"{one}.json" for one in record.stages):
             write_json_atomic(folder / FOLDER / path.name, scrub_data(json.loads(path.read_text("utf-8")), names))
-        index = _index(stage, results.dataset, folder)
+        index = _index(stage, data.dataset, folder)
         for stream, own in stage.streams.items():
-            _predictions(own, index, folder / PREDICTIONS / stream)
+            formats = [kind for name, kind in scored if name == stream]
+            _predictions(own, index, folder / PREDICTIONS / stream, formats)
             _consoles(own, folder / CONVERSION / stream, clean)
         _logs(stage, record, folder)
         for path in sorted(stage.workspace.glob("failures-*.csv")):
@@ -140,8 +143,6 @@ def _finished(stage: Stage) -> Record:
             f"{shown(stage.workspace)}: stage {NEEDED[-1]} ran with another recipe than this, or other overrides: "
             f"run {where}/{NEEDED[-1]}.ipynb with these"
         )
-    if set(record.heads[NEEDED[-1]].streams) - {row.split(".")[0] for row in record.stages[NEEDED[-1]].rests_on}:
-        raise BookError(f"{shown(stage.workspace)}: not all streams were scored: run {where}/05_accuracy.ipynb for all")
     return record
 
 
@@ -156,16 +157,17 @@ def _index(stage: Stage, data: DatasetRow, folder: Path) -> Index:
     return index
 
 
-def _predictions(stream: Stage, index: Index, folder: Path) -> None:
-    """The outputs of every format of a stream, as they lie in its workspace."""
+def _predictions(stream: Stage, index: Index, folder: Path, formats: Collection[str]) -> None:
+    """The outputs of these formats of a stream, as they lie in its workspace."""
     batches = read_batches(stream.folder / "batches")
     found, unread = read_formats(stream.folder / "results", batches, partial(predictions, stream, index))
-    if unread:
-        raise BookError(f"{unread[0].format}: {unread[0].reason}; run notebook 04_conversion again")
+    if gone := sorted(set(formats) - set(found)):
+        reason = next((step.reason for step in unread if step.format == gone[0]), "its results are gone")
+        raise BookError(f"{gone[0]}: {reason}; run notebook 04_conversion again")
     network = found[NETWORK]
     write_text_atomic(folder / SAMPLES, "".join(f"{item}\n" for item in network.items))
     reference = answers(network)
-    for name, one in found.items():
+    for name, one in ((name, found[name]) for name in formats):
         write_planes(folder / f"{name}.npz", answers(one), None if name == NETWORK else reference)
 
 
@@ -181,7 +183,7 @@ def _consoles(stream: Stage, folder: Path, clean: Callable[[str], str]) -> None:
 
 def _logs(stage: Stage, record: Record, folder: Path) -> None:
     results = record.results(TrainingResults)
-    for row in results.runs if results else ():
+    for row in (row for row in results.runs if row.stream in stage.chosen) if results else ():
         log = stage.workspace / row.folder / "log.jsonl"
         if row.epochs:
             if not log.is_file():

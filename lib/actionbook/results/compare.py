@@ -28,7 +28,8 @@ def tolerance(aim: Figure, items: int) -> float:
     average precision, which is no share of the items, it is a rule of thumb.
     """
     p = aim.share
-    return CONFIDENCE * math.sqrt(p * (1 - p) / max(items, 1)) + LAST_DIGIT[aim.unit] / 2
+    digit = LAST_DIGIT[aim.unit] / (100 if aim.unit == "percent" else 1)
+    return CONFIDENCE * math.sqrt(p * (1 - p) / max(items, 1)) + digit / 2
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from actionbook.core.errors import BookError
 from actionbook.core.evidence import CHECK, MEANING, PREDICTIONS, Check, Listing, read_check, read_listing
+from actionbook.core.manifest import load_dataset
 from actionbook.core.paths import ROOT, shown
 from actionbook.core.record import Record, read_record
+from actionbook.results.compare import tolerance
 from actionbook.results.markdown import escape, table
+from actionbook.results.published import figure
 
 EVIDENCE = ROOT / "book" / "evidence"
 """Accepted packs, unpacked: ``<chapter>/<id>/``."""
@@ -64,6 +69,11 @@ def handed_in(folder: Path) -> Accepted | None:
     return Accepted(folder, read_listing(folder), check, read_record(folder)) if check else None
 
 
+def findings(check: Check) -> pd.DataFrame:
+    """What was found: what, state, detail."""
+    return pd.DataFrame([one.model_dump() for one in check.findings])
+
+
 def findings_table(check: Check) -> str:
     """What was found, as Markdown: one row each."""
     rows = [[escape(one.what), f"**{one.state}**", escape(one.detail)] for one in check.findings]
@@ -109,7 +119,7 @@ def report(check: Check) -> str:
 
 def evidence_page(packs: Sequence[Accepted]) -> str:
     """Markdown of the page on evidence: a part for each accepted pack; the check's table is folded."""
-    return "\n".join(_part(one) for one in packs) if packs else "Nobody has handed in a run yet.\n"
+    return "\n".join([_tolerances(), *(map(_part, packs) if packs else ["Nobody has handed in a run yet.\n"])])
 
 
 def real(packs: Iterable[Accepted]) -> tuple[Record, ...]:
@@ -131,6 +141,18 @@ def _part(one: Accepted) -> str:
         f":::{{dropdown}} What was checked, and what can only be believed\n{findings_table(check)}:::\n",
     ]
     return "\n".join(lines)
+
+
+def _tolerances() -> str:
+    """The tolerance in numbers, for a figure of each of two data sets."""
+    parts = []
+    for key in ("efficient3d.port.top1", "stnet.port.kinetics400"):
+        aim = figure(key)
+        manifest = load_dataset(str(aim.dataset))
+        items = manifest.splits[str(aim.split or 1)].test
+        points = f"{100 * tolerance(aim, items):.2f} points"
+        parts.append(f"{points} for {100 * aim.share:.1f} % of the {items:,} test videos of {manifest.short_title}")
+    return f"That is {', and '.join(parts)}.\n"
 
 
 def _elsewhere(one: Accepted) -> str:
