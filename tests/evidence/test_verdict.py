@@ -115,3 +115,13 @@ def test_a_partial_copy_is_not_comparable(run: Callable[..., Check]) -> None:
     assert (verdict.score.evaluated, verdict.score.expected) == (12, 14)
     assert verdict.outcome == "not comparable"
     assert "12 of 14 items were evaluated" in verdict.reason
+
+
+def test_a_format_that_may_lose_something_decides_nothing(run: Callable[..., Check]) -> None:
+    found = run(figure)
+    assert found.outcome == "reproduced"
+    (network,) = [one for one in found.verdicts if one.format == "network"]
+    lost = network.model_copy(update={"format": "ONNX-int8", "outcome": "not reproduced", "counts": False})
+    assert found.model_copy(update={"verdicts": (network, lost)}).outcome == "reproduced"
+    counted = lost.model_copy(update={"counts": True})
+    assert found.model_copy(update={"verdicts": (network, counted)}).outcome == "not reproduced"

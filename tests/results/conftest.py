@@ -227,6 +227,7 @@ def hand_in() -> Callable[..., Path]:
                 "difference": item.difference,
                 "outcome": outcome,
                 "reason": "as it was found",
+                "counts": item.counts,
             }
             for item, outcome in zip(comparisons(record), outcomes, strict=False)
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,9 @@ def test_a_report_says_that_a_pack_is_refuted(make_record: MakeRecord, hand_in: 
     assert report(refuted).startswith("**Refuted** efficient3d/mini")
     assert not refuted.holds
     assert report(one.check).startswith("**not comparable** efficient3d/mini")
+
+
+@pytest.mark.parametrize(("kind", "counts"), [("network", True), ("OM", True), ("ONNX-int8", False), ("other", True)])
+def test_which_formats_a_run_hangs_on(real_run: MakeRecord, kind: str, counts: bool) -> None:
+    first, *_ = comparisons(real_run(3069))
+    assert replace(first, row=first.row.model_copy(update={"format": kind})).counts == counts

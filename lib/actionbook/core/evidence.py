@@ -83,6 +83,8 @@ class Verdict(Strict):
     """Score less published share."""
     outcome: Outcome
     reason: str
+    counts: bool
+    """Whether that of the whole run hangs on it; not on formats that may lose something."""
 
 
 class Check(Strict):
@@ -105,7 +107,7 @@ class Check(Strict):
     @property
     def outcome(self) -> Outcome:
         """Of the run: reproduced if any figure is and none is not; not comparable where there is none to compare."""
-        found = {verdict.outcome for verdict in self.verdicts}
+        found = {verdict.outcome for verdict in self.verdicts if verdict.counts}
         if not self.holds or not found - {"not comparable"}:
             return "not comparable"
         return "not reproduced" if "not reproduced" in found else "reproduced"

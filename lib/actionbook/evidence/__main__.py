@@ -13,7 +13,6 @@ from actionbook.core.evidence import Check
 from actionbook.core.files import write_json_atomic, write_text_atomic
 from actionbook.core.interrupts import program
 from actionbook.core.paths import shown
-from actionbook.results.evidence import report
 
 WIDTH = 100
 
@@ -43,6 +42,7 @@ def _check(options: argparse.Namespace) -> int:
 
 def _checked(path: Path, as_json: Path | None = None, markdown: Path | None = None) -> int:
     from actionbook.evidence.check import check  # noqa: PLC0415
+    from actionbook.results.evidence import report  # noqa: PLC0415
 
     found = check(path)
     sys.stdout.write(in_words(found))

@@ -78,6 +78,7 @@ def _verdict(pack: Contents, item: Comparison) -> Verdict:
         difference=item.difference,
         outcome=outcome,
         reason=reason,
+        counts=item.counts,
     )
 
 

@@ -10,6 +10,7 @@ from actionbook.core.evidence import read_check
 from actionbook.core.record import Record
 from actionbook.core.score import QUIRK, Score
 from actionbook.core.stage_results import AccuracyResults, AccuracyRow, DataResults
+from actionbook.evaluation.formats import CRITERIA
 from actionbook.results.published import Figure, figure
 from actionbook.results.published_schema import LAST_DIGIT
 
@@ -62,6 +63,12 @@ class Comparison:
         if self.figure.expected not in (None, self.score.expected) or abs(self.difference) > self.tolerance:
             return "not reproduced"
         return "reproduced"
+
+    @property
+    def counts(self) -> bool:
+        """Whether what is said of a run hangs on it: not on formats that may lose something, such as 8 bits."""
+        criterion = CRITERIA.get(self.row.format)
+        return criterion is None or criterion.required
 
     @property
     def tolerance(self) -> float:

@@ -146,7 +146,7 @@ def _reproduced(record: Record) -> Reading:
         return "not run here", f"The record of {recipe} has no data stage, so its data set is not known."
     if record.generated:
         return "not run here", f"No data set: {recipe} was evaluated on the miniature only."
-    found = comparisons(record)
+    found = [item for item in comparisons(record) if item.counts]
     if not found:
         return "not run here", f"{recipe} aims at no published accuracy of the data set that it was run on."
     best = min(found, key=lambda item: ("not reproduced", "reproduced", "partial").index(item.status))
