@@ -6,6 +6,7 @@ A recipe may not say anything that is not in its table, so a new constant needs 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -544,3 +545,13 @@ def test_rates_of_slowfast_are_those_of_its_program() -> None:
     assert found[5 * steps :] == pytest.approx(expected[5 * steps :], rel=1e-12)
     one = step_rates(recipe_of("slowfast", "ava22_1card").training, steps)
     assert one == pytest.approx([rate / 8 for rate in found])
+
+
+@pytest.mark.parametrize(
+    "path", sorted(NOTEBOOKS.glob("*/recipes/*.yaml")), ids=lambda path: f"{path.parts[-3]}-{path.stem}"
+)
+def test_a_recipe_written_is_the_same_recipe(path: Path, tmp_path: Path) -> None:
+    """What a run leaves beside its record has the digest that the record names."""
+    recipe = Recipe.load(path)
+    (tmp_path / path.name).write_text(recipe.as_yaml(), encoding="utf-8")
+    assert Recipe.load(tmp_path / path.name).sha256() == recipe.sha256()

@@ -243,6 +243,14 @@ def test_record_of_a_stage(opened: Any) -> None:
     assert entry.recipe_sections == {key: stage.recipe.sha256(key) for key in stage.recipe.as_dict()}
 
 
+def test_the_recipe_as_it_ran_lies_beside_the_record(opened: Any) -> None:
+    stage = opened(overrides={"streams": {"one": {}, "two": {"transforms": {"flip": 0.0}}}, "training": {"lr": 1e-5}})
+    stage.finish(RESULTS)
+    again = Recipe.load(stage.workspace / "recipe.yaml")
+    assert again == stage.whole
+    assert again.sha256() == read_record(stage.workspace).heads["01_data"].recipe_sha256
+
+
 def test_a_stage_of_one_stream_writes_of_the_whole_recipe(opened: Any) -> None:
     stage = opened(overrides={"streams": {"one": {}, "two": {"transforms": {"flip": 0.0}}}}, stream="two")
     stage.finish(RESULTS)

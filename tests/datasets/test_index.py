@@ -288,3 +288,14 @@ def test_files_that_are_no_index(tmp_path: Path, file: str, text: str | None) ->
         path.write_text(text)
     with pytest.raises(BookError, match=r"index-.*csv: .*run notebook 01_data again"):
         read_index(tmp_path / "index")
+
+
+def test_a_compressed_index_is_the_same_and_names_no_file(tmp_path: Path) -> None:
+    index = make_index([{"video": "v", "label": "x", "target": 0, "subset": "test", "path": "v.avi", "frames": 3}])
+    for folder in ("a", "b"):
+        write_index(index, tmp_path / folder / "index", ".csv.gz")
+    names = {path.name for path in (tmp_path / "a").iterdir()}
+    assert names == {"index-items.csv.gz", "index-labels.csv.gz"}
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert read_index(tmp_path / "a" / "index", ".csv.gz").sha256 == index.sha256
