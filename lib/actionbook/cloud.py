@@ -337,7 +337,8 @@ def execute_stage(job: Job, recipe: Recipe, stage: str) -> Path:
         )
     finally:
         if job.work_root and is_address(job.work_root):
-            LocalCopy.of("work_root", job.work_root).push((own,), set())
+            copy = LocalCopy.of("work_root", job.work_root)
+            copy.push((own,), set(copy.store.files(own)))  # what the kernel has sent while it ran, and is no more, goes
 
 
 def _text(job: Job) -> str:
