@@ -35,8 +35,8 @@ def test_arguments_of_the_original_programs() -> None:
         "--num_workers=16",
         "--stage=01_data, 03_training",
     )
-    same = {"recipe": "hmdb51", "data_root": "obs://b/hmdb51", "work_root": "obs://b/out", "device": "Ascend"}
-    same |= {"workers": 16, "stream": "rgb"}
+    same: dict[str, Any] = {"recipe": "hmdb51", "data_root": "obs://b/hmdb51", "work_root": "obs://b/out"}
+    same |= {"device": "Ascend", "workers": 16, "stream": "rgb"}
     assert found.stages == ("01_data", "03_training")
     assert found.parameters("01_data") == same
     assert found.parameters("03_training") == {**same, "devices": 8}

@@ -92,10 +92,10 @@ def test_a_killed_stage_goes_on_elsewhere_and_ends_with_the_same_bits(
 
     shutil.rmtree(tmp_path / "cache")  # another machine
     again = start(f"s3://{bucket.name}/data", address)
-    said = again.communicate(timeout=120)[0]
+    said = again.communicate(timeout=300)[0]
     assert again.returncode == 0
     count, folder = said.split(maxsplit=1)
-    every, own = whole.communicate(timeout=120)[0].split(maxsplit=1)
+    every, own = whole.communicate(timeout=300)[0].split(maxsplit=1)
     assert int(every) == STEPS - 1
     assert 0 < int(count) < int(every)  # it went on, and did not begin again
 
@@ -122,7 +122,7 @@ def test_what_a_stage_fetches(bucket: Any, ready: Stage, tmp_path: Path) -> None
     before = {key: bucket.get(key) for key in bucket.names()}
     address = f"s3://{bucket.name}"
 
-    def opened(name: str, **roots: str) -> Stage:
+    def opened(name: str, **roots: Any) -> Stage:
         return Stage.open("tiny", name, recipe=str(tmp_path / "recipe.yaml"), device="CPU", **roots)
 
     stage = opened("doctor", data_root=f"{address}/data/tiny/", work_root=f"{address}/work")
@@ -144,6 +144,20 @@ def test_what_a_stage_fetches(bucket: Any, ready: Stage, tmp_path: Path) -> None
 
     with pytest.raises(BookError, match=r"data_root s3://.*/nothing: holds nothing; expected UCF-101/ and"):
         opened("01_data", data_root=f"{address}/nothing", work_root=str(ready.work_root))
+
+
+def test_a_data_set_beside_the_recipes_own_is_fetched_as_well(
+    bucket: Any, tiny_stage: Callable[..., Stage], tmp_path: Path
+) -> None:
+    stage = tiny_stage()
+    send(bucket, stage.data_root, "data/tiny")
+    send(bucket, stage.data_root / "ucfTrainTestlist", "data/other/ucfTrainTestlist")
+    other = {"name": "large", "overrides": {"data": {"manifest": str(tmp_path / "other.yaml")}}}
+    tiny_stage(training={"epochs": 0, "runs": [{"name": "clip"}, other]})
+    root = f"s3://{bucket.name}/data/tiny"
+    opened = Stage.open("tiny", "doctor", recipe=str(tmp_path / "recipe.yaml"), data_root=root, device="CPU")
+    assert len(list((opened.data_root.parent / "tiny").rglob("*.avi"))) == 20
+    assert sorted(path.name for path in (opened.data_root.parent / "other").iterdir()) == ["ucfTrainTestlist"]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,33 +37,47 @@ def bring(stage: Stage, data_root: Any, work_root: Any) -> None:
         return
     sets = _data_sets(stage)
     if is_address(data_root):
-        for manifest in sets.values():
-            _fetch_data(stage, LocalCopy.of("data_root", data_root), manifest)
+        in_place = stage.recipe.data.frames_folder or stage.recipe.data.flow_folder
+        own, videos = LocalCopy.of("data_root", data_root), stage.name not in STAGES[1:] or in_place is not None
+        _fetch_data(own, stage.manifest, videos=videos)
+        for name in set(sets) - {stage.manifest.name}:
+            _fetch_data(own.beside(name), sets[name], videos=videos, required=False)
     if is_address(work_root):
-        copy = LocalCopy.of("work_root", work_root)
-        own = f"{stage.whole.chapter}/{stage.whole.name}/"
-        shared = [f"{kind}/{name}{end}" for name in sets for kind, end in (("frames", "-"), ("keyframes", "/"))]
-        copy.fetch(own, *shared, ours=True)
-        if stage.name in STAGES:  # the doctor changes nothing
-            keep_written(copy, own, *shared)
+        workspace = f"{stage.whole.chapter}/{stage.whole.name}/"
+        _share(work_root, (workspace, *_shared(sets)), keep=stage.name in STAGES)  # the doctor changes nothing
+
+
+def bring_set(manifest: DatasetManifest, data_root: Any, work_root: Any) -> None:
+    """As `bring`, for one data set that belongs to no recipe. Raises BookError likewise."""
+    if is_address(data_root):
+        _fetch_data(LocalCopy.of("data_root", data_root), manifest)
+    if is_address(work_root):
+        _share(work_root, _shared([manifest.name]), keep=True)
 
 
 def _data_sets(stage: Stage) -> dict[str, DatasetManifest]:
-    """The manifests of all runs of the chosen streams, by name, the recipe's own first."""
-    recipes = [stage.recipe]
-    for stream in stage.streams.values():
-        recipes += [stream.recipe.for_run(run) for run in stream.recipe.training.runs]
+    """The manifests of all runs of the chosen streams, by name."""
+    streams = [stream.recipe for stream in stage.streams.values()]
+    recipes = [stage.recipe, *(recipe.for_run(run) for recipe in streams for run in recipe.training.runs)]
     manifests = [load_dataset(recipe.data.manifest) for recipe in recipes]
     return {one.name: one for one in manifests}
 
 
-def _fetch_data(stage: Stage, own: LocalCopy, manifest: DatasetManifest) -> None:
-    main = manifest.name == stage.manifest.name
-    copy = own if main else own.beside(manifest.name)
-    in_place = stage.recipe.data.frames_folder or stage.recipe.data.flow_folder
-    later = stage.name in STAGES[1:] and not in_place
-    found = copy.fetch(skip=(f"{manifest.layout.videos}/",) if later else ())
-    if main and not found and not later and manifest.generator is None:
+def _shared(names: Iterable[str]) -> tuple[str, ...]:
+    """How names begin that belong to some data sets in every work root."""
+    return tuple(f"{kind}/{name}{end}" for name in names for kind, end in (("keyframes", "/"), ("frames", "-")))
+
+
+def _share(work_root: str, below: tuple[str, ...], *, keep: bool) -> None:
+    copy = LocalCopy.of("work_root", work_root)
+    copy.fetch(*below, ours=True)
+    if keep:
+        keep_written(copy, *below)
+
+
+def _fetch_data(copy: LocalCopy, manifest: DatasetManifest, *, videos: bool = True, required: bool = True) -> None:
+    found = copy.fetch(skip=() if videos else (f"{manifest.layout.videos}/",))
+    if required and videos and not found and manifest.generator is None:
         raise BookError(
             f"data_root {copy.store}: holds nothing; expected {manifest.layout.videos}/ and "
             f"{manifest.layout.annotations}/ of {manifest.title} there. Check the address"
