@@ -31,7 +31,7 @@ GENERATED := $(if $(ACTIONBOOK_BUILD),$(BUILD)/generated,book/_generated)
 SHARED := $(INSTALLED) $(wildcard data_manifests/*.yaml) \
           $(shell find lib/actionbook -name '*.py' -not -name '.tmp-*' 2>/dev/null)
 
-.PHONY: help install pages pdf book notebooks accept test check format bench stress lock clean
+.PHONY: help install pages pdf book notebooks accept test check format bench stress lock release clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -119,6 +119,19 @@ lock: ## rewrite requirements.txt from requirements.in, for x86_64 and aarch64
 	@mkdir -p _build && cp requirements.txt _build/requirements-aarch64.txt
 	$(RESOLVE) --python-platform aarch64-manylinux_2_28 -o _build/requirements-aarch64.txt
 	diff requirements.txt _build/requirements-aarch64.txt
+
+# The same checkout and pages give the same bytes, whoever packs them and when.
+RELEASE := $(BUILD)/release
+TAR := tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --create
+RECORDS := $(wildcard notebooks/*/record book/records book/evidence) book/published data_manifests
+release: ## gather the rendered book, lock, records and digests into _build/release
+	@[ -f $(HTML)/index.html ] || { echo "make release takes the pages that are rendered: run make book or make pages first" >&2; exit 1; }
+	@rm -rf $(RELEASE) && mkdir -p $(RELEASE)
+	$(TAR) --directory $(HTML) . | gzip --no-name > $(RELEASE)/book.tar.gz
+	$(TAR) $(RECORDS) | gzip --no-name > $(RELEASE)/records.tar.gz
+	cp requirements.txt CITATION.cff codecheck.yml LICENSE $(RELEASE)
+	sha256sum data_manifests/*.yaml > $(RELEASE)/manifests.sha256
+	cd $(RELEASE) && sha256sum * > SHA256SUMS
 
 clean: ## remove what was built; work/, runs/ and .venv stay
 	rm -rf $(if $(ACTIONBOOK_BUILD),$(HTML:/html=) $(EXECUTED) $(BUILD)/failed $(BUILD)/book.pdf,_build) $(GENERATED) .pytest_cache .ruff_cache .mypy_cache .hypothesis

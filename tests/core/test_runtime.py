@@ -138,12 +138,32 @@ def test_packages_that_are_not_installed_are_none(monkeypatch: pytest.MonkeyPatc
     assert runtime.environment()["no-such-package-at-all"] is None
 
 
-def test_version_of_cann_is_read_from_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "ascend_toolkit_install.info").write_text(
-        "package_name=Ascend-cann-toolkit\nversion=8.0.RC2\narch=aarch64\n"
-    )
+RUNNING = """\
+# version: 1.0
+runtime_running_version=[7.6.0.1.220:8.0.0]
+toolkit_running_version=[7.6.0.1.220:8.0.0]
+toolkit_installed_version=[7.1.0.3.220:7.0.0][7.6.0.1.220:8.0.0]
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "version"),
+    [
+        ("version.cfg", RUNNING, "8.0.0"),
+        ("version.cfg", "toolkit_installed_version=[7.1.0.3.220:7.0.0][7.3.0.1.231:8.0.RC2]\n", "8.0.RC2"),
+        ("ascend_toolkit_install.info", "package_name=Ascend-cann-toolkit\nversion=8.0.RC2\narch=aarch64\n", "8.0.RC2"),
+        ("aarch64-linux/ascend_toolkit_install.info", "version=8.5.0\ninnerversion=V100R001\n", "8.5.0"),
+        ("compiler/version.info", "Version=7.6.0.1.220\n", "7.6.0.1.220"),
+        ("version.cfg", "# version: 1.0\n", None),
+    ],
+)
+def test_version_of_cann_is_read_from_its_folder(
+    *, name: str, text: str, version: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(text)
     monkeypatch.setenv("ASCEND_HOME_PATH", str(tmp_path))
-    assert runtime.environment()["cann"] == "8.0.RC2"
+    assert runtime.environment()["cann"] == version
 
 
 def test_version_of_the_driver_is_read_from_npu_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,6 +93,17 @@ def test_items_are_the_keyframes_of_all_lists_that_are_not_left_out(root: Path) 
     assert items.store.tolist() == items.video.tolist()
 
 
+def test_the_truth_is_one_whatever_boxes_the_test_asks_about(root: Path) -> None:
+    index = read(root)
+    found = [index, read(root, boxes={"test": "truth"}), read(root, boxes={"min_score": 0.0, "learn_detected": False})]
+    assert [len(one.of_subset("test")) for one in found] == [3, 2, 3]
+    assert len({one.truth_sha256 for one in found}) == 1
+    (root / "trainval" / "d.webm").unlink()
+    assert read(root, allow_missing=True).truth_sha256 == index.truth_sha256
+    (root / "annotations" / "excluded.csv").write_text("")
+    assert read(root, allow_missing=True).truth_sha256 != index.truth_sha256
+
+
 def test_boxes_of_training_are_those_of_people_and_of_the_detector(root: Path) -> None:
     index = read(root)
     found = boxes_of(index.of_subset("train"), 4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actionbook.core.errors import BookError
-from actionbook.datasets.index import BOX, ITEMS, LABELS, Index, make_index, read_index, write_index
+from actionbook.core.files import sha256_json
+from actionbook.datasets.index import BOX, BOXES, ITEMS, LABELS, Index, make_index, read_index, write_index
 
 
 def row(video: str, **changes: Any) -> dict[str, object]:
@@ -184,6 +186,67 @@ def test_the_digest_changes_with_all_that_counts_and_with_nothing_else(index: In
         assert not len(whole) or Index(**{**tables, which: whole[1:]}).sha256 != index.sha256
         backwards = whole[::-1].reset_index(drop=True)
         assert (Index(**{**tables, which: backwards}).sha256 == index.sha256) == backwards.equals(whole)
+
+
+@given(index=indexes())
+def test_the_digest_is_that_of_the_tables_as_lists_in_canonical_json(index: Index) -> None:
+    tables = {
+        name: table.astype(object).where(table.notna(), None).to_numpy().tolist()
+        for name, table in (("items", index.items.drop(columns=["path", "store"])), ("labels", index.labels))
+    }
+    assert index.sha256 == sha256_json(tables)
+    found = pd.DataFrame([("a", 0.0, 0.25, 0.5, 1.0, 0.987654)], columns=list(BOXES))
+    assert replace(index, boxes=found).sha256 == sha256_json({**tables, "boxes": found.to_numpy().tolist()})
+
+
+TRUTH = [*KEYFRAMES[:2], keyframe("u", 30, 4, *OTHER), *KEYFRAMES[2:4], row("t"), row("t", label="b", target=7)]
+
+
+def tested(*rows: dict[str, object]) -> Index:
+    return make_index({**one, "subset": "test"} for one in rows)
+
+
+def test_the_truth_is_a_list_of_labels_sorted_as_text() -> None:
+    index = tested(keyframe("é", 2, 4, 0.100, 0, 0.200, 1), row("b"), row("a", label='"'))
+    assert index.truth_sha256 == sha256_json(
+        [
+            ["a", '"', 0, None, None, None, None],
+            ["b", "Wave", 0, None, None, None, None],
+            ["é,2", "hold/4 (an object)", 4, 0.1, 0.0, 0.2, 1.0],
+        ]
+    )
+    assert make_index([]).truth_sha256 == sha256_json([])
+
+
+def test_the_truth_changes_with_each_label_box_and_item() -> None:
+    truth = tested(*TRUTH).truth_sha256
+    for place, one in enumerate(TRUTH):
+        changes: list[dict[str, object]] = [{"label": "another"}, {"target": 9}]
+        changes += [{side: 0.499 + (side in BOX[2:]) / 500} for side in BOX if side in one]
+        changes += [{"item": f"{one['video']}-", "video": f"{one['video']}-", "store": "-"}]
+        for change in changes:
+            assert tested(*TRUTH[:place], {**one, **change}, *TRUTH[place + 1 :]).truth_sha256 != truth
+        assert tested(*TRUTH[:place], *TRUTH[place + 1 :]).truth_sha256 != truth
+    assert tested(*TRUTH, row("s")).truth_sha256 != truth
+    swapped = tested(row("t", label="b", target=7), row("s"))
+    assert swapped.truth_sha256 != tested(row("t"), row("s", label="b", target=7)).truth_sha256
+
+
+def test_the_truth_is_one_for_lists_in_another_order_and_hangs_on_no_file_frame_or_training_item(
+    tmp_path: Path,
+) -> None:
+    index = tested(*TRUTH)
+    truth = index.truth_sha256
+    assert tested(*reversed(TRUTH)).truth_sha256 == truth
+    assert (
+        tested(*({**one, "path": "", "store": f"x{one['video']}", "frames": 0} for one in TRUTH)).truth_sha256 == truth
+    )
+    test = [{**one, "subset": "test"} for one in TRUTH]
+    assert make_index([row("r"), *test, row("s", subset="validation")]).truth_sha256 == truth
+    found = pd.DataFrame([("t", 0.0, 0.0, 1.0, 1.0, 0.9)], columns=list(BOXES))
+    assert replace(index, boxes=found).truth_sha256 == truth
+    write_index(index, tmp_path / "index")
+    assert read_index(tmp_path / "index").truth_sha256 == truth
 
 
 def test_an_empty_index_has_the_columns(tmp_path: Path) -> None:

@@ -13,7 +13,10 @@ import pytest
 
 from actionbook.core.files import sha256_json
 from actionbook.core.manifest import DatasetManifest, load_dataset
+from actionbook.core.sections import Data
+from actionbook.datasets.ava import ava_index
 from actionbook.datasets.figures import actor_box
+from actionbook.datasets.lists import MissingVideos
 from actionbook.datasets.miniature import (
     AVA,
     HMDB51,
@@ -237,3 +240,21 @@ def test_everybody_stays_in_view(name: str, miniature: Miniature) -> None:
 def test_names_and_lists_do_not_change(name: str, miniature: Miniature, digest: str) -> None:
     """The records in the book name an index by its digest, and that hangs on every name."""
     assert sha256_json(miniature.lists(manifest_and_spec(name)[1])) == digest
+
+
+@pytest.mark.parametrize(("name", "miniature"), [*MANIFESTS, ("mini_ava", AVA), ("mini_ucf101", UCF101)])
+def test_what_the_lists_hold_is_what_the_manifest_says_and_needs_no_video(
+    name: str, miniature: Miniature, tmp_path: Path
+) -> None:
+    manifest, spec = manifest_and_spec(name)
+    for file, text in miniature.lists(spec).items():
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(text, encoding="utf-8")
+    for number, split in manifest.splits.items():
+        if manifest.keyframes:
+            index = ava_index(tmp_path, manifest, Data(manifest=name), videos=False)
+        else:
+            with pytest.raises(MissingVideos) as missing:
+                READERS[manifest.dataset](tmp_path, manifest, int(number))
+            index = missing.value.index
+        assert index.truth_sha256 == split.truth_sha256

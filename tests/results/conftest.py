@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import pytest
 
+from actionbook.core.files import write_json_atomic
 from actionbook.core.record import SCHEMAS, Head, Record, StageEntry, read_record, write_stage
 from actionbook.core.schema import read_yaml
 from actionbook.core.score import QUIRK
+from actionbook.results.compare import comparisons
 
 
 def score(correct: int, evaluated: int, expected: int, metric: str = "top1") -> dict[str, Any]:
@@ -200,3 +203,39 @@ def two_streams(make_record: MakeRecord) -> Callable[..., Record]:
         return make_record("both", chapter="i3d", streams=("rgb", "flow"), **{**made, **changes})
 
     return make
+
+
+@pytest.fixture
+def hand_in() -> Callable[..., Path]:
+    """A function that puts a record into a folder as if it had been accepted there; returns its folder.
+
+    `outcomes` are the check's verdicts on what the record compares, in order.
+    """
+
+    def put(record: Record, name: str, root: Path, by: str = "", outcomes: Sequence[str] = ()) -> Path:
+        folder = root / record.head.chapter / name
+        shutil.copytree(record.folder / "record", folder / "record")
+        whose = {"chapter": record.head.chapter, "recipe": record.head.recipe}
+        verdicts = [
+            {
+                "figure": item.figure_id,
+                "published": str(item.figure),
+                "stream": item.row.stream,
+                "format": item.row.format,
+                "score": item.score.model_dump(mode="json"),
+                "tolerance": item.tolerance,
+                "difference": item.difference,
+                "outcome": outcome,
+                "reason": "as it was found",
+            }
+            for item, outcome in zip(comparisons(record), outcomes, strict=False)
+        ]
+        finding = {"what": "scores", "state": "proven", "detail": "3 | scores"}
+        why = "" if verdicts else "nothing was published"
+        check = {**whose, "findings": [finding], "verdicts": verdicts, "why_none": why}
+        write_json_atomic(folder / "check.json", check)
+        listing = {**whose, "packed": "2026-01-03", "by": by, "note": "One *card*.", "files": {}}
+        write_json_atomic(folder / "evidence.json", listing)
+        return folder
+
+    return put

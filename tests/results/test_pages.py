@@ -66,9 +66,9 @@ def test_miniature_stands_apart_from_the_published_figures(make_record: MakeReco
 @pytest.mark.parametrize(
     ("correct", "evaluated", "also", "status"),
     [
-        (3069, 3783, "", "reproduced"),
+        (3069, 3783, "", "\\[Re\\] reproduced: +0.00 points, tolerance 1.25"),
         (3069, 3700, " (0.82946 of those)", "partial"),  # the result is of all, a video that is missing a miss
-        (2900, 3783, "", "failed"),
+        (2900, 3783, "", "\\[¬Re\\] not reproduced: -4.47 points, tolerance 1.25"),
     ],
 )
 def test_real_runs_stand_beside_what_they_aim_at(
@@ -125,7 +125,8 @@ def test_command_writes_both_pages_the_same_each_time(tmp_path: Path, make_recor
     assert {path.name: path.read_text() for path in (tmp_path / "out").iterdir()} == first
     assert set(first) == {
         "scoreboard.md", "status.md", "ascend_codes.md", "ascend_opsets.md", "ascend_operators.md",
-        "hero.md", "measured.md", "cards.md", "citation.md", "recipes.md",
+        "hero.md", "measured.md", "cards.md", "citation.md", "evidence.md", "recipes.md",
+        "needs_disk.md", "needs_training.md",
         *(f"papers_{what}.md" for what in ("ideas", "networks", "cost", "accuracy", "needs", "miniature", "ladder")),
         *(f"{chapter.name}_{what}.md" for chapter in chapters() for what in ("film", "notebooks")),
     }  # fmt: skip

@@ -10,20 +10,25 @@ from actionbook.core.record import Record
 from actionbook.results.records import of_chapter, read_records
 
 MakeRecord = Callable[..., Record]
+HandIn = Callable[..., Path]
 
 
-def test_reads_workspaces_and_committed_records_in_order(tmp_path: Path, make_record: MakeRecord) -> None:
+def test_reads_workspaces_and_what_was_handed_in_in_order(
+    tmp_path: Path, make_record: MakeRecord, real_run: MakeRecord, hand_in: HandIn
+) -> None:
     make_record("z")
     make_record("mini")
     make_record("mini", chapter="other", stage_03=None)
-    committed = tmp_path / "records"
-    shutil.copytree(tmp_path / "work" / "efficient3d" / "z", committed / "reader")
-    found = read_records(tmp_path / "work", committed)
-    assert [(r.head.chapter, r.head.recipe) for r in found] == [
-        ("efficient3d", "mini"),
-        ("efficient3d", "z"),
-        ("efficient3d", "z"),
-        ("other", "mini"),
+    real = hand_in(real_run(3069), "card", tmp_path / "evidence")
+    hand_in(make_record("example"), "example", tmp_path / "evidence")
+    for record in (real_run(3069), make_record("example")):
+        shutil.rmtree(record.folder)
+    found = read_records(tmp_path / "work", tmp_path / "evidence")
+    assert [(r.head.chapter, r.head.recipe, r.folder == real) for r in found] == [
+        ("efficient3d", "mini", False),
+        ("efficient3d", "ucf101", True),
+        ("efficient3d", "z", False),
+        ("other", "mini", False),
     ]
     assert [r.head.recipe for r in of_chapter(found, "other")] == ["mini"]
 

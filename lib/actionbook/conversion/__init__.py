@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actionbook.conversion.ascend import atc_command, converter_lite_command
+from actionbook.conversion.ascend import atc_command, converter_lite_command, om_command
 from actionbook.conversion.atc_codes import explain
 from actionbook.conversion.check import check_explicit
 from actionbook.conversion.converter import (
@@ -36,6 +36,7 @@ __all__ = [
     "export_onnx_raw",
     "first_difference",
     "layer_differences",
+    "om_command",
     "preflight",
     "quantise",
     "run_atc",

@@ -143,6 +143,21 @@ def atc_command(
     return command + [f"--{name}={value}" for name, value in options.items() if value is not None]
 
 
+def om_command(batch: int, spec: Spec | Shape, soc_version: str, *, half: bool = False) -> list[str]:
+    """The `atc_command` of every chapter: ``network_bs<batch>.om`` of ``network.onnx`` in the folder where it is run.
+
+    `half` says that the ONNX file computes in 16 bits: its output may then be float16, and results are float32.
+    """
+    return atc_command(
+        "network.onnx",
+        batch=batch,
+        spec=spec,
+        soc_version=soc_version,
+        output=f"network_bs{batch}",
+        output_type="FP32" if half else None,
+    )
+
+
 def converter_lite_command(
     mindir_path: Path | str,
     *,

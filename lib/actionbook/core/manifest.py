@@ -24,6 +24,9 @@ class Split(Strict):
     lists_sha256: Sha256 | None = None
     """Of all list files of the split, where a data set has one for each class: one after the other in class order,
     every line as two words, a space between, LF after them."""
+    truth_sha256: Sha256 | None = None
+    """Of the test items with their labels, as the published lists name them: `datasets.index.Index.truth_sha256`, by
+    which anybody can tell without the data set that an index is of this split."""
 
 
 class Layout(Strict):

@@ -12,7 +12,7 @@ from actionbook.core.errors import BookError
 from actionbook.core.files import sha256_json
 from actionbook.core.paths import shown
 from actionbook.core.sampling import Sampling
-from actionbook.core.schema import NAME, Name, Strict, merge, parse_yaml, read_yaml, validate
+from actionbook.core.schema import NAME, Name, Strict, as_yaml, merge, parse_yaml, read_yaml, validate
 from actionbook.core.sections import PLACES, Classification, Data, Evaluation, Export, Model, Task, Weights
 from actionbook.core.spec import BOXES, Shape, Spec
 from actionbook.core.training import Run, Training
@@ -153,6 +153,10 @@ class Recipe(Strict):
     def as_dict(self) -> dict[str, Any]:
         """The complete recipe, defaults filled in, as plain data."""
         return self.model_dump(mode="json")
+
+    def as_yaml(self) -> str:
+        """The complete recipe as the text of a recipe file: `load` makes the same recipe of it."""
+        return as_yaml(self.as_dict())
 
     def sha256(self, *sections: str) -> str:
         """Digest of the complete recipe, or of the named sections only."""

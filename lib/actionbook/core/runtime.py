@@ -8,6 +8,7 @@ import os
 import platform
 import random
 import re
+from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -161,20 +162,27 @@ def _cpu_model() -> str | None:
     return found.group(1).strip() if found else None
 
 
+_CANN = {
+    "version.cfg": r"(?m)^toolkit_(?:running|installed)_version=.*:([^\]\s]+)\]",
+    "ascend_toolkit_install.info": r"(?m)^version=(\S+)",
+    "*-linux/ascend_toolkit_install.info": r"(?m)^version=(\S+)",
+    "compiler/version.info": r"(?im)^version=(\S+)",
+}
+"""Files below CANN's folder, and where they name the release. The first has an internal number before it, the last that
+alone, and of several installed ones the first names the running one first: [7.6.0.1.220:8.0.0]."""
+
+
 def _cann_version() -> str | None:
-    """Version of the CANN toolkit, from the file that its installer writes."""
+    """Version of the CANN toolkit, from the files that its installer writes."""
     home = os.environ.get("ASCEND_HOME_PATH") or os.environ.get("ASCEND_TOOLKIT_HOME")
     candidates = [Path(home)] if home else []
     candidates += [Path("/usr/local/Ascend/ascend-toolkit/latest"), Path("/usr/local/Ascend/cann")]
     for folder in candidates:
-        for name in ("version.cfg", "ascend_toolkit_install.info", "compiler/version.info"):
-            try:
-                text = (folder / name).read_text(encoding="utf-8", errors="replace")
-            except OSError:
-                continue
-            found = re.search(r"(?im)^\W*(?:version|toolkit_installed_version)\W+([\w.]+)", text)
-            if found:
-                return found.group(1)
+        for name, form in _CANN.items():
+            for path in sorted(folder.glob(name)):
+                with suppress(OSError):
+                    if found := re.search(form, path.read_text(encoding="utf-8", errors="replace")):
+                        return found[1]
     return None
 
 

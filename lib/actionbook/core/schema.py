@@ -113,6 +113,11 @@ def parse_yaml(text: str, source: str) -> dict[str, Any]:
     return data
 
 
+def as_yaml(data: dict[str, Any]) -> str:
+    """Plain data as the text of a YAML file that `read_yaml` reads as the same data."""
+    return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120))
+
+
 def validate(schema: type[Schema], data: dict[str, Any], source: str) -> Schema:
     """Check `data` against `schema`; `source` (a file's name) leads every message of the BookError raised."""
     try:

@@ -12,7 +12,8 @@ from typing import Any
 
 from actionbook.core import remote, runtime, write_back
 from actionbook.core.errors import BookError
-from actionbook.core.files import require_writable
+from actionbook.core.evidence import RECIPE
+from actionbook.core.files import require_writable, write_text_atomic
 from actionbook.core.manifest import DatasetManifest, load_dataset
 from actionbook.core.parameters import address, choice, refuse_unknown, whole_number
 from actionbook.core.paths import NOTEBOOKS, default_data_root, default_work_root, expanded, shown
@@ -171,7 +172,8 @@ class Stage:
         """Write this stage's entry into the record: results, timings, environment, and the digests it rests on.
 
         `rests_on` has keys such as "rgb.network" for what belongs to one stream. Where not all streams were chosen,
-        what the record holds of the others stays, if it still agrees (`StageEntry.with_streams`) and can be read.
+        what the record holds of the others stays, if it still agrees (`StageEntry.with_streams`) and can be read. The
+        recipe as it ran, overrides and all, is written beside the record.
         What killed writers have left in the workspace's folder is removed. All is written back where `work_root` is an
         address: raises BookError naming what could not be.
         """
@@ -195,6 +197,7 @@ class Stage:
             results=results,
         )
         write_stage(self.workspace, head, self._with_other_streams(entry))
+        write_text_atomic(self.workspace / RECIPE, self.whole.as_yaml())
         write_back.settle(self.work_root)
 
     def _with_other_streams(self, entry: StageEntry) -> StageEntry:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from gzip import GzipFile
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 
 from actionbook.core.errors import BookError, some
-from actionbook.core.files import atomic_path, sha256_json
+from actionbook.core.files import atomic_path
 from actionbook.core.paths import shown
+from actionbook.datasets.table_json import json_rows
 
 ITEMS = {
     "item": "str",  # the id that results are listed under, unique, without white space
@@ -98,10 +101,19 @@ class Index:
     @cached_property
     def sha256(self) -> str:
         """Digest of items and labels, wherever the videos lie and by whatever names their files are called."""
-        items = self.items.drop(columns=["path", "store"]).to_dict("split")
-        labels = self.labels.astype(object).where(self.labels.notna(), None).to_dict("split")
-        boxes = {} if self.boxes is None else {"boxes": self.boxes.to_dict("split")["data"]}
-        return sha256_json({"items": items["data"], "labels": labels["data"], **boxes})
+        tables = {"boxes": self.boxes, "items": self.items.drop(columns=["path", "store"]), "labels": self.labels}
+        parts = [f'"{name}":{_list(json_rows(table))}' for name, table in tables.items() if table is not None]
+        return _sha256(f"{{{','.join(parts)}}}")
+
+    @cached_property
+    def truth_sha256(self) -> str:
+        """Digest of what the test items are and show, which a manifest says of each split (`core.manifest.Split`).
+
+        Of a list in canonical JSON with, for each label of a test item, item, label, target, x1, y1, x2, y2 (null where
+        the whole frame is meant), sorted as text: published lists of one split differ in their order, Kinetics' do. It
+        hangs on neither files nor frames, nor on a detector's boxes; a keyframe that only those lie on has no row.
+        """
+        return _sha256(_list(sorted(json_rows(self.of_subset("test").labels[list(LABELS)]))))
 
     @property
     def missing(self) -> list[str]:
@@ -126,6 +138,14 @@ class Index:
         listed = [f"{label} ({' and '.join(subsets)})" for label, subsets in empty.items()]
         few = f"{len(absent)} of {len(videos)} videos are missing: {some(absent.tolist(), 3)}"
         return f"{few}; no video at all of {some(listed, 10)}" if listed else few
+
+
+def _list(rows: Iterable[str]) -> str:
+    return f"[{','.join(rows)}]"
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def make_index(rows: Iterable[Mapping[str, object]]) -> Index:
@@ -185,25 +205,32 @@ def check(index: Index) -> None:
             raise BookError(f"{rule}; found {', '.join(map(repr, broken.unique().tolist()[:5]))}")
 
 
-def _files(stem: Path) -> tuple[Path, Path, Path]:
-    items, labels, boxes = (stem.with_name(f"{stem.name}-{what}.csv") for what in ("items", "labels", "boxes"))
+def _files(stem: Path, suffix: str) -> tuple[Path, Path, Path]:
+    items, labels, boxes = (stem.with_name(f"{stem.name}-{what}{suffix}") for what in ("items", "labels", "boxes"))
     return items, labels, boxes
 
 
-def write_index(index: Index, stem: Path) -> None:
-    """Write ``<stem>-items.csv``, ``<stem>-labels.csv`` and, if there are any, ``<stem>-boxes.csv``, each in a step."""
-    for table, path in zip((index.items, index.labels, index.boxes), _files(stem), strict=True):
+def write_index(index: Index, stem: Path, suffix: str = ".csv") -> None:
+    """Write ``<stem>-items.csv``, ``<stem>-labels.csv`` and, if there are any, ``<stem>-boxes.csv``, each in a step.
+
+    With the suffix ".csv.gz" they are compressed; the same tables give the same bytes.
+    """
+    for table, path in zip((index.items, index.labels, index.boxes), _files(stem, suffix), strict=True):
         if table is None:
             path.unlink(missing_ok=True)
             continue
-        with atomic_path(path) as temporary:
-            table.to_csv(temporary, index=False)
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            if suffix.endswith(".gz"):  # without a name and a time, which GzipFile would take from the file
+                with GzipFile("", "wb", fileobj=file, mtime=0) as packed:
+                    table.to_csv(packed, index=False)
+            else:
+                table.to_csv(file, index=False)
 
 
-def read_index(stem: Path) -> Index:
+def read_index(stem: Path, suffix: str = ".csv") -> Index:
     """Read an index. Raises BookError if a file is missing or has other columns, or the two do not belong together."""
     tables = []
-    for path, columns in zip(_files(stem), (ITEMS, LABELS, BOXES), strict=True):
+    for path, columns in zip(_files(stem, suffix), (ITEMS, LABELS, BOXES), strict=True):
         if columns is BOXES and not path.exists():
             continue
         try:

@@ -17,6 +17,8 @@ from actionbook.doctor.data import made_stores
 from actionbook.doctor.findings import Check, Finding, ok, problem, warning
 
 if TYPE_CHECKING:
+    from actionbook.core.manifest import DatasetManifest
+    from actionbook.core.sections import Frames
     from actionbook.core.workspace import Stage
 
 GIB = 2**30
@@ -88,23 +90,27 @@ def memory(stage: Stage | None) -> Iterator[Finding]:
         )
 
 
-def disk_needed(stage: Stage | None) -> int:
-    """Bytes that the recipe's frames (videos times frames times bytes of one) and its results still take."""
+def frames_bytes(manifest: DatasetManifest, frames: Frames) -> float:
+    """Bytes of the prepared frames of all videos of a data set: videos times frames times bytes of one, about."""
     from actionbook.video.resample import cut_frames  # noqa: PLC0415
 
+    made = manifest.generator
+    length, aspect = MEAN_VIDEO[manifest.dataset]
+    if made:
+        length, aspect = (made.min_frames + made.max_frames) // 2, made.width / made.height
+    if manifest.keyframes:
+        length = cut_frames(manifest.keyframes.cut)
+    height = frames.height or (made.height if made else NATIVE_HEIGHT)
+    return manifest.videos * length * height**2 * aspect * BYTES_PER_PIXEL
+
+
+def disk_needed(stage: Stage | None) -> int:
+    """Bytes that the recipe's frames and its results still take."""
     needed: float = BASE_DISK
     for store, own in made_stores(stage).items() if stage else ():
-        manifest, frames = own.manifest, own.data.frames
-        made = manifest.generator
-        length, aspect = MEAN_VIDEO[manifest.dataset]
-        if made:
-            length, aspect = (made.min_frames + made.max_frames) // 2, made.width / made.height
-        if manifest.keyframes:
-            length = cut_frames(manifest.keyframes.cut)
-        height = frames.height or (made.height if made else NATIVE_HEIGHT)
-        whole = manifest.videos * length * height**2 * aspect * BYTES_PER_PIXEL
         there = sum(1 for _ in store.glob("**/*.zip"))
-        needed += whole * max(0.0, 1 - there / max(manifest.videos, 1))
+        whole = frames_bytes(own.manifest, own.data.frames)
+        needed += whole * max(0.0, 1 - there / max(own.manifest.videos, 1))
     return round(needed)
 
 

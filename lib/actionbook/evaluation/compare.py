@@ -10,6 +10,7 @@ import numpy as np
 from actionbook.core.difference import difference
 from actionbook.core.errors import BookError
 from actionbook.core.stage_results import FormatRow, Step
+from actionbook.evaluation.answers import answers
 from actionbook.evaluation.formats import CRITERIA, NETWORK, Criterion, step_of
 from actionbook.inference import BatchSet, Engine, read_results, run_batches
 from actionbook.tasks import Predictions
@@ -68,17 +69,18 @@ def _row(name: str, found: Predictions, reference: Predictions, half: bool) -> F
     criterion = CRITERIA.get(name, CRITERIA["ONNX"])
     if half:
         criterion = criterion.in_half()
-    greatest, relative = difference(found.outputs, reference.outputs)
+    ours, theirs = answers(found), answers(reference)
+    greatest, relative = difference(ours, theirs)
     score = found.score
-    same = found.task.winners(found.outputs) == reference.task.winners(reference.outputs)
+    same = found.task.winners(ours) == reference.task.winners(theirs)
     reason = _reason(criterion, relative, 100 * (reference.score.value - score.value), same)
     finite = bool(np.isfinite(relative))
     return FormatRow(
         format=name,
-        samples=len(found.outputs),
+        samples=len(found.items),
         max_abs_difference=greatest if finite else None,
         relative_difference=relative if finite else None,
-        cosine=_lowest_cosine(found.outputs, reference.outputs),
+        cosine=_lowest_cosine(ours, theirs),
         agreement=float(same.mean()),
         score=score,
         criterion=str(criterion),

@@ -11,10 +11,10 @@ from mindspore import nn
 
 from actionbook.conversion import (
     OnnxExport,
-    atc_command,
     converter_lite_command,
     export_mindir,
     export_onnx,
+    om_command,
     quantise,
     run_atc,
     run_converter_lite,
@@ -122,15 +122,8 @@ def _onnx(job: Job) -> Path:
 
 
 def _atc(job: Job) -> list[str]:
-    half = any(one.half for one in job.onnx)  # its output may then be float16, and results are float32
-    return atc_command(
-        "network.onnx",
-        batch=job.batch,
-        spec=job.spec,
-        soc_version=job.export.soc_version,
-        output=f"network_bs{job.batch}",
-        output_type="FP32" if half else None,
-    )
+    half = any(one.half for one in job.onnx)
+    return om_command(job.batch, job.spec, job.export.soc_version, half=half)
 
 
 def _om(job: Job) -> Path:

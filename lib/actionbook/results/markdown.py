@@ -42,9 +42,9 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]], right: Iterable[
 
 
 def file_link(path: str) -> str:
-    """A link from a page in ``book/`` to a notebook of the checkout; plain code for what is not a page of the book."""
-    if path.endswith(".ipynb") and (ROOT / path).is_file():
-        return f"[{path.rsplit('/', 1)[-1].removesuffix('.ipynb')}](../{path})"
+    """A link from a page in ``book/`` to a notebook or a page of the checkout; plain code for what is neither."""
+    if path.endswith((".ipynb", ".md")) and (ROOT / path).is_file():
+        return f"[{path.rsplit('/', 1)[-1].rpartition('.')[0]}](../{path})"
     return f"`{path}`"
 
 

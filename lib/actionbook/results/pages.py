@@ -14,8 +14,9 @@ from actionbook.core.manifest import load_dataset
 from actionbook.core.paths import NOTEBOOKS, ROOT
 from actionbook.core.recipe import Recipe
 from actionbook.core.record import Record, StageRun
-from actionbook.results import ascend_tables, front, side_by_side
+from actionbook.results import ascend_tables, front, needs, side_by_side
 from actionbook.results.citation import citation_page
+from actionbook.results.evidence import accepted, evidence_page
 from actionbook.results.front import EMBEDDED
 from actionbook.results.markdown import escape, file_link, table
 from actionbook.results.proof import ladder_of
@@ -72,7 +73,8 @@ def write(out: Path, records: Sequence[Record]) -> None:
     pages = {"scoreboard.md": scoreboard_page(records), "status.md": status_page(records), **ascend_tables.pages()}
     pages |= {"hero.md": front.hero(), "measured.md": front.measured(book, records)}
     pages |= {"cards.md": front.cards(book, records), "citation.md": citation_page()}
-    pages |= {"recipes.md": recipes_table(book), **side_by_side.pages(book, records)}
+    pages |= {"evidence.md": evidence_page(accepted())}
+    pages |= {"recipes.md": recipes_table(book), **needs.pages(book), **side_by_side.pages(book, records)}
     for chapter in book:
         pages[f"{chapter.name}_film.md"] = front.chapter_film(chapter)
         pages[f"{chapter.name}_notebooks.md"] = front.chapter_notebooks(chapter, records)

@@ -14,6 +14,7 @@ from actionbook.core.record import Record
 from actionbook.core.score import metric_title
 from actionbook.core.stage_results import ArchitectureResults, ConversionResults, FormatRow, TrainingResults
 from actionbook.results.compare import comparisons
+from actionbook.results.evidence import handed_in
 
 State = Literal["shown", "failed", "not run here"]
 Reading = tuple[State, str]
@@ -57,6 +58,8 @@ def ladder_of(chapter: str, records: Iterable[Record]) -> tuple[Rung, ...]:
             )
             date = entry.date
         where = ", ".join([f"notebooks/{chapter}/{stage}.ipynb", *([tests] if tests else [])])
+        if read is _reproduced and any(handed_in(record.folder) for record in mine):
+            where += ", book/evidence.md"
         rungs.append(Rung(number, name, state, evidence, where, date))
     return tuple(rungs)
 
@@ -146,12 +149,15 @@ def _reproduced(record: Record) -> Reading:
     found = comparisons(record)
     if not found:
         return "not run here", f"{recipe} aims at no published accuracy of the data set that it was run on."
-    best = min(found, key=lambda item: ("failed", "reproduced", "partial").index(item.status))
+    best = min(found, key=lambda item: ("not reproduced", "reproduced", "partial").index(item.status))
     if best.status == "partial":
         return "not run here", f"Partial copy: {best.evaluated} of {best.score.expected} videos evaluated."
+    pack, score = handed_in(record.folder), best.score
+    who = f", handed in by {pack.by}" if pack else ""
     beside = (
-        f"{record.head.label(best.row.stream)}, {best.row.format}: {best.figure.metric} {best.score.figures(5)}; "
-        f"published {best.figure} ({best.figure_id})"
+        f"{record.head.label(best.row.stream)}, {best.row.format}{who}: {best.figure.metric} {score.figures(5)} of "
+        f"{score.expected:,}; published {best.figure} ({best.figure_id}): {100 * best.difference:+.2f} points, "
+        f"tolerance {100 * best.tolerance:.2f}"
     )
     return ("shown" if best.status == "reproduced" else "failed"), f"{beside}."
 

@@ -11,6 +11,7 @@ from actionbook.core.record import Record, StageRun
 from actionbook.core.score import QUIRK, WITHIN_GROUPS, Score, metric_title
 from actionbook.core.stage_results import AccuracyResults, ConversionResults, TrainingResults, TrainingRow
 from actionbook.results.compare import Comparison, comparisons
+from actionbook.results.evidence import MARKS, handed_in
 from actionbook.results.markdown import cell, escape, spread, table
 from actionbook.results.published import Figure, aims_of, figures
 from actionbook.results.published_schema import LAST_DIGIT
@@ -50,6 +51,7 @@ def _beside(chapter: str, records: Sequence[Record]) -> str:
         published = [escape(what), str(figure), source]
         for item in found.get(key, []):
             rows.append([*published, *_ours(item, notes)])
+        rows += [[*published, *both] for both in _repeated(found.get(key, []))]
         if key not in found:
             rows.append([*published, None, f"0 / {cell(figure.expected)}", "not run here"])
     if not rows:
@@ -84,9 +86,26 @@ def _measured(figure: Figure) -> str:
 def _ours(item: Comparison, notes: _Notes) -> list[Any]:
     head, stream = item.record.head, item.row.stream
     where = versions(item.record.stages[AccuracyResults.stage])
-    mark = notes.number(f"This book, recipe {head.label(stream)}: {item.protocol}. {where}.")
+    pack = handed_in(item.record.folder)
+    who = f"Handed in by {pack.by}, packed on {pack.listing.packed}" if pack else "This book"
+    mark = notes.number(f"{who}, recipe {head.label(stream)}: {item.protocol}. {where}.")
     value = f"{item.score.figures(5)} ({escape(item.row.format)}, note {mark})"
-    return [value, _videos(item.score, item.evaluated), item.status]
+    status = f"{escape(MARKS.get(item.status, ''))} {item.status}".strip()
+    if item.status != "partial":
+        status += f": {100 * item.difference:+.2f} points, tolerance {100 * item.tolerance:.2f}"
+    return [value, _videos(item.score, item.evaluated), f"[{status}]({pack.label})" if pack else status]
+
+
+def _repeated(items: Sequence[Comparison]) -> list[list[Any]]:
+    """Of formats in which several runs have measured a figure: their mean and spread."""
+    values: dict[str, list[float]] = {}
+    for item in items:
+        if item.status != "partial":
+            values.setdefault(item.row.format, []).append(item.score.value)
+    several = [(kind, found) for kind, found in values.items() if len(found) > 1]
+    return [
+        [f"{spread(found)} ({escape(kind)})", None, f"mean ± spread of {len(found)} runs"] for kind, found in several
+    ]
 
 
 def versions(entry: StageRun) -> str:

@@ -86,6 +86,15 @@ def gmacs(network: Specified, wanted: Sequence[Shape] = ()) -> tuple[Shape, floa
     return shape, float(value) * {"M": 1e-3, "G": 1.0}[unit]
 
 
+def hours(chapter: str) -> str:
+    """Hours of training as others have published them for the chapter's own recipe (`full_size`), with what and where.
+
+    Empty where nobody has.
+    """
+    times = [figures()[key] for key in summary(chapter).time]
+    return "; ".join(", ".join(filter(None, (f"{one.value:g} h", one.what, one.hardware))) for one in times)
+
+
 def _ideas(chapters: Sequence[Chapter]) -> str:
     return "".join(f"{_link(one)}\n: {escape(summary(one.name).idea)}\n\n" for one in chapters)
 
@@ -170,14 +179,14 @@ def _needs(chapters: Sequence[Chapter]) -> str:
         if recipe is None:
             continue
         manifest = load_dataset(recipe.data.manifest)
-        times = [figures()[key] for key in summary(chapter.name).time]
-        hours = "; ".join(", ".join(filter(None, (f"{one.value:g} h", one.what, one.hardware))) for one in times)
         epochs, batches = (
             " and ".join(dict.fromkeys(str(getattr(part.training, key)) for _, part in _streams(recipe)))
             for key in ("epochs", "batch_size")
         )
         data = f"{manifest.short_title}: {_videos(manifest, recipe.data.split)}"
-        rows.append([escape(chapter.title), escape(data), f"`{recipe.name}`", epochs, batches, escape(hours)])
+        rows.append(
+            [escape(chapter.title), escape(data), f"`{recipe.name}`", epochs, batches, escape(hours(chapter.name))]
+        )
     header = ["Chapter", "Data", "Recipe", "Epochs", "Samples a step", "Hours of training, published"]
     return table(header, rows, right=(3, 4))
 

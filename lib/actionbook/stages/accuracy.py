@@ -80,11 +80,8 @@ class Scored:
 
     @property
     def rows(self) -> tuple[AccuracyRow, ...]:
-        """All scores; of classification with the original's way of counting the last video beside them."""
-        return tuple(
-            AccuracyRow(stream=stream, format=kind, scores=(*found.scores, *_without_last(found)))
-            for (stream, kind), found in self.found.items()
-        )
+        """All scores, see `accuracy_rows`."""
+        return accuracy_rows(self.found)
 
     def table(self, *formats: str) -> pd.DataFrame:
         """One row a stream and format (None named: all): the scores, N evaluated and N expected.
@@ -116,10 +113,9 @@ class Scored:
         """Write the record: scores, protocols, what is missing, and the published figures that are aimed at."""
         stage = self.stage
         recipes = {name: stream.recipe for name, stream in stage.streams.items()}
-        protocols = {name: protocol(recipe) for name, recipe in recipes.items()}
+        protocols = protocols_of(stage.recipe, recipes)
         published = {name: recipe.published for name, recipe in recipes.items()}
         if JOINT in self.streams:
-            protocols[JOINT] = f"{protocol(stage.recipe)}, {_FUSED[stage.recipe.evaluation.fuse]}"
             published[JOINT] = stage.recipe.published
         if lacks := partial_copy(dataset_of(stage.first), self.index):
             protocols = {name: f"{text}; {lacks}" for name, text in protocols.items()}
@@ -129,6 +125,14 @@ class Scored:
 
 
 _FUSED = {"logit_sum": "sum of the streams' logits", "softmax_mean": "mean of the streams' softmax"}
+
+
+def protocols_of(whole: Recipe, streams: Mapping[str, Recipe]) -> dict[str, str]:
+    """How every stream is measured, see `protocol`; of several streams all of them together, too."""
+    protocols = {name: protocol(recipe) for name, recipe in streams.items()}
+    if len(streams) > 1:
+        protocols[JOINT] = f"{protocol(whole)}, {_FUSED[whole.evaluation.fuse]}"
+    return protocols
 
 
 def score(stage: Stage) -> Scored:
@@ -159,6 +163,14 @@ def score(stage: Stage) -> Scored:
         found |= {(JOINT, kind): one for kind, one in both.items()}
     own = {key: digest for key, digest in converted.items() if key.partition(".")[0] in stage.streams}
     return Scored(stage, index, found, {**own, "index": index.sha256})
+
+
+def accuracy_rows(found: Mapping[tuple[str, str], Predictions]) -> tuple[AccuracyRow, ...]:
+    """All scores by stream and format; of classification with the original's way of counting the last video beside."""
+    return tuple(
+        AccuracyRow(stream=stream, format=kind, scores=(*one.scores, *_without_last(one)))
+        for (stream, kind), one in found.items()
+    )
 
 
 def _without_last(found: Predictions) -> tuple[Score, ...]:
