@@ -18,7 +18,7 @@ from actionbook.core import interrupts
 if __name__ == "__main__":
     interrupts.wait_for_interrupts()  # before packages start threads as they are imported
 
-from actionbook.core import runtime
+from actionbook.core import runtime, write_back
 from actionbook.core.console import print_any_text
 from actionbook.core.errors import BookError
 from actionbook.core.parameters import choice
@@ -66,12 +66,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train(options: dict[str, Any]) -> None:
-    started_by_msrun = "MS_ROLE" in os.environ
     run, seeds = options.pop("run"), options.pop("seed")
     stage = Stage.open(options.pop("chapter"), "03_training", **options)
     stage.require("01_data", "data")
     _check(stage, run, seeds)
-    ranks = ALONE
+    with write_back.written_back(stage.work_root):
+        _train_runs(stage, run, seeds)
+
+
+def _train_runs(stage: Stage, run: str | None, seeds: list[int] | None) -> None:
+    started_by_msrun, ranks = "MS_ROLE" in os.environ, ALONE
     if started_by_msrun or stage.devices == 1:
         stage.set_device()
     if run is None and not started_by_msrun and side_by_side(stage):

@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from actionbook.core import runtime
+from actionbook.core import remote, runtime, write_back
 from actionbook.core.errors import BookError
 from actionbook.core.evidence import RECIPE
 from actionbook.core.files import require_writable, write_text_atomic
 from actionbook.core.manifest import DatasetManifest, load_dataset
-from actionbook.core.parameters import address, choice, folder, refuse_unknown, whole_number
+from actionbook.core.parameters import address, choice, refuse_unknown, whole_number
 from actionbook.core.paths import NOTEBOOKS, default_data_root, default_work_root, expanded, shown
 from actionbook.core.recipe import Recipe, Run
 from actionbook.core.record import STAGES, Head, StageEntry, read_record, write_stage
@@ -77,7 +77,8 @@ class Stage:
         """Begin the stage `name` of `chapter`; may be called again at any time.
 
         `recipe` is a name in the chapter's ``recipes/`` or the path of a YAML file, `stream` one of its streams (None:
-        all). In a notebook, names in its parameter cells that are no parameters are refused (`refuse_unknown`).
+        all). Roots may be addresses in object storage, whose local copies are then the stage's folders (`remote`).
+        In a notebook, names in its parameter cells that are no parameters are refused (`refuse_unknown`).
         Raises BookError naming the parameter, what was expected and what was found, and for a work root that cannot be
         written; a data root need not be where the data set is there.
         """
@@ -86,24 +87,28 @@ class Stage:
         loaded = Recipe.load(recipe_file, overrides)
         if loaded.chapter != chapter:
             raise BookError(f"{shown(recipe_file)}: belongs to chapter {loaded.chapter!r}, this is {chapter!r}")
-        work = folder("work_root", work_root, default_work_root())
+        work = remote.root("work_root", work_root, default_work_root())
         if name in STAGES:  # the doctor has more to say, and goes on
             require_writable(work, "set work_root (or the variable ACTIONBOOK_WORK) to a folder that you may write")
         workspace = work / chapter / loaded.name
-        return cls(
+        stage = cls(
             name=name,
             whole=loaded,
             recipe=loaded,
             workspace=workspace,
             folder=workspace,
             work_root=work,
-            data_root=folder("data_root", data_root, default_data_root() / load_dataset(loaded.data.manifest).name),
+            data_root=remote.root(
+                "data_root", data_root, default_data_root() / load_dataset(loaded.data.manifest).name
+            ),
             device=choice("device", device, runtime.DEVICES),
             workers=whole_number("workers", workers, runtime.default_workers()),
             devices=whole_number("devices", devices, 1),
             scheduler=address("scheduler", scheduler),
             chosen=(choice("stream", stream, loaded.stream_names),) if stream is not None else loaded.stream_names,
         )
+        remote.bring(stage, data_root, work_root)
+        return stage
 
     @property
     def streams(self) -> dict[str, Stage]:
@@ -169,7 +174,8 @@ class Stage:
         `rests_on` has keys such as "rgb.network" for what belongs to one stream. Where not all streams were chosen,
         what the record holds of the others stays, if it still agrees (`StageEntry.with_streams`) and can be read. The
         recipe as it ran, overrides and all, is written beside the record.
-        What killed writers have left in the workspace's folder is removed.
+        What killed writers have left in the workspace's folder is removed. All is written back where `work_root` is an
+        address: raises BookError naming what could not be.
         """
         head = Head(
             chapter=self.whole.chapter,
@@ -192,6 +198,7 @@ class Stage:
         )
         write_stage(self.workspace, head, self._with_other_streams(entry))
         write_text_atomic(self.workspace / RECIPE, self.whole.as_yaml())
+        write_back.settle(self.work_root)
 
     def _with_other_streams(self, entry: StageEntry) -> StageEntry:
         try:

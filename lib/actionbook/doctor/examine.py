@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from actionbook.core.errors import BookError
 from actionbook.core.parameters import folder
-from actionbook.core.paths import NOTEBOOKS, default_work_root, expanded
+from actionbook.core.paths import NOTEBOOKS, default_work_root, expanded, is_address
 from actionbook.doctor.ascend import ascend_checks
 from actionbook.doctor.data import data_checks
 from actionbook.doctor.environment import environment_checks
@@ -34,14 +34,14 @@ def doctor(
 
     `recipe` is ``<chapter>/<name>`` or the path of a recipe file; with None only machine and packages are looked at.
     `data_root` and `work_root` are as for the notebooks, `device` is ``auto``, ``CPU``, ``GPU`` or ``Ascend``. A check
-    that fails itself is a row too. It takes some ten seconds, most of them for MindSpore. Raises BookError for a work
-    root that is no path.
+    that fails itself is a row too. It takes some ten seconds, most of them for MindSpore; roots in object storage are
+    fetched first. Raises BookError for a work root that is neither a path nor an address.
     """
-    root = folder("work_root", work_root, default_work_root())
+    root = _work_root(work_root)
     opened: list[tuple[Stage, list[dict[str, object]]]] = []
     found: list[Finding] = []
     if recipe is not None:
-        found = run_checks("recipe", lambda: {"recipe": lambda: _open(recipe, data_root, root, device, opened)})
+        found = run_checks("recipe", lambda: {"recipe": lambda: _open(recipe, data_root, work_root, device, opened)})
     stage, networks = opened[0] if opened else (None, [])
     rows = run_checks(
         "environment", lambda: environment_checks(device, networks) | place_checks() | machine_checks(root, stage)
@@ -53,10 +53,18 @@ def doctor(
     return rows
 
 
+def _work_root(value: Path | str | None) -> Path:
+    if not is_address(value):
+        return folder("work_root", value, default_work_root())
+    from actionbook.core import remote  # noqa: PLC0415 (needs packages that may be missing)
+
+    return remote.root("work_root", value, default_work_root())
+
+
 def _open(
     recipe: str,
     data_root: Path | str | None,
-    work_root: Path,
+    work_root: Path | str | None,
     device: str,
     opened: list[tuple[Stage, list[dict[str, object]]]],
 ) -> Iterator[Finding]:

@@ -14,11 +14,11 @@ import pandas as pd
 from actionbook.clips.samples import Sample
 from actionbook.clips.sampling import keyframe_clip
 from actionbook.clips.transforms import to_pixels
-from actionbook.core import runtime
+from actionbook.core import remote, runtime
 from actionbook.core.files import require_writable
 from actionbook.core.keyframes import Keyframes
 from actionbook.core.manifest import load_dataset
-from actionbook.core.parameters import address, folder, refuse_unknown, whole_number
+from actionbook.core.parameters import address, refuse_unknown, whole_number
 from actionbook.core.paths import default_data_root, default_work_root, expanded
 from actionbook.core.recipe import BOXES, Recipe
 from actionbook.core.sections import Boxes, Data, Frames
@@ -173,9 +173,10 @@ def open_keyframes(
     refuse_unknown((*PARAMETERS, "manifest", "min_score", "allow_missing", "video"))
     of = load_dataset(manifest)
     keyframes_of(of)
-    root = folder("data_root", data_root, default_data_root() / of.name)
-    work = folder("work_root", work_root, default_work_root())
+    root = remote.root("data_root", data_root, default_data_root() / of.name)
+    work = remote.root("work_root", work_root, default_work_root())
     require_writable(work, "set work_root (or the variable ACTIONBOOK_WORK) to a folder that you may write")
+    remote.bring_set(of, data_root, work_root)
     settings = Data(
         manifest=manifest, frames=Frames(height=None), boxes=Boxes(min_score=min_score), allow_missing=allow_missing
     )
