@@ -1,8 +1,8 @@
 """nbval runs notebooks in the environment in which their outputs were recorded; or reads a run that is over.
 
 ``--executed FOLDER``: cells are not run; their outputs are those of the executed notebooks below FOLDER, and nbval
-compares them with the committed ones as ever, by the same tags and patterns. What a library said on stderr is no result:
-it is not compared, and stands among the warnings of pytest.
+compares them with the committed ones as ever, by the same tags and patterns. What a library said on stderr is no result
+of a cell: it is not compared, and stands among the warnings of pytest.
 """
 
 from __future__ import annotations

@@ -45,6 +45,8 @@ from actionbook.inference.summaries import CONSOLE_NAME, SUMMARY_NAME
 
 NEEDED = ("01_data", "03_training", "04_conversion", "05_accuracy")
 """Stages without whose results there is nothing to score."""
+FILE = "evidence.zip"
+"""What a pack is called in its workspace."""
 COMPRESSED = ".csv.gz"
 _HOW_TO_READ = """A run of a recipe of "Action Recognition on Ascend: a reproducibility book", packed so that
 others can score it again.
@@ -94,7 +96,7 @@ def pack(stage: Stage, target: Path | str | None = None, *, by: str = "", note: 
     should know. Raises BookError where a stage has not run, or its results are not those of what lies there now: the
     message names the notebook to run. The file appears whole or not at all.
     """
-    target = Path(target) if target is not None else stage.workspace / "evidence.zip"
+    target = Path(target) if target is not None else stage.workspace / FILE
     record = _finished(stage)
     data, accuracy = record.results(DataResults), record.results(AccuracyResults)
     assert data is not None
