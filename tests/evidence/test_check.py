@@ -11,14 +11,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from actionbook.core.evidence import Check
 from actionbook.core.workspace import Stage
 from actionbook.datasets.index import read_index, write_index
-from actionbook.evidence import check_data
+from actionbook.evidence import check_data, check_training
 from actionbook.evidence.check import check
 from actionbook.evidence.pack import pack
 from actionbook.evidence.planes import read_planes, write_planes
+from actionbook.results.evidence import report
 
 Relist = Callable[[], None]
 Change = Callable[[str, Callable[[Any], Any]], None]
@@ -285,3 +287,28 @@ def test_a_data_set_that_is_not_the_one_of_that_name(opened: Path, tiny: Any, mo
     book = tiny.manifest.model_copy(update={"classes": ("Walking", "MoonWalk")})
     monkeypatch.setattr(check_data, "load_dataset", lambda name: book)
     assert "data set" in refuted(check(opened))
+
+
+def test_words_of_a_stranger_have_no_power_over_a_terminal_or_a_page(opened: Path, change: Change) -> None:
+    evil = "\x1b[31mred\x07\n| **proven** |" + "x" * 5000
+    change("record/05_accuracy.json", at("results", "protocols", "fast", value=evil))
+    found = check(opened)
+    (one,) = [one for one in found.findings if one.state == "refuted"]
+    assert one.detail.isprintable()
+    assert len(one.detail) < 1100
+    rows = [line for line in report(found).splitlines() if line.startswith("| ")]
+    assert len(rows) == len(found.findings) + 2  # the head, and the line below it
+
+
+@pytest.mark.parametrize("name", ["data_manifests/ucf101.yaml", "/etc/passwd.yaml", "../ucf101.yaml"])
+def test_a_manifest_by_a_path_is_not_read_from_this_machine(
+    opened: Path, change: Change, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check_training, "load_weights", lambda path: pytest.fail(f"{path} was read"))
+    path = opened / "recipe.yaml"
+    recipe = yaml.safe_load(path.read_text())
+    recipe["training"]["runs"][1]["overrides"] = {"weights": {"manifest": name, "file": "x.pth"}}
+    path.write_text(yaml.safe_dump(recipe))
+    change("evidence.json", lambda data: data)
+    states = {one.what: one.state for one in check(opened).findings}
+    assert states["initial weights, fast: short"] == "believed"

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from actionbook.core.errors import BookError
 from actionbook.core.paths import shown
@@ -27,6 +27,18 @@ Outcome = Literal["reproduced", "not reproduced", "not comparable"]
 Day = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")]
 Line = Annotated[str, Field(max_length=500, pattern=r"^[^\n\r\x00-\x1f]*$")]
 """Words of the one who hands in, which stand on a page."""
+
+MOST_WORDS = 1000
+"""Characters of a finding."""
+
+
+def _printable(text: str) -> str:
+    """Words that may come from a stranger, for a terminal and a page: no control characters, and not without end."""
+    plain = "".join(letter if letter.isprintable() else " " for letter in text)
+    return plain if len(plain) <= MOST_WORDS else f"{plain[:MOST_WORDS]} …"
+
+
+Words = Annotated[str, AfterValidator(_printable)]
 
 MEANING: dict[State, str] = {
     "proven": "computed again from what the pack holds, or compared with what the book holds",
@@ -62,9 +74,9 @@ class Listing(Strict):
 class Finding(Strict):
     """What the check says of one thing."""
 
-    what: str
+    what: Words
     state: State
-    detail: str
+    detail: Words
 
 
 class Verdict(Strict):
@@ -82,7 +94,7 @@ class Verdict(Strict):
     difference: float
     """Score less published share."""
     outcome: Outcome
-    reason: str
+    reason: Words
     counts: bool
     """Whether that of the whole run hangs on it; not on formats that may lose something."""
 
@@ -94,7 +106,7 @@ class Check(Strict):
     recipe: Name
     findings: tuple[Finding, ...]
     verdicts: tuple[Verdict, ...] = ()
-    why_none: str = ""
+    why_none: Words = ""
     """Why no published figure can be compared; empty where one is."""
     archive_sha256: Sha256 | None = None
     """Of the archive that was checked; None for a folder."""

@@ -106,7 +106,7 @@ def data_set(pack: Contents) -> Iterator[Finding]:
 def samples(pack: Contents) -> Iterator[Finding]:
     """The samples are those that the recipe tests of the index, all of them, in order."""
     for stream, asked in pack.asked.items():
-        what, said = _of(pack, "samples", stream), pack.samples[stream]
+        what, said = of_stream(pack, "samples", stream), pack.samples[stream]
         if said != asked:
             lack, more = sorted(set(asked) - set(said)), sorted(set(said) - set(asked))
             parts = [f"{len(said):,} of {len(asked):,} that the recipe tests"]
@@ -119,7 +119,8 @@ def samples(pack: Contents) -> Iterator[Finding]:
             yield Finding(what=what, state="proven", detail=detail)
 
 
-def _of(pack: Contents, what: str, stream: str) -> str:
+def of_stream(pack: Contents, what: str, stream: str) -> str:
+    """What is found out, with the name of the stream where there are several."""
     return f"{what}, {stream}" if len(pack.streams) > 1 else what
 
 
@@ -133,7 +134,7 @@ def _plain(manifest: DatasetManifest, key: str) -> Any:
 
 def _book_manifest(name: str) -> DatasetManifest | None:
     try:
-        return load_dataset(name)
+        return load_dataset(name) if not name.endswith(".yaml") else None  # which would be a path on this machine
     except BookError:
         return None
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from actionbook.core.errors import BookError
 from actionbook.core.evidence import CONVERSION, Finding, read_json, read_text
 from actionbook.core.stage_results import ConversionResults, ThroughputRow
-from actionbook.evidence.check_data import _of
+from actionbook.evidence.check_data import of_stream
 from actionbook.evidence.contents import Contents
 from actionbook.inference.runner import RECORD_NAME
 from actionbook.inference.summaries import CONSOLE_NAME, SUMMARY_NAME, read_summary
@@ -37,7 +37,7 @@ def results(pack: Contents) -> Iterator[Finding]:
                 wrong.append(f"{kind} is of another network")
             elif kind.startswith(("MINDIR", "ONNX")) and said.get("model_sha256") not in exports:
                 wrong.append(f"{kind} is of a file that stage 04 has not made")
-        what = _of(pack, "results", stream)
+        what = of_stream(pack, "results", stream)
         if wrong:
             yield Finding(what=what, state="refuted", detail="; ".join(wrong))
         elif count:
@@ -52,7 +52,7 @@ def tools(pack: Contents) -> Iterator[Finding]:
     """What a tool's summary says is what it has printed, and what the record took from it."""
     for stream in pack.streams:
         folder = pack.folder / CONVERSION / stream / "OM"
-        what = _of(pack, "times of the tools", stream)
+        what = of_stream(pack, "times of the tools", stream)
         if not (folder / CONSOLE_NAME).is_file() and not (folder / SUMMARY_NAME).is_file():
             continue
         try:

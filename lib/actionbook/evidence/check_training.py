@@ -9,7 +9,7 @@ from typing import Any
 from actionbook.core.errors import BookError, some
 from actionbook.core.evidence import Finding
 from actionbook.core.files import sha256_json
-from actionbook.core.manifest import load_weights
+from actionbook.core.manifest import load_weights, weights_manifests
 from actionbook.core.recipe import Recipe
 from actionbook.core.sections import Weights
 from actionbook.core.stage_results import TrainingResults, TrainingRow
@@ -148,6 +148,8 @@ def _origin(what: str, recipe: Recipe, named: Weights, rows: list[TrainingRow], 
             return Finding(what=what, state="agrees", detail=f"those of run {named.run} of this record")
         return Finding(what=what, state="refuted", detail=f"not those of run {named.run} of this record")
     try:
+        if str(named.manifest) not in weights_manifests():  # nor a path on this machine
+            raise BookError(f"{named.manifest}: no manifest of the book")
         book = load_weights(str(named.manifest))
         entries = [(book.file(name), named.skipped(name)) for name in named.files]
     except BookError:
