@@ -87,7 +87,7 @@ def read(stage: Stage) -> StageData:
 def split_table(stage: Stage) -> pd.DataFrame:
     """The counts of the data set's splits, as its manifest has them: one row a split, and no column of zeros."""
     splits = stage.manifest.splits.items()
-    rows = {split: counts.model_dump(exclude_none=True) for split, counts in splits}
+    rows = {split: counts.model_dump(include={"train", "test", "unused"}) for split, counts in splits}
     table = pd.DataFrame(rows.values(), index=pd.Index(rows, name="split"))
     return table.loc[:, (table != 0).any()]
 
