@@ -181,7 +181,7 @@ def _official(pack: Contents, book: DatasetManifest | None) -> Finding:
         detail = f"{count:,} test videos, as many as the official list; the book has no digest of its labels"
         return Finding(what=what, state="believed", detail=detail)
     if split.truth_sha256 in (None, pack.index.truth_sha256) and count == split.test:
-        detail = f"split {number}: items, labels and their order have the digest of the official list"
+        detail = f"split {number}: items and labels have the digest of the official list"
         return Finding(what=what, state="proven", detail=detail)
     detail = f"{count:,} test videos whose items and labels are not those of the official list ({split.test:,})"
     return Finding(what=what, state="refuted", detail=detail)
