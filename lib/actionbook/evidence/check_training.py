@@ -132,7 +132,7 @@ def _speed(pack: Contents, rows: list[TrainingRow]) -> Finding:
     if not rates:
         return Finding(what="speed of training", state="believed", detail="nothing was trained on this data set")
     fastest, clips = max(rates)
-    detail = f"at most {clips:,.0f} clips and {fastest / 1e12:,.2f} TFLOP a second on each of {devices} devices"
+    detail = f"at most {clips:,.0f} clips and {fastest / 1e12:,.2f} TFLOP a second on each device"
     if fastest > FASTEST:
         return Finding(what="speed of training", state="refuted", detail=f"{detail}: no device does that")
     return Finding(what="speed of training", state="agrees", detail=f"{detail}: possible")

@@ -131,13 +131,13 @@ def _part(one: Accepted) -> str:
     check, listing = one.check, one.listing
     mark = MARKS[check.outcome] if not one.record.generated else "Example, no reproduction:"
     counts = {state: sum(finding.state == state for finding in check.findings) for state in MEANING}
-    said = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    said = ", ".join(f"{count} {'agree' if state == 'agrees' else state}" for state, count in counts.items() if count)
     lines = [
         f"({one.label})=\n## {mark} {escape(one.record.head.title)}\n",
         f"Recipe `{listing.chapter}/{listing.recipe}`, handed in by {escape(one.by)}, packed on {listing.packed}"
         f" ([{listing.licence}](https://creativecommons.org/licenses/by/4.0/)). {escape(listing.note)}\n",
         verdicts_table(check),
-        f"The check: {said}.{'' if one.whole else _elsewhere(one)}\n",
+        f"Of {len(check.findings)} findings {said}.{'' if one.whole else _elsewhere(one)}\n",
         f":::{{dropdown}} What was checked, and what can only be believed\n{findings_table(check)}:::\n",
     ]
     return "\n".join(lines)
@@ -152,7 +152,7 @@ def _tolerances() -> str:
         items = manifest.splits[str(aim.split or 1)].test
         points = f"{100 * tolerance(aim, items):.2f} points"
         parts.append(f"{points} for {100 * aim.share:.1f} % of the {items:,} test videos of {manifest.short_title}")
-    return f"That is {', and '.join(parts)}.\n"
+    return f"The tolerance is {', and '.join(parts)}.\n"
 
 
 def _elsewhere(one: Accepted) -> str:
