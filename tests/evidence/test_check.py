@@ -312,3 +312,19 @@ def test_a_manifest_by_a_path_is_not_read_from_this_machine(
     change("evidence.json", lambda data: data)
     states = {one.what: one.state for one in check(opened).findings}
     assert states["initial weights, fast: short"] == "believed"
+
+
+def test_stage_05_may_pool_otherwise_than_stage_04_did(opened: Path, change: Change) -> None:
+    """As somebody does who tries another evaluation on a finished workspace; the rest of stage 04 is still checked."""
+
+    def other(data: Any) -> None:
+        data["stage"]["recipe_sections"]["evaluation"] = "0" * 64
+        data["results"]["streams"]["fast"]["formats"][0]["score"]["correct"] -= 1
+
+    change("record/04_conversion.json", other)
+    found = check(opened)
+    assert found.holds
+    (formats,) = [one for one in found.findings if one.what == "formats"]
+    assert "but for the scores" in formats.detail
+    change("record/04_conversion.json", at("results", "streams", "fast", "formats", 3, "agreement", value=0.999))
+    assert refuted(check(opened)) == {"formats"}

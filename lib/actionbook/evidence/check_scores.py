@@ -55,6 +55,8 @@ def formats(pack: Contents) -> Iterator[Finding]:
     assert results is not None
     rows = {name: results.streams[name].formats for name in pack.streams if name in results.streams}
     rows |= {JOINT: results.fused} if JOINT in {stream for stream, _ in pack.found} else {}
+    ran = pack.record.stages["04_conversion"].recipe_sections.get("evaluation")
+    scored = ran == pack.recipe.sha256("evaluation")  # else stage 05 has pooled otherwise since
     wrong: list[str] = []
     count = 0
     for stream, said in rows.items():
@@ -65,13 +67,14 @@ def formats(pack: Contents) -> Iterator[Finding]:
         late = set(again) - {row.format for row in said}  # brought from another machine after stage 04
         for row in said:
             count += 1
-            if row.format not in again or (field := _other(row, again[row.format])):
+            if row.format not in again or (field := _other(row, again[row.format], scored)):
                 wrong.append(f"{_name((stream, row.format))}: {field if row.format in again else 'no predictions'}")
         count += len(late)
     if wrong:
         yield Finding(what="formats", state="refuted", detail=f"stage 04 says otherwise: {'; '.join(wrong[:4])}")
     else:
         detail = f"{count} comparisons with the network computed again are those of stage 04"
+        detail += "" if scored else ", but for the scores, which it took by another evaluation"
         yield Finding(what="formats", state="proven", detail=detail)
 
 
@@ -106,11 +109,15 @@ def _same(one: Score, other: Score) -> bool:
     return all(abs(a - b) <= CLOSE for a, b in pairs)
 
 
-def _other(said: FormatRow, again: FormatRow) -> str:
-    """The first field in which two comparisons differ, with both values; empty where there is none."""
-    if not _same(said.score, again.score):
+def _other(said: FormatRow, again: FormatRow, scored: bool) -> str:
+    """The first field in which two comparisons differ, with both values; empty where there is none.
+
+    What hangs on the score is left out unless it was `scored` in the same way.
+    """
+    if scored and not _same(said.score, again.score):
         return f"score {said.score}, computed {again.score}"
-    mine, theirs = (row.model_dump(exclude={"score", "reason", "criterion"}) for row in (said, again))
+    left_out = {"score", "reason", "criterion"} | (set() if scored else {"passed"})
+    mine, theirs = (row.model_dump(exclude=left_out) for row in (said, again))
     for key, value in mine.items():
         if not _near(value, theirs[key]):
             return f"{key} {value}, computed {theirs[key]}"
