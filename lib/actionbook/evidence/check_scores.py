@@ -54,9 +54,9 @@ def formats(pack: Contents) -> Iterator[Finding]:
     results = pack.record.results(ConversionResults)
     assert results is not None
     rows = {name: results.streams[name].formats for name in pack.streams if name in results.streams}
-    rows |= {JOINT: results.fused} if JOINT in {stream for stream, _ in pack.found} else {}
     ran = pack.record.stages["04_conversion"].recipe_sections.get("evaluation")
-    scored = ran == pack.recipe.sha256("evaluation")  # else stage 05 has pooled otherwise since
+    scored = ran == pack.recipe.sha256("evaluation")  # else stage 05 has pooled or fused otherwise since
+    rows |= {JOINT: results.fused} if scored and JOINT in {stream for stream, _ in pack.found} else {}
     wrong: list[str] = []
     count = 0
     for stream, said in rows.items():
