@@ -123,7 +123,7 @@ lock: ## rewrite requirements.txt from requirements.in, for x86_64 and aarch64
 # The same checkout and pages give the same bytes, whoever packs them and when.
 RELEASE := $(BUILD)/release
 TAR := tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --create
-RECORDS := $(wildcard notebooks/*/record book/records book/evidence) book/published data_manifests
+RECORDS := $(wildcard notebooks/*/record book/evidence) book/published data_manifests
 release: ## gather the rendered book, lock, records and digests into _build/release
 	@[ -f $(HTML)/index.html ] || { echo "make release takes the pages that are rendered: run make book or make pages first" >&2; exit 1; }
 	@rm -rf $(RELEASE) && mkdir -p $(RELEASE)
