@@ -29,7 +29,7 @@ from typing import Any
 import yaml
 
 from actionbook.core import remote
-from actionbook.core.chapters import chapters
+from actionbook.core.chapters import chapters, recipe_files
 from actionbook.core.console import print_any_text
 from actionbook.core.errors import BookError
 from actionbook.core.interrupts import program, stopped_in_one_line
@@ -126,7 +126,8 @@ def read_job(arguments: Sequence[str] | None, environment: Mapping[str, str]) ->
     """
     given = vars(_parser().parse_args(arguments))
     found = {word: _one(word, given) for word in ALIASES}
-    chapter = next(one for one in chapters() if one.name == choice("chapter", given["chapter"], _names()))
+    book = {one.name: one for one in chapters()}
+    chapter = book[choice("chapter", given["chapter"], book)]
     wanted = chapter.stages if given["stage"] == "all" else given["stage"].split(",")
     stages = tuple(choice("stage", one.strip(), chapter.stages) for one in wanted)
     hosts = _number("MA_NUM_HOSTS", environment.get("MA_NUM_HOSTS") or environment.get("VC_WORKER_NUM"), 1)
@@ -195,10 +196,6 @@ def _parser() -> argparse.ArgumentParser:
     for name in (*ONLINE, *DISTRIBUTED):
         parser.add_argument(f"--{name}", help=argparse.SUPPRESS)
     return parser
-
-
-def _names() -> list[str]:
-    return [one.name for one in chapters()]
 
 
 def _one(word: str, given: Mapping[str, Any]) -> str | None:
@@ -271,11 +268,10 @@ def run(job: Job) -> None:
 
 def load_recipe(chapter: str, recipe: str, overrides: dict[str, Any] | None) -> Recipe:
     """The recipe of that name, or path. Raises BookError where there is none."""
-    folder = NOTEBOOKS / chapter / "recipes"
     if recipe.endswith((".yaml", ".yml")):
         return Recipe.load(expanded(recipe).resolve(), overrides)
-    known = sorted(one.stem for one in folder.glob("*.yaml"))
-    return Recipe.load(folder / f"{choice('recipe', recipe, known)}.yaml", overrides)
+    known = {one.stem: one for one in recipe_files(chapter)}
+    return Recipe.load(known[choice("recipe", recipe, known)], overrides)
 
 
 def _address(master: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from actionbook.core.errors import BookError
-from actionbook.core.paths import ROOT, shown
+from actionbook.core.paths import NOTEBOOKS, ROOT, shown
 from actionbook.core.schema import read_yaml
 
 CONTENTS = "book/_toc.yml"
@@ -44,6 +44,11 @@ def chapters(root: Path = ROOT) -> tuple[Chapter, ...]:
             beside = tuple(one for one in inside if not one[:1].isdigit())
             found.append(Chapter(name, _heading(root / f"{entry['file']}.md", contents), stages, beside))
     return tuple(found)
+
+
+def recipe_files(chapter: str) -> list[Path]:
+    """The files of a chapter's recipes, by name; none of a chapter that the book does not have."""
+    return sorted((NOTEBOOKS / chapter / "recipes").glob("*.yaml"))
 
 
 def _entries(node: Any) -> Iterator[dict[str, Any]]:

@@ -24,6 +24,7 @@ from pathlib import Path
 
 
 def main() -> None:
+    """Run every network beside this file; ends with a message that says what to do where one cannot be run."""
     parser = argparse.ArgumentParser(description="Run the networks beside this file on an Ascend card.")
     parser.add_argument("--device", type=int, default=0, help="number of the card (default: 0)")
     device, here = parser.parse_args().device, Path(__file__).resolve().parent
@@ -155,6 +156,7 @@ def has_ais_bench() -> bool:
 
 
 def digest(paths: list) -> str:
+    """SHA-256 of the contents of files, one after the other."""
     said = hashlib.sha256()
     for path in paths:
         said.update(path.read_bytes())
@@ -170,6 +172,7 @@ def link(source: Path, target: Path) -> None:
 
 
 def write_json(path: Path, value: dict) -> None:
+    """Write `value` for programs and people."""
     path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from actionbook.core.difference import difference
 from actionbook.core.errors import BookError
+from actionbook.core.score import Score
 from actionbook.core.stage_results import FormatRow, Step
 from actionbook.evaluation.answers import answers
 from actionbook.evaluation.formats import CRITERIA, NETWORK, Criterion, step_of
@@ -62,18 +63,19 @@ def compare_formats(found: Mapping[str, Predictions], *, half: bool = False) -> 
     `half` says that the network computes in 16 bits (`Made.half`): the formats are then held to what that allows.
     """
     reference = next(iter(found.values()))
-    return tuple(_row(name, one, reference, half) for name, one in found.items())
+    theirs, best = answers(reference), reference.score
+    return tuple(_row(name, one, theirs, best, half) for name, one in found.items())
 
 
-def _row(name: str, found: Predictions, reference: Predictions, half: bool) -> FormatRow:
+def _row(name: str, found: Predictions, theirs: np.ndarray, best: Score, half: bool) -> FormatRow:
+    """`found` beside the answers and the score of the network."""
     criterion = CRITERIA.get(name, CRITERIA["ONNX"])
     if half:
         criterion = criterion.in_half()
-    ours, theirs = answers(found), answers(reference)
+    ours, score = answers(found), found.score
     greatest, relative = difference(ours, theirs)
-    score = found.score
-    same = found.task.winners(ours) == reference.task.winners(theirs)
-    reason = _reason(criterion, relative, 100 * (reference.score.value - score.value), same)
+    same = found.task.winners(ours) == found.task.winners(theirs)
+    reason = _reason(criterion, relative, 100 * (best.value - score.value), same)
     finite = bool(np.isfinite(relative))
     return FormatRow(
         format=name,

@@ -8,24 +8,43 @@ import zipfile
 from pathlib import Path
 
 from actionbook.core.errors import BookError
-from actionbook.core.evidence import CHECK, LISTING, MANIFEST, README, RECIPE, PackedFile
+from actionbook.core.evidence import (
+    CHECK,
+    CONVERSION,
+    FAILURES,
+    INDEX,
+    LISTING,
+    MANIFEST,
+    PREDICTIONS,
+    README,
+    RECIPE,
+    SAMPLES,
+    TRAINING,
+    PackedFile,
+)
 from actionbook.core.files import atomic_path, sha256_file
 from actionbook.core.record import FOLDER, STAGES
+from actionbook.elsewhere.bring import MACHINE_NAME
+from actionbook.inference.runner import RECORD_NAME
+from actionbook.inference.summaries import CONSOLE_NAME, SUMMARY_NAME
 
 MOST_FILES, MOST_BYTES, MOST_TOTAL = 2000, 512 << 20, 2 << 30
 """Of a pack: files, bytes of one of them, and of all together, unpacked."""
+COMPRESSED = ".csv.gz"
+OF_RESULTS = (CONSOLE_NAME, SUMMARY_NAME, RECORD_NAME, MACHINE_NAME)
+"""What lies beside a format's results and is packed."""
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 _FILES = re.compile(
     "|".join(
         [
             *map(re.escape, (LISTING, RECIPE, MANIFEST, README)),
             rf"{FOLDER}/(?:{'|'.join(STAGES)})\.json",
-            r"index/index-(?:items|labels|boxes)\.csv\.gz",
-            rf"predictions/{_NAME}/(?:samples\.txt|{_NAME}\.npz)",
-            rf"training/{_NAME}/{_NAME}\.jsonl",
-            rf"conversion/{_NAME}/{_NAME}\.log",
-            rf"conversion/{_NAME}/{_NAME}/(?:console\.log|summary\.json|results\.json|machine\.json)",
-            rf"failures/{_NAME}\.csv",
+            rf"{INDEX}-(?:items|labels|boxes){re.escape(COMPRESSED)}",
+            rf"{PREDICTIONS}/{_NAME}/(?:{re.escape(SAMPLES)}|{_NAME}\.npz)",
+            rf"{TRAINING}/{_NAME}/{_NAME}\.jsonl",
+            rf"{CONVERSION}/{_NAME}/{_NAME}\.log",
+            rf"{CONVERSION}/{_NAME}/{_NAME}/(?:{'|'.join(map(re.escape, OF_RESULTS))})",
+            rf"{FAILURES}/{_NAME}\.csv",
         ]
     )
 )

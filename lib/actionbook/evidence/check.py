@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from actionbook.core.errors import BookError, some
@@ -43,7 +43,9 @@ def check(source: Path | str) -> Check:
         pack = read_contents(folder)
         findings = tuple(finding for one in CHECKS for finding in _findings(one, pack))
         try:
-            verdicts = tuple(_verdict(pack, item) for item in comparisons(pack.record))
+            found = comparisons(pack.record)
+            books = list(book_recipes(pack.recipe.chapter).values()) if found else []
+            verdicts = tuple(_verdict(pack, item, books) for item in found)
             why_none = "" if verdicts else _why_none(pack)
         except BookError as error:  # a figure that the book does not have
             verdicts, why_none = (), str(error)
@@ -66,8 +68,8 @@ def _findings(one: Callable[[Contents], Iterator[Finding]], pack: Contents) -> l
         return [Finding(what=one.__name__.replace("_", " "), state="refuted", detail=detail)]
 
 
-def _verdict(pack: Contents, item: Comparison) -> Verdict:
-    outcome, reason = _outcome(pack, item)
+def _verdict(pack: Contents, item: Comparison, books: Sequence[Recipe]) -> Verdict:
+    outcome, reason = _outcome(pack, item, books)
     return Verdict(
         figure=item.figure_id,
         published=str(item.figure),
@@ -82,10 +84,10 @@ def _verdict(pack: Contents, item: Comparison) -> Verdict:
     )
 
 
-def _outcome(pack: Contents, item: Comparison) -> tuple[Outcome, str]:
+def _outcome(pack: Contents, item: Comparison, books: Sequence[Recipe]) -> tuple[Outcome, str]:
     if item.status == "partial":
         return "not comparable", f"{item.evaluated:,} of {item.score.expected:,} items were evaluated"
-    if other := _other_protocol(pack, item):
+    if other := _other_protocol(pack, item, books):
         return "not comparable", f"measured otherwise than the book's recipe for this figure: {some(other, 6)}"
     if item.figure.expected not in (None, item.score.expected):
         return "not comparable", f"the published figure is of {item.figure.expected:,} items"
@@ -96,17 +98,13 @@ def _outcome(pack: Contents, item: Comparison) -> tuple[Outcome, str]:
     return "not reproduced", f"{beside}{': more than chance brings, so something else was measured' * (points > 0)}"
 
 
-def _other_protocol(pack: Contents, item: Comparison) -> list[str]:
-    """In which settings of the protocol the run differs from the book's recipe for this figure that is nearest."""
+def _other_protocol(pack: Contents, item: Comparison, books: Sequence[Recipe]) -> list[str]:
+    """In which settings of the protocol the run differs from that of the chapter's recipes which is nearest to it, of
+    those that aim at this figure."""
     stream, mine = item.row.stream, _settings(pack.recipe, item.row.stream)
-    books = book_recipes(pack.recipe.chapter).values()
-    aiming = [book for book in books if item.figure_id in _aims(book, stream)]
+    aiming = [book for book in books if item.figure_id in _of_stream(book, stream).published]
     found = [differing(mine, _settings(book, stream)) for book in aiming]
     return min(found, key=len) if found else ["the book has no recipe for it"]
-
-
-def _aims(recipe: Recipe, stream: str) -> tuple[str, ...]:
-    return _of_stream(recipe, stream).published
 
 
 def _settings(recipe: Recipe, stream: str) -> dict[str, object]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from actionbook.core.chapters import recipe_files
 from actionbook.core.errors import BookError, some
 from actionbook.core.evidence import Finding
 from actionbook.core.files import sha256_json
 from actionbook.core.manifest import DatasetManifest, load_dataset
-from actionbook.core.paths import NOTEBOOKS
 from actionbook.core.recipe import Recipe
 from actionbook.core.sections import PLACES
 from actionbook.core.stage_results import DataResults
@@ -45,7 +45,7 @@ def recipe(pack: Contents) -> Iterator[Finding]:
         detail = f"the pack says {listing.chapter}/{listing.recipe}, its recipe and record {heads}"
         yield Finding(what="recipe", state="refuted", detail=detail)
         return
-    hidden = {_section(key) for key in listing.left_out}
+    hidden = {key.partition(".")[0] for key in listing.left_out}
     wrong = [
         f"{section} of {stage}"
         for stage, entry in record.stages.items()
@@ -72,7 +72,7 @@ def data_set(pack: Contents) -> Iterator[Finding]:
     if book is None:
         detail = f"{manifest.name} is no data set of the book; its classes and counts are the pack's own"
         yield Finding(what="data set", state="believed", detail=detail)
-    elif other := [key for key in DECISIVE if _plain(book, key) != _plain(manifest, key)]:
+    elif other := [key for key in DECISIVE if getattr(book, key) != getattr(manifest, key)]:
         detail = f"calls itself {manifest.name}, and differs from the book's in {', '.join(other)}"
         yield Finding(what="data set", state="refuted", detail=detail)
     else:
@@ -124,14 +124,6 @@ def of_stream(pack: Contents, what: str, stream: str) -> str:
     return f"{what}, {stream}" if len(pack.streams) > 1 else what
 
 
-def _section(key: str) -> str:
-    return key.partition(".")[0]
-
-
-def _plain(manifest: DatasetManifest, key: str) -> Any:
-    return manifest.model_dump(mode="json")[key]
-
-
 def _book_manifest(name: str) -> DatasetManifest | None:
     try:
         return load_dataset(name) if not name.endswith(".yaml") else None  # which would be a path on this machine
@@ -141,8 +133,7 @@ def _book_manifest(name: str) -> DatasetManifest | None:
 
 def book_recipes(chapter: str) -> dict[str, Recipe]:
     """The recipes of a chapter of the book, by name; none of a chapter that it does not have."""
-    files = sorted((NOTEBOOKS / chapter / "recipes").glob("*.yaml"))
-    return {path.stem: Recipe.load(path) for path in files}
+    return {path.stem: Recipe.load(path) for path in recipe_files(chapter)}
 
 
 def differing(one: dict[str, Any], other: dict[str, Any], at: str = "") -> list[str]:

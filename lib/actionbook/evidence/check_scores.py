@@ -31,8 +31,9 @@ def scores(pack: Contents) -> Iterator[Finding]:
         yield Finding(what="scores", state="refuted", detail="; ".join(wrong[:4]))
     else:
         count = sum(len(row.scores) for row in again.values())
-        main = "; ".join(f"{_name(key)} {row.main}" for key, row in list(again.items())[:1])
-        detail = f"{count} scores computed again from the predictions are those of the record ({main})"
+        key, first = next(iter(again.items()))
+        detail = f"{count} scores computed again from the predictions are those of the record"
+        detail += f" ({_name(key)} {first.main})"
         yield Finding(what="scores", state="proven", detail=detail)
     protocols = protocols_of(pack.whole, pack.streams)
     other = [name for name, text in protocols.items() if not results.protocols.get(name, "").startswith(text)]
@@ -58,21 +59,18 @@ def formats(pack: Contents) -> Iterator[Finding]:
     scored = ran == pack.recipe.sha256("evaluation")  # else stage 05 has pooled or fused otherwise since
     rows |= {JOINT: results.fused} if scored and JOINT in {stream for stream, _ in pack.found} else {}
     wrong: list[str] = []
-    count = 0
     for stream, said in rows.items():
         found = {kind: one for (name, kind), one in pack.found.items() if name == stream}
         again = {
             row.format: row for row in compare_formats(found, half=any("16 bits" in row.criterion for row in said))
         }
-        late = set(again) - {row.format for row in said}  # brought from another machine after stage 04
         for row in said:
-            count += 1
             if row.format not in again or (field := _other(row, again[row.format], scored)):
                 wrong.append(f"{_name((stream, row.format))}: {field if row.format in again else 'no predictions'}")
-        count += len(late)
     if wrong:
         yield Finding(what="formats", state="refuted", detail=f"stage 04 says otherwise: {'; '.join(wrong[:4])}")
     else:
+        count = sum(map(len, rows.values()))
         detail = f"{count} comparisons with the network computed again are those of stage 04"
         detail += "" if scored else ", but for the scores, which it took by another evaluation"
         yield Finding(what="formats", state="proven", detail=detail)

@@ -42,7 +42,7 @@ def trainings(pack: Contents) -> Iterator[Finding]:
         epochs = sum(row.epochs for row in rows)
         detail = f"{len(ran)} trainings of {epochs:,} epochs: rates, losses, times and digests agree with their logs"
         yield Finding(what="trainings", state="agrees", detail=detail)
-    yield _speed(pack, rows)
+    yield _speed(pack, [(row, recipes[row.stream, row.run][0]) for row in rows])
 
 
 def weights(pack: Contents) -> Iterator[Finding]:
@@ -54,7 +54,7 @@ def weights(pack: Contents) -> Iterator[Finding]:
             own = recipe.for_run(run)
             rows = [row for row in results.runs if (row.stream, row.run) == (stream, run.name)]
             if own.weights is not None and rows:
-                yield _origin(f"initial weights, {stream}: {run.name}", own, own.weights, rows, results)
+                yield _origin(f"initial weights, {stream}: {run.name}", own.weights, rows, results)
 
 
 def models(pack: Contents) -> Iterator[Finding]:
@@ -117,15 +117,12 @@ def _copies(pack: Contents, rows: list[TrainingRow]) -> Iterator[str]:
             seen[values] = name
 
 
-def _speed(pack: Contents, rows: list[TrainingRow]) -> Finding:
+def _speed(pack: Contents, trained: list[tuple[TrainingRow, Recipe]]) -> Finding:
     """Operations a second that the fastest training must have made; a step costs three forward runs."""
     devices = pack.record.stages["03_training"].devices
     train = len(pack.index.subset("train"))
     rates = []
-    for row in rows:
-        recipe = pack.streams[row.stream].for_run(
-            next(run for run in pack.streams[row.stream].training.runs if run.name == row.run)
-        )
+    for row, recipe in trained:
         if row.epochs and row.data == pack.manifest.name:
             rate = row.epochs * train * recipe.training.clips_per_video / max(row.seconds, 1e-9)
             rates.append((3 * 2 * row.macs * rate / devices, rate))
@@ -138,7 +135,7 @@ def _speed(pack: Contents, rows: list[TrainingRow]) -> Finding:
     return Finding(what="speed of training", state="agrees", detail=f"{detail}: possible")
 
 
-def _origin(what: str, recipe: Recipe, named: Weights, rows: list[TrainingRow], results: TrainingResults) -> Finding:
+def _origin(what: str, named: Weights, rows: list[TrainingRow], results: TrainingResults) -> Finding:
     said = {row.rests_on.get("weights") for row in rows}
     if named.run:
         origin = next((row for row in results.runs if row.stream == rows[0].stream and row.run == named.run), None)

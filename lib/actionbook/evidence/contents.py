@@ -37,8 +37,8 @@ from actionbook.datasets.index import Index, read_index
 from actionbook.evaluation.answers import boxes_each, outputs_of
 from actionbook.evaluation.formats import CRITERIA, NETWORK
 from actionbook.evaluation.predict import expected
-from actionbook.evidence.archive import MOST_BYTES, unpack
-from actionbook.evidence.pack import COMPRESSED, NEEDED
+from actionbook.evidence.archive import COMPRESSED, MOST_BYTES, unpack
+from actionbook.evidence.pack import NEEDED
 from actionbook.evidence.planes import read_planes
 from actionbook.stages.conversion import fuse_formats
 from actionbook.tasks import Predictions, task_of

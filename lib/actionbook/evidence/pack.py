@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -36,18 +36,15 @@ from actionbook.evaluation.answers import answers
 from actionbook.evaluation.compare import read_formats
 from actionbook.evaluation.formats import NETWORK
 from actionbook.evaluation.predict import predictions
-from actionbook.evidence.archive import files_of, write_archive
+from actionbook.evidence.archive import COMPRESSED, OF_RESULTS, files_of, write_archive
 from actionbook.evidence.planes import write_planes
 from actionbook.evidence.scrub import names_of_machine, scrub, scrub_data, without_places
 from actionbook.inference import read_batches
-from actionbook.inference.runner import RECORD_NAME
-from actionbook.inference.summaries import CONSOLE_NAME, SUMMARY_NAME
 
 NEEDED = ("01_data", "03_training", "04_conversion", "05_accuracy")
 """Stages without whose results there is nothing to score."""
 FILE = "evidence.zip"
 """What a pack is called in its workspace."""
-COMPRESSED = ".csv.gz"
 _HOW_TO_READ = """A run of a recipe of "Action Recognition on Ascend: a reproducibility book", packed so that
 others can score it again.
 
@@ -101,7 +98,6 @@ def pack(stage: Stage, target: Path | str | None = None, *, by: str = "", note: 
     data, accuracy = record.results(DataResults), record.results(AccuracyResults)
     assert data is not None
     assert accuracy is not None
-    scored = {(row.stream, row.format) for row in accuracy.scores}
     stage = replace(stage, chosen=tuple(name for name in stage.whole.stream_names if name in accuracy.protocols))
     names = names_of_machine(stage.work_root, stage.data_root, target.parent.absolute())
     clean: Callable[[str], str] = partial(scrub, names=names)
@@ -115,7 +111,7 @@ def pack(stage: Stage, target: Path | str | None = None, *, by: str = "", note: 
             write_json_atomic(folder / FOLDER / path.name, scrub_data(json.loads(path.read_text("utf-8")), names))
         index = _index(stage, data.dataset, folder)
         for stream, own in stage.streams.items():
-            formats = [kind for name, kind in scored if name == stream]
+            formats = {row.format for row in accuracy.scores if row.stream == stream}
             _predictions(own, index, folder / PREDICTIONS / stream, formats)
             _consoles(own, folder / CONVERSION / stream, clean)
         _logs(stage, record, folder)
@@ -159,24 +155,25 @@ def _index(stage: Stage, data: DatasetRow, folder: Path) -> Index:
     return index
 
 
-def _predictions(stream: Stage, index: Index, folder: Path, formats: Collection[str]) -> None:
+def _predictions(stream: Stage, index: Index, folder: Path, formats: set[str]) -> None:
     """The outputs of these formats of a stream, as they lie in its workspace."""
     batches = read_batches(stream.folder / "batches")
     found, unread = read_formats(stream.folder / "results", batches, partial(predictions, stream, index))
-    if gone := sorted(set(formats) - set(found)):
+    if gone := sorted(formats - set(found)):
         reason = next((step.reason for step in unread if step.format == gone[0]), "its results are gone")
         raise BookError(f"{gone[0]}: {reason}; run notebook 04_conversion again")
     network = found[NETWORK]
     write_text_atomic(folder / SAMPLES, "".join(f"{item}\n" for item in network.items))
     reference = answers(network)
-    for name, one in ((name, found[name]) for name in formats):
-        write_planes(folder / f"{name}.npz", answers(one), None if name == NETWORK else reference)
+    write_planes(folder / f"{NETWORK}.npz", reference)
+    for name in formats - {NETWORK}:
+        write_planes(folder / f"{name}.npz", answers(found[name]), reference)
 
 
 def _consoles(stream: Stage, folder: Path, clean: Callable[[str], str]) -> None:
     """What the tools said, and which model and batches each result is of."""
     for result in sorted((stream.folder / "results").glob("*/")):
-        for name in (CONSOLE_NAME, SUMMARY_NAME, RECORD_NAME, "machine.json"):
+        for name in OF_RESULTS:
             if (path := result / name).is_file():
                 write_text_atomic(folder / result.name / name, clean(path.read_text("utf-8", errors="replace")))
     for path in sorted((stream.folder / "export").glob("*.log")):

@@ -57,16 +57,16 @@ def accepted(folder: Path | str = EVIDENCE) -> tuple[Accepted, ...]:
     """All packs in the book, by chapter and id. Raises BookError for one that is damaged or was never checked."""
     found = []
     for path in sorted(path for path in Path(folder).glob("*/*") if path.is_dir()):
-        if (one := handed_in(path)) is None:
+        if (one := handed_in(read_record(path))) is None:
             raise BookError(f"{shown(path)}: has no {CHECK}; put packs here with python -m actionbook.evidence accept")
         found.append(one)
     return tuple(found)
 
 
-def handed_in(folder: Path) -> Accepted | None:
-    """The accepted pack in `folder`, such as the folder of a record; None where there is none."""
-    check = read_check(folder)
-    return Accepted(folder, read_listing(folder), check, read_record(folder)) if check else None
+def handed_in(record: Record) -> Accepted | None:
+    """The accepted pack that a record is of; None for one that was not handed in."""
+    check = read_check(record.folder)
+    return Accepted(record.folder, read_listing(record.folder), check, record) if check else None
 
 
 def findings(check: Check) -> pd.DataFrame:

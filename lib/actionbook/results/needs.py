@@ -14,9 +14,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from actionbook.clips.sampling import Sampler
-from actionbook.core.chapters import Chapter
+from actionbook.core.chapters import Chapter, recipe_files
 from actionbook.core.manifest import DatasetManifest, load_dataset
-from actionbook.core.paths import NOTEBOOKS
 from actionbook.core.recipe import Recipe
 from actionbook.doctor.machine import MEAN_VIDEO, frames_bytes
 from actionbook.evaluation.formats import FORMATS
@@ -108,8 +107,7 @@ class Needs:
 def published_recipes(book: Sequence[Chapter]) -> Iterator[tuple[Chapter, Recipe]]:
     """The recipes of all chapters whose data set is published, not drawn, by chapter and name."""
     for chapter in book:
-        for path in sorted((NOTEBOOKS / chapter.name / "recipes").glob("*.yaml")):
-            recipe = Recipe.load(path)
+        for recipe in map(Recipe.load, recipe_files(chapter.name)):
             if load_dataset(recipe.data.manifest).generator is None:
                 yield chapter, recipe
 

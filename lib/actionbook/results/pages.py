@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from actionbook.core.chapters import Chapter, chapters
+from actionbook.core.chapters import Chapter, chapters, recipe_files
 from actionbook.core.errors import BookError
 from actionbook.core.files import write_text_atomic
 from actionbook.core.manifest import load_dataset
-from actionbook.core.paths import NOTEBOOKS, ROOT
+from actionbook.core.paths import ROOT
 from actionbook.core.recipe import Recipe
 from actionbook.core.record import Record, StageRun
 from actionbook.results import ascend_tables, front, needs, side_by_side
@@ -51,11 +51,8 @@ def recipes_table(book: Sequence[Chapter]) -> str:
     """Every recipe: what it does, in its own words, and the data set and weight files that it needs."""
     rows = []
     for chapter in book:
-        files = sorted(
-            (NOTEBOOKS / chapter.name / "recipes").glob("*.yaml"), key=lambda path: (path.stem != EMBEDDED, path)
-        )
-        for path in files:
-            recipe = Recipe.load(path)
+        files = sorted(recipe_files(chapter.name), key=lambda path: path.stem != EMBEDDED)
+        for recipe in map(Recipe.load, files):
             manifest = load_dataset(recipe.data.manifest)
             needs = [] if manifest.generator else [manifest.short_title]
             streams = map(recipe.for_stream, recipe.stream_names)

@@ -58,7 +58,7 @@ def ladder_of(chapter: str, records: Iterable[Record]) -> tuple[Rung, ...]:
             )
             date = entry.date
         where = ", ".join([f"notebooks/{chapter}/{stage}.ipynb", *([tests] if tests else [])])
-        if read is _reproduced and any(handed_in(record.folder) for record in mine):
+        if read is _reproduced and any(handed_in(record) for record in mine):
             where += ", book/evidence.md"
         rungs.append(Rung(number, name, state, evidence, where, date))
     return tuple(rungs)
@@ -152,7 +152,7 @@ def _reproduced(record: Record) -> Reading:
     best = min(found, key=lambda item: ("not reproduced", "reproduced", "partial").index(item.status))
     if best.status == "partial":
         return "not run here", f"Partial copy: {best.evaluated} of {best.score.expected} videos evaluated."
-    pack, score = handed_in(record.folder), best.score
+    pack, score = handed_in(record), best.score
     who = f", handed in by {pack.by}" if pack else ""
     beside = (
         f"{record.head.label(best.row.stream)}, {best.row.format}{who}: {best.figure.metric} {score.figures(5)} of "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from actionbook.core.paths import NOTEBOOKS
+from actionbook.core.chapters import recipe_files
 from actionbook.core.recipe import JOINT, Recipe
 from actionbook.core.record import Record, StageRun
 from actionbook.core.score import QUIRK, WITHIN_GROUPS, Score, metric_title
@@ -30,8 +30,8 @@ def aims(chapter: str, records: Sequence[Record]) -> tuple[str, ...]:
     """
     known = figures()
     wanted = [key for key, figure in known.items() if figure.chapter == chapter and figure.table is None]
-    for path in sorted((NOTEBOOKS / chapter / "recipes").glob("*.yaml")):
-        wanted += aims_of(Recipe.load(path))
+    for recipe in map(Recipe.load, recipe_files(chapter)):
+        wanted += aims_of(recipe)
     wanted += [item.figure_id for record in records for item in comparisons(record)]
     return tuple(key for key in dict.fromkeys(wanted) if known[key].unit in LAST_DIGIT)
 
@@ -86,7 +86,7 @@ def _measured(figure: Figure) -> str:
 def _ours(item: Comparison, notes: _Notes) -> list[Any]:
     head, stream = item.record.head, item.row.stream
     where = versions(item.record.stages[AccuracyResults.stage])
-    pack = handed_in(item.record.folder)
+    pack = handed_in(item.record)
     who = f"Handed in by {pack.by}, packed on {pack.listing.packed}" if pack else "This book"
     mark = notes.number(f"{who}, recipe {head.label(stream)}: {item.protocol}. {where}.")
     value = f"{item.score.figures(5)} ({escape(item.row.format)}, note {mark})"

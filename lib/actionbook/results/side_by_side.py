@@ -16,9 +16,8 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from actionbook.core.chapters import Chapter
+from actionbook.core.chapters import Chapter, recipe_files
 from actionbook.core.manifest import DatasetManifest, load_dataset
-from actionbook.core.paths import NOTEBOOKS
 from actionbook.core.recipe import Recipe
 from actionbook.core.record import Record
 from actionbook.core.score import metric_title
@@ -57,8 +56,7 @@ def pages(chapters: Sequence[Chapter], records: Sequence[Record]) -> dict[str, s
 def full_size(chapter: str) -> Recipe | None:
     """The recipe that a chapter is about: by name the first that aims at a figure of its summary. None without one."""
     wanted = set(summary(chapter).accuracy)
-    for path in sorted((NOTEBOOKS / chapter / "recipes").glob("*.yaml")):
-        recipe = Recipe.load(path)
+    for recipe in map(Recipe.load, recipe_files(chapter)):
         if wanted.intersection(aims_of(recipe)):
             return recipe
     return None
