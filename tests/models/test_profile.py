@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import mindspore as ms
 import numpy as np
+import pytest
+from mindspore import nn
 
 from actionbook.models import create_model
-from actionbook.models.profile import layer_table
+from actionbook.models.layers import GroupedConv3d
+from actionbook.models.profile import layer_table, watch_outputs
 
 
 def test_layer_table_of_a_small_network() -> None:
@@ -53,3 +58,34 @@ def test_one_table_row_for_each_path_of_a_fire_module() -> None:
     assert table.parameters["features.4.expand3x3"] == 16 * 4 * 27 + 16  # with bias, which costs no product
     assert table.macs["features.4.expand3x3"] == 16 * 4 * 27 * 8 * 8 * 8
     assert table.iloc[-1].kind == "pointwise convolution"
+
+
+LAYERS: list[tuple[type[nn.Cell], dict[str, Any], tuple[int, ...]]] = [
+    (nn.Conv3d, {"kernel_size": 3}, (6, 9, 10)),
+    (nn.Conv3d, {"kernel_size": (5, 7, 7), "stride": (1, 2, 2)}, (6, 9, 10)),
+    (nn.Conv3d, {"kernel_size": 3, "stride": 2, "pad_mode": "valid"}, (6, 9, 10)),
+    (nn.Conv3d, {"kernel_size": 3, "stride": 2, "pad_mode": "pad", "padding": 1}, (6, 9, 10)),
+    (nn.Conv3d, {"kernel_size": (3, 1, 1), "pad_mode": "pad", "padding": (1, 1, 0, 0, 0, 0)}, (6, 9, 10)),
+    (nn.Conv3d, {"kernel_size": (1, 3, 3), "pad_mode": "pad", "padding": (0, 0, 1, 2, 3, 4)}, (6, 9, 10)),
+    (nn.Conv3d, {"kernel_size": (1, 3, 3), "dilation": (1, 2, 2), "pad_mode": "valid"}, (2, 9, 10)),
+    (nn.Conv2d, {"kernel_size": 7, "stride": 2, "pad_mode": "pad", "padding": 3}, (12, 13)),
+    (nn.Conv2d, {"kernel_size": 3, "stride": 2, "pad_mode": "same"}, (12, 13)),
+    (nn.Conv2d, {"kernel_size": (3, 5), "pad_mode": "pad", "padding": (1, 0, 2, 3), "dilation": 2}, (12, 13)),
+    (nn.Conv2d, {"kernel_size": 1, "stride": 2, "pad_mode": "valid", "has_bias": True}, (12, 13)),
+    (GroupedConv3d, {"kernel": 3, "stride": (1, 2, 2), "groups": 3}, (6, 9, 10)),
+    (GroupedConv3d, {"kernel": 7, "stride": (2, 2, 2), "frames": 5}, (6, 9, 10)),
+]
+
+
+@pytest.mark.parametrize(("kind", "settings", "sizes"), LAYERS, ids=str)
+def test_sizes_are_those_of_what_the_layer_gives(
+    kind: type[nn.Cell], settings: dict[str, Any], sizes: tuple[int, ...]
+) -> None:
+    network = nn.SequentialCell(kind(3, 6, **settings))
+    computed: list[tuple[int, ...]] = []
+    clip = np.ones((1, 3, *sizes), np.float32)
+    watch_outputs(network, clip, lambda cell: cell is network[0], lambda _n, _c, y: computed.append(y.shape[1:]))
+    assert layer_table(network, (3, *sizes)).output.tolist() == computed
+    again = network[0](ms.Tensor(clip)).asnumpy()
+    assert again.any()
+    assert again.shape[1:] == computed[0]

@@ -46,12 +46,14 @@ def train_step(network: nn.Cell, loss: nn.Cell, training: Training, steps_per_ep
     if training.plateau:
         rates, groups = _levelled(rates, groups)
     scale = training.loss_scale
+    own_rates = any("lr" in group for group in groups)
     if training.optimizer == "adam":
-        optimiser: nn.Cell = nn.Adam(groups, learning_rate=rates, loss_scale=scale)
+        adam = _AdamOfGroups if own_rates else nn.Adam
+        optimiser: nn.Cell = adam(groups, learning_rate=rates, loss_scale=scale)
     else:
         momentum, dampening = training.momentum, training.dampening
-        nesterov = training.nesterov
-        optimiser = nn.SGD(groups, rates, momentum=momentum, dampening=dampening, nesterov=nesterov, loss_scale=scale)
+        sgd, nesterov = _SGDOfGroups if own_rates else nn.SGD, training.nesterov
+        optimiser = sgd(groups, rates, momentum=momentum, dampening=dampening, nesterov=nesterov, loss_scale=scale)
     manager = None if scale == 1 else ms.amp.FixedLossScaleManager(scale, False)
     # The network alone is computed in 16 bits, where the recipe says so; the loss never is.
     mixed = ms.amp.auto_mixed_precision(network, training.amp_level)
@@ -61,6 +63,34 @@ def train_step(network: nn.Cell, loss: nn.Cell, training: Training, steps_per_ep
     if training.clip_norm:
         step.grad_reducer = Clipped(step.grad_reducer, training.clip_norm, scale)
     return step if training.accumulate == 1 else MicroBatches(step, training.accumulate)
+
+
+class _RatesOfGroups(nn.Optimizer):
+    """What an optimiser asks for its rates, computed once for each group.
+
+    MindSpore computes them anew for every parameter: of ECO's step, compiling that took more than all the rest.
+    """
+
+    def __init__(self, groups: list[dict[str, Any]], *args: Any, **kwargs: Any) -> None:
+        super().__init__(groups, *args, **kwargs)
+        self.sizes = tuple(len(group["params"]) for group in groups)
+        firsts = np.cumsum((0, *self.sizes[:-1]))
+        self.rates_of_groups = nn.CellList([self.learning_rate[int(first)] for first in firsts], auto_prefix=False)
+
+    def get_lr(self) -> tuple[Tensor, ...]:
+        """One rate a parameter, float32 (), in the order of the groups."""
+        rates = ()
+        for number, rate in enumerate(self.rates_of_groups):
+            rates += (rate(self.global_step).reshape(()),) * self.sizes[number]
+        return rates
+
+
+class _SGDOfGroups(_RatesOfGroups, nn.SGD):
+    pass
+
+
+class _AdamOfGroups(_RatesOfGroups, nn.Adam):
+    pass
 
 
 class Clipped(nn.Cell):
