@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import zipfile
@@ -29,6 +30,14 @@ from actionbook.video.prepare import Job, prepare_video
 
 settings.register_profile("book", deadline=None)  # how long an example takes says what else the machine is doing
 settings.load_profile("book")
+
+
+
+def pytest_collection_finish() -> None:
+    """What the libraries hold is not looked through again and again while networks are compiled."""
+    gc.collect()
+    gc.freeze()
+
 
 SPEC = MiniSpec(
     seed=5,
