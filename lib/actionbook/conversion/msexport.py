@@ -13,6 +13,8 @@ import mindspore as ms
 import numpy as np
 import onnx
 from mindspore import Tensor, nn
+from mindspore.graph.api import _cell_graph_executor
+from mindspore.train.mind_ir_pb2 import ModelProto
 
 from actionbook.conversion.errors import ConversionError, first_line
 from actionbook.conversion.graph import Graph, value_sizes
@@ -112,17 +114,21 @@ def export_raw(
     examples = _examples(network, spec, batch)
     names = {"input_names": list(spec.inputs), "output_names": [spec.output_name]}
     with tempfile.TemporaryDirectory(prefix="onnx-") as folder, forward_only(network, "grouped") as forward:
-        raw, mindir = Path(folder) / "network.onnx", Path(folder) / "network.mindir"
+        raw = Path(folder) / "network.onnx"
         with _exporter("ONNX"):
             ms.onnx.export(forward, *examples, file_name=str(raw), **names)
         model = onnx.load(raw)
         check_outputs([value_sizes(value) or () for value in model.graph.output], spec)
-        if pools is not None or not needs_pools(model):
-            return model, pools or []
-        with _exporter("MINDIR"):
-            ms.export(forward, *examples, file_name=str(mindir), file_format="MINDIR")
-        graph = next(Path(folder).rglob("*.mindir"))  # of large networks the weights lie beside it
-        return model, recorded_pools(read_mindir(graph))
+        if pools is None and needs_pools(model):
+            pools = recorded_pools(_compiled_last(forward))
+        return model, pools or []
+
+
+def _compiled_last(cell: nn.Cell) -> ModelProto:
+    """The graph that was compiled last for a cell, as a MINDIR file would have it: exporting one compiles it anew."""
+    found = ModelProto()
+    found.ParseFromString(_cell_graph_executor._get_func_graph_proto(cell, cell.compile_phase, "mind_ir"))
+    return found
 
 
 def export_onnx_raw(network: nn.Cell, path: Path | str, spec: Spec | Shape, *, batch: int = 1) -> Path:

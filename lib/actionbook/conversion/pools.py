@@ -40,7 +40,7 @@ def needs_pools(model: onnx.ModelProto) -> bool:
 
 
 def recorded_pools(model: ModelProto) -> list[Pool]:
-    """The max pools of a MINDIR file's graph, in order of execution."""
+    """The max pools of a graph as MINDIR has it, in order of execution."""
     primitives = {primitive.name: primitive for primitive in model.primitives}
     pools = []
     for node in model.graph.node:
