@@ -32,7 +32,6 @@ settings.register_profile("book", deadline=None)  # how long an example takes sa
 settings.load_profile("book")
 
 
-
 def pytest_collection_finish() -> None:
     """What the libraries hold is not looked through again and again while networks are compiled."""
     gc.collect()

@@ -14,7 +14,7 @@ from actionbook.core.errors import BookError
 from actionbook.core.spec import Spec
 from actionbook.models import check_clips, create_model, eco
 from actionbook.models.eco import ECO, EqualPool, HalvingPool, Stage3D
-from actionbook.models.layers import Dropout
+from actionbook.models.layers import Dropout, undrawn
 from actionbook.models.profile import layer_table
 
 NARROW: dict[str, Any] = {"num_classes": 5, "width": 0.05}
@@ -26,10 +26,11 @@ def clip(*shape: int) -> np.ndarray:
     return RNG.standard_normal(shape).astype(np.float32)
 
 
-def test_the_table_of_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_of_parts() -> None:
     # Four frames of 224 x 224; at 32 x 32 every map has a 49th of the places.
-    monkeypatch.setattr("actionbook.models.layers._initialise", lambda *_: None)
-    table = layer_table(create_model("eco_full", num_classes=400), (3, 4, 32, 32))
+    with undrawn():
+        network = create_model("eco_full", num_classes=400)
+    table = layer_table(network, (3, 4, 32, 32))
     part = table.name.str.split(".").str[0]
     hand_off = table.name.str.startswith("inception_3c.double_reduce") | table.name.str.startswith(
         "inception_3c.double_1"

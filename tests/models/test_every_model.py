@@ -20,7 +20,7 @@ from actionbook.core.errors import BookError
 from actionbook.core.spec import Spec
 from actionbook.models import create_model, list_models
 from actionbook.models import specified as table
-from actionbook.models.layers import Dropout
+from actionbook.models.layers import Dropout, undrawn
 from actionbook.models.profile import count_parameters
 from actionbook.models.specified import Specified, of_chapter, specified
 from actionbook.weights import WeightsError, export_state, load
@@ -56,8 +56,7 @@ def test_every_network_stands_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("one", ALL, ids=lambda one: one.name)
-def test_parameters_are_the_originals(one: Specified, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actionbook.models.layers._initialise", lambda *_: None)  # shapes alone count
+def test_parameters_are_the_originals(one: Specified) -> None:
     rows = one.counts(macs=False)
     assert len(rows) == len(one.parameters)
     assert [row["found"] for row in rows] == [row["expected"] for row in rows]
@@ -84,9 +83,9 @@ NORMS = {"i3d": (1e-3, 0.99)}
 
 
 @pytest.mark.parametrize("model", list_models())
-def test_what_only_training_shows(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actionbook.models.layers._initialise", lambda *_: None)
-    network = create_model(model, num_classes=3, **NARROW["networks"][model]["options"])
+def test_what_only_training_shows(model: str) -> None:
+    with undrawn():
+        network = create_model(model, num_classes=3, **NARROW["networks"][model]["options"])
     cells = [cell for _, cell in network.cells_and_names()]
     assert [cell.rate for cell in cells if isinstance(cell, Dropout)] == DROPOUT.get(model, [])
     norms = {(cell.eps, float(cell.momentum)) for cell in cells if isinstance(cell, nn.BatchNorm2d)}

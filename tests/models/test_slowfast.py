@@ -15,6 +15,7 @@ from mindspore import ParameterTuple, Tensor, nn
 from actionbook.core.errors import BookError
 from actionbook.core.spec import Spec
 from actionbook.models import check_clips, create_model
+from actionbook.models.layers import undrawn
 from actionbook.models.profile import layer_table
 from actionbook.models.slowfast import Block, Branch
 from actionbook.tasks.losses import MaskedBinaryCrossEntropy
@@ -40,15 +41,15 @@ def drawn(clips: int = 1, frames: int = 8, alpha: int = 4, size: tuple[int, int]
     return {"slow": slow, "fast": fast, "boxes": np.stack([BOXES] * clips)}
 
 
-def full(monkeypatch: pytest.MonkeyPatch, **options: Any) -> nn.Cell:
+def full(**options: Any) -> nn.Cell:
     """The network of the paper, whose values do not count."""
-    monkeypatch.setattr("actionbook.models.layers._initialise", lambda *_: None)
-    return create_model("slowfast_r50", **{"num_classes": 80, **options})
+    with undrawn():
+        return create_model("slowfast_r50", **{"num_classes": 80, **options})
 
 
-def test_the_table_of_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_of_parts() -> None:
     clip = {"slow": (3, 8, 32, 32), "fast": (3, 32, 32, 32), "boxes": (3, 4)}
-    table = layer_table(full(monkeypatch), Spec(clip))
+    table = layer_table(full(), Spec(clip))
     part = table.name.str.replace(r"(^\w+?)(\.pathway\d|\.).*", r"\1\2", regex=True).str.rstrip(".")
     totals = table.groupby(part)[["parameters", "macs"]].sum()
     assert totals.parameters.to_dict() == {
@@ -76,18 +77,18 @@ def test_the_table_of_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.round(of_paths, 3).tolist() == [66.428, 6.651, 1.101]
 
 
-def test_parameters_are_called_as_in_the_authors_program(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parameters_are_called_as_in_the_authors_program() -> None:
     tensors = {name: tuple(shape) for name, shape in json.loads(GOLDEN.read_text())["tensors"]["slowfast"]}
-    network = full(monkeypatch)
+    network = full()
     found = {torch_name(p.name): tuple(p.shape) for p in network.get_parameters()}
     assert found.pop("head.dropout.mask_key") == (2,)
     assert found == tensors
     assert (len(tensors), len(network.trainable_params())) == (552, 332)
 
 
-def test_other_depths_have_other_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_depths_have_other_blocks() -> None:
     for depth, blocks in ((14, [1, 1, 1, 1]), (26, [2, 2, 2, 2]), (101, [3, 4, 23, 3])):
-        cells = full(monkeypatch, depth=depth, width=0.125).cells_and_names()
+        cells = full(depth=depth, width=0.125).cells_and_names()
         names = [name for name, cell in cells if isinstance(cell, Block)]
         assert [sum(name.startswith(f"s{s}.pathway1") for name in names) for s in (2, 3, 4, 5)] == blocks
 

@@ -12,6 +12,7 @@ from mindspore import Tensor, nn, ops
 from actionbook.core.errors import BookError
 from actionbook.core.spec import Spec
 from actionbook.models import check_clips, create_model
+from actionbook.models.layers import undrawn
 from actionbook.models.profile import layer_table
 from actionbook.models.stnet import Temporal, TemporalXception
 
@@ -24,9 +25,10 @@ def clip(*shape: int) -> np.ndarray:
     return RNG.standard_normal(shape).astype(np.float32)
 
 
-def test_the_table_of_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actionbook.models.layers._initialise", lambda *_: None)
-    table = layer_table(create_model("stnet_resnet50", num_classes=400), (3, 35, 32, 32))
+def test_the_table_of_parts() -> None:
+    with undrawn():
+        network = create_model("stnet_resnet50", num_classes=400)
+    table = layer_table(network, (3, 35, 32, 32))
     part = table.name.str.split(".").str[0]
     totals = table.groupby(part)[["parameters", "macs"]].sum()
     assert totals.parameters.drop("fc").to_dict() == {
