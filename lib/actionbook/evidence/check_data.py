@@ -72,7 +72,7 @@ def data_set(pack: Contents) -> Iterator[Finding]:
     if book is None:
         detail = f"{manifest.name} is no data set of the book; its classes and counts are the pack's own"
         yield Finding(what="data set", state="believed", detail=detail)
-    elif other := [key for key in DECISIVE if getattr(book, key) != getattr(manifest, key)]:
+    elif other := _different(book, manifest):
         detail = f"calls itself {manifest.name}, and differs from the book's in {', '.join(other)}"
         yield Finding(what="data set", state="refuted", detail=detail)
     else:
@@ -159,6 +159,13 @@ def _beside_the_book(pack: Contents) -> Finding:
     if not other:
         return Finding(what=what, state="proven", detail="every setting is the book's")
     return Finding(what=what, state="proven", detail=f"the book's, but for {some(other, 8)}")
+
+
+def _different(book: DatasetManifest, manifest: DatasetManifest) -> list[str]:
+    """The `DECISIVE` parts in which two manifests differ; but digests of lists may have come later, see `_official`."""
+    parts, later = set(DECISIVE), {"splits": {"__all__": {"truth_sha256"}}}
+    ours, theirs = (one.model_dump(include=parts, exclude=later) for one in (book, manifest))
+    return [part for part in DECISIVE if ours[part] != theirs[part]]
 
 
 def _official(pack: Contents, book: DatasetManifest | None) -> Finding:
