@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 import zipfile
@@ -18,6 +17,7 @@ from hypothesis import settings
 
 import actionbook  # noqa: F401  before any test module imports MindSpore, whose environment it sets
 from actionbook.core.manifest import DatasetManifest, Layout, Split
+from actionbook.core.runtime import spare_libraries
 from actionbook.core.schema import merge
 from actionbook.core.sections import Frames
 from actionbook.core.stage_results import DataResults, DatasetRow
@@ -33,9 +33,8 @@ settings.load_profile("book")
 
 
 def pytest_collection_finish() -> None:
-    """What the libraries hold is not looked through again and again while networks are compiled."""
-    gc.collect()
-    gc.freeze()
+    """For tests that compile without having chosen a device."""
+    spare_libraries()
 
 
 SPEC = MiniSpec(

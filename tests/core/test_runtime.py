@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -219,3 +221,17 @@ def test_progress_bar_counts_and_starts_where_it_is_told(capsys: pytest.CaptureF
         bar.update(2)
         assert (bar.n, bar.total) == (6, 10)
     assert capsys.readouterr().out == ""
+
+
+def test_choosing_the_device_again_keeps_nothing_alive() -> None:
+    class Network:
+        pass
+
+    runtime.set_device("CPU")
+    network = Network()
+    network.itself = network  # type: ignore[attr-defined]  # only a collection frees it
+    seen = weakref.ref(network)
+    runtime.set_device("CPU")
+    del network
+    gc.collect()
+    assert seen() is None

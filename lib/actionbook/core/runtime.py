@@ -40,10 +40,7 @@ def set_device(device: str = "auto") -> str:
     if device not in DEVICES:
         raise BookError(f"device {device!r}: expected one of {', '.join(DEVICES)}")
     keep_interrupts()
-    # MindSpore collects garbage before it compiles and while it does. Without what all libraries hold, which stays for
-    # good, compiling takes a sixth less of a notebook's time.
-    gc.collect()
-    gc.freeze()
+    spare_libraries()
     ms.set_context(mode=ms.GRAPH_MODE)
     wanted = ("Ascend" if has_npu() else "CPU") if device == "auto" else device
     try:
@@ -57,6 +54,17 @@ def set_device(device: str = "auto") -> str:
             "Use device='CPU', or see 'Run it yourself' for what an Ascend machine needs."
         ) from error
     return wanted
+
+
+@cache
+def spare_libraries() -> None:
+    """Keep the collection of garbage from what all libraries hold, which stays for good.
+
+    MindSpore collects before it compiles and while it does: without that a notebook that compiles takes a sixth less
+    time. Once a process: whatever is there is never collected, and later that would be networks, too.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def has_npu() -> bool:
