@@ -107,6 +107,29 @@ def test_a_run_is_the_recipe_with_its_differences(tmp_path: Path) -> None:
     assert first.sha256("sampling") == recipe.sha256("sampling") != second.sha256("sampling")
 
 
+def test_a_run_may_learn_another_task_before(tmp_path: Path) -> None:
+    boxes = {
+        "task": {"name": "detection", "boxes": 7},
+        "sampling": {"name": "keyframe", "frames": 8, "stride": 2},
+    }
+    clips = {"task": {"name": "classification"}, "sampling": {"name": "centre", "frames": 8, "stride": 1}}
+    runs = [{"name": "clips", "overrides": clips}, {"name": "boxes", "overrides": {"weights": {"run": "clips"}}}]
+    small = SMALL | {"training": SMALL["training"] | {"runs": runs, "result": "boxes"}} | boxes
+    recipe = Recipe.load(write(tmp_path, small))
+    first, second = (recipe.for_run(run) for run in recipe.training.runs)
+    # What belongs to the other task and sampler alone is gone, and nothing else.
+    assert first.as_dict()["task"] == {"name": "classification"}
+    assert (first.sampling.name, first.sampling.frames, first.sampling.stride) == ("centre", 8, 1)
+    assert (first.spec(5), second.spec(5).inputs[BOXES]) == (Spec({"image": (3, 8, 32, 32)}, (5,)), (7, 4))
+    assert first.transforms == second.transforms == recipe.transforms
+    lacking = [{"name": "plain"}, {"name": "boxes", "overrides": {"task": {"name": "detection"}}}]
+    with pytest.raises(BookError, match=r"recipe\.yaml.*, run 'boxes': key 'task\.boxes' is missing; expected a whole"):
+        Recipe.load(write(tmp_path, SMALL), {"training": {"runs": lacking}})
+    # The same task, named again, keeps the recipe's values.
+    again = recipe.training.runs[1].model_copy(update={"overrides": {"task": {"name": "detection"}}})
+    assert recipe.for_run(again).task == recipe.task
+
+
 def test_a_recipe_says_what_its_network_takes_and_gives(tmp_path: Path) -> None:
     colour = Recipe.load(write(tmp_path, SMALL), {"sampling": {"frames": 8}})
     assert colour.spec(5) == Spec({"image": (3, 8, 32, 32)}, (5,))
@@ -397,9 +420,9 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
         with_runs({"training": {"result": "r0"}}),
         ["training.result belong to the whole recipe"],
     ),
-    "a run with a task of its own": (
+    "a result with another task": (
         with_runs({"task": {"name": "detection", "boxes": 2}}),
-        ["run 'r0'", "task belong to the whole recipe"],
+        ["run 'r0' is the result", "its task is 'detection', the recipe's 'classification'", "training.result"],
     ),
     "a run with streams": (with_runs({"streams": {}}), ["run 'r0'", "streams belong to the whole recipe"]),
     "an extension in overrides": ({"extends": "mini"}, ["unknown key 'extends'"]),

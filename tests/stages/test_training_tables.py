@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from actionbook.core.schema import read_yaml
 from actionbook.core.stage_results import TrainingRow
 from actionbook.core.workspace import Stage
-from actionbook.stages.training import Trainings, better_claims
+from actionbook.stages.training import Trainings, better_claims, head_start_claims
 from actionbook.stages.training_tables import class_scores, runs_table, settings_table
 
 
@@ -96,6 +98,53 @@ def test_one_row_a_run_however_many_seeds(tmp_path: Path) -> None:
     assert not {"stream", "data"} & set(table.columns)  # the same for all
     untrained = tuple(row.model_copy(update={"loss": None, "data_wait": None}) for row in rows)
     assert Trainings(stage("efficient3d", tmp_path), untrained, {}, {}).by_run.loss.isna().all()
+
+
+def test_a_run_with_another_task_has_a_column_of_its_own(tmp_path: Path) -> None:
+    (boxes,) = rows_of(("boxes", 1, 4))
+    scores = {"metric": "mAP", "correct": None}
+    boxes = boxes.model_copy(update={"score": boxes.score.model_copy(update=scores), "data": "other"})
+    trainings = Trainings(stage("efficient3d", tmp_path), (*rows_of(("clip", 1, 6), ("clip", 2, 8)), boxes), {}, {})
+    table = trainings.by_run.set_index("run")
+    assert table["top-1"].to_dict() == {"clip": "0.700\u00a0±\u00a00.141", "boxes": ""}
+    assert table.mAP.to_dict() == {"clip": "", "boxes": "0.400"}
+    assert class_scores(trainings).columns.tolist() == ["clip"]
+    assert (trainings.metric, trainings.spread.index.tolist()) == ("top1", ["clip"])
+
+
+def logs_of(losses: dict[tuple[str, int], list[float]], **columns: list[float]) -> dict[str, pd.DataFrame]:
+    return {
+        f"{run}, seed {seed}": pd.DataFrame({"epoch": range(1, len(loss) + 1), "loss": loss} | columns)
+        for (run, seed), loss in losses.items()
+    }
+
+
+def test_a_head_start_is_a_lower_loss_after_as_many_epochs(tmp_path: Path) -> None:
+    rows = tuple(
+        row.model_copy(update={"epochs": 2 if row.run == "tuned" else 3})
+        for row in rows_of(("fresh", 1, 5), ("fresh", 2, 6), ("tuned", 1, 5), ("tuned", 2, 6), ("once", 1, 1))
+    )
+    losses = {
+        ("fresh", 1): [2.0, 1.5, 0.1], ("fresh", 2): [2.0, 1.4, 0.1],
+        ("tuned", 1): [1.5, 1.0], ("tuned", 2): [1.5, 1.1], ("once", 1): [9.0, 9.0, 9.0],
+    }  # fmt: skip
+    trainings = Trainings(stage("efficient3d", tmp_path), rows, logs_of(losses), {})
+    after = trainings.after(3)
+    assert after.run.tolist() == ["fresh", "fresh", "once"]  # the others have not come so far
+    assert after.value.isna().all()  # nothing was validated
+    assert head_start_claims(trainings, "tuned", "once", "no spread") == ()
+    assert head_start_claims(trainings, "gone", "fresh", "no run") == ()
+    (claim,) = head_start_claims(trainings, "tuned", "fresh", "it helps")
+    said = "1.050 against 1.450, training loss after 2 epochs, means of seeds; standard error 0.071"
+    assert (claim.claim, claim.holds, claim.shown) == ("it helps", True, said)
+    assert head_start_claims(trainings, "fresh", "tuned", "the other has no third epoch") == ()
+
+
+def test_what_a_log_says_of_an_epoch(tmp_path: Path) -> None:
+    rows = rows_of(("clip", 1, 5), ("clip", 2, 6))
+    logs = logs_of({("clip", 1): [2.0, 1.0], ("clip", 2): [3.0, 2.0]}, centre_clip_top1=[np.nan, 0.5])
+    trainings = Trainings(stage("efficient3d", tmp_path), rows, logs, {})
+    assert trainings.after(2).to_numpy().tolist() == [["clip", 1, 1.0, 0.5], ["clip", 2, 2.0, 0.5]]
 
 
 def test_scores_of_classes_are_means_of_the_seeds(tmp_path: Path) -> None:

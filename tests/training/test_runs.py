@@ -165,6 +165,32 @@ def test_a_run_begins_with_what_an_earlier_one_has_learned(
     assert_same(values(trained_network(stage, "pretrain")), learned)
 
 
+def test_boxes_begin_with_what_clips_of_one_class_have_taught(tiny_stage: Open, tmp_path: Path) -> None:
+    narrow = {"depth": 14, "width": 0.0625, "beta_inv": 4, "zero_init": False}
+    pathways = {"pathways": {"slow": 2, "fast": 1}}
+    boxes = {
+        "task": {"name": "detection", "boxes": 3},
+        "data": {"manifest": str(tmp_path / "other.yaml")},
+        "sampling": {"name": "keyframe", "frames": 4, "stride": 1, **pathways},
+        "model": {"options": {"task": "detection"}},
+        "weights": {"run": "clips", "skip": ["head.projection"]},
+    }
+    model = {"name": "slowfast_r50", "options": narrow | {"alpha": 2, "task": "classification"}}
+    runs = [{"name": "clips"}, {"name": "boxes", "seeds": [7], "overrides": boxes}]
+    stage = tiny_stage(model=model, sampling={"name": "centre", "stride": 1, **pathways}, training={"runs": runs})
+    clips = values(next(train_runs(stage)).network)
+    network = values(initial_network(stage.for_run(stage.recipe.training.runs[1]), 7))
+    head = {name for name in network if name.startswith("head")}
+    assert {"head.projection.weight", "head.projection.bias"} <= head
+    assert network.keys() == clips.keys()
+    assert network["head.projection.weight"].shape[0] == 3  # its own classes, from its own seed
+    body = network.keys() - head
+    assert_same({name: network[name] for name in body}, {name: clips[name] for name in body})
+    fresh = values(create_model("slowfast_r50", num_classes=3, seed=7, **narrow, alpha=2))
+    assert any((fresh[name] != network[name]).any() for name in body)
+    np.testing.assert_array_equal(network["head.projection.weight"], fresh["head.projection.weight"])
+
+
 def test_a_run_whose_origin_is_not_trained(tiny_stage: Open, tiny_model: dict[str, Any], tmp_path: Path) -> None:
     stage = tiny_stage(**tiny_model | {"training": {"runs": two_runs(tmp_path / "other.yaml")}})
     with pytest.raises(BookError, match=r"pretrain-seed5-.*network\.ckpt: is not a readable checkpoint"):

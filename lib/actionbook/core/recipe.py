@@ -99,16 +99,25 @@ class Recipe(Strict):
         """This recipe as `run` changes it, with that run as its only one.
 
         Raises BookError where the result is no recipe. On another data set, the folders that the recipe names for its
-        own mean nothing; on the same one a run cannot have others.
+        own mean nothing; on the same one a run cannot have others. A task or a sampler of another name has keys of its
+        own, so nothing of the recipe's is left of them.
         """
         only = {"training": {"runs": [{"name": run.name, "seeds": list(run.seeds)}], "result": None}}
         base, changes, where = self.as_dict(), run.overrides.get("data"), f"{source or self.name}, run {run.name!r}"
+        for section in ("task", "sampling"):
+            if self._another_kind(run, section):
+                base[section] = {}
         if isinstance(changes, dict):
             if changes.get("manifest", self.data.manifest) != self.data.manifest:
                 base = merge(base, {"data": dict.fromkeys(PLACES)})
             elif named := sorted(set(PLACES) & set(changes)):
                 raise BookError(f"{where}: data.{named[0]} is the same in all runs on a data set; name it in data")
         return validate(type(self), merge(merge(base, run.overrides), only), where)
+
+    def _another_kind(self, run: Run, section: str) -> bool:
+        """Whether a run has another task, or another sampler, than the recipe."""
+        changes, own = run.overrides.get(section), getattr(self, section).name
+        return isinstance(changes, dict) and changes.get("name", own) != own
 
     @property
     def main_run(self) -> Run:
@@ -191,6 +200,12 @@ def _check_runs(recipe: Recipe, source: str) -> None:
                 f"{', '.join(earlier) or 'there are none'}"
             )
         earlier.append(run.name)
+    if recipe._another_kind(recipe.main_run, "task"):
+        name, asked = recipe.main_run.name, recipe.main_run.overrides["task"]["name"]
+        raise BookError(
+            f"{source}: run {name!r} is the result, and its task is {asked!r}, the recipe's {recipe.task.name!r}; name "
+            "another run in training.result"
+        )
 
 
 def _read(path: Path, seen: tuple[str, ...] = ()) -> dict[str, Any]:

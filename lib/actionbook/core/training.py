@@ -26,7 +26,7 @@ class Run(Strict):
             raise ValueError(f"run {self.name!r}: seeds must differ, found {list(self.seeds)}")
         inner = self.overrides.get("training")
         given = [*self.overrides, *(f"training.{key}" for key in inner)] if isinstance(inner, dict) else self.overrides
-        fixed = ("chapter", "name", "title", "streams", "task", "training.runs", "training.result")
+        fixed = ("chapter", "name", "title", "streams", "training.runs", "training.result")
         whole = [key for key in fixed if key in given]
         if whole:
             raise ValueError(f"run {self.name!r}: {', '.join(whole)} belong to the whole recipe, not to overrides")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from actionbook.core.files import sha256_file, sha256_json
@@ -21,7 +22,7 @@ from actionbook.evaluation.fusion import fuse
 from actionbook.evaluation.predict import centre_validation, missing_rule, predict_test
 from actionbook.models.profile import layer_table
 from actionbook.stages.data import ORDERED, data_sets, warn_of_partial_copy
-from actionbook.tasks import Predictions
+from actionbook.tasks import Predictions, task_of
 from actionbook.training.jobs import side_by_side, train_side_by_side
 from actionbook.training.runs import TrainedRun, train_runs
 
@@ -39,7 +40,8 @@ class Trainings:
 
     @property
     def table(self) -> pd.DataFrame:
-        """One row a training: stream, run, seed, data, epochs, loss, value (the main score), further scores, costs."""
+        """One row a training: stream, run, seed, data, epochs, loss, value (the main score of the run's own task),
+        further scores, costs."""
         return pd.DataFrame(
             {
                 **row.model_dump(include={"stream", "run", "seed", "data", "epochs", "loss"}),
@@ -51,16 +53,22 @@ class Trainings:
         )
 
     @property
+    def metric(self) -> str:
+        """The main score of the recipe's own task; a run on other data may have another one."""
+        return task_of(self.stage.recipe.task).main
+
+    @property
     def repeated(self) -> pd.DataFrame:
-        """The table's rows of runs with several seeds; all of them where there is no such run."""
-        table = self.table
+        """The table's rows of runs with several seeds, on the recipe's task; all of them where there is no such run."""
+        table = self.table[[row.score.metric == self.metric for row in self.rows]]
         several = table[table.duplicated(["stream", "run"], keep=False)]
         return several if len(several) else table
 
     @property
     def spread(self) -> pd.DataFrame:
         """Of the repeated runs, for people: how many seeds, and mean ± standard deviation of each score."""
-        scores = {self.rows[0].score.metric: "value"} | {s.metric: s.metric for s in self.rows[0].further}
+        further = [score.metric for row in self.rows if row.score.metric == self.metric for score in row.further]
+        scores = {self.metric: "value"} | {metric: metric for metric in further}
         groups = self.repeated.groupby(["stream", "run"] if len(self.stage.streams) > 1 else "run", sort=False)
         table = pd.DataFrame({"seeds": groups.size()})
         for metric, column in scores.items():
@@ -72,7 +80,8 @@ class Trainings:
         """One row a run, for people: how many seeds, means over them, and mean ± standard deviation of the main score.
 
         Loss is that of the last epoch, in nats; seconds are of one training; data_wait is the share of the time in
-        which the network waited for clips. Stream and data are left out where all rows have the same.
+        which the network waited for clips. Stream and data are left out where all rows have the same. A run with
+        another task has its score in a column of its own.
         """
         keys = ["stream", "run"]
         table = self.table.astype({"loss": float, "data_wait": float})  # None where nothing was trained
@@ -81,7 +90,10 @@ class Trainings:
             {"seeds": groups.size(), "data": groups["data"].first(), "epochs": groups["epochs"].first()}
         )
         rows["loss"] = groups["loss"].mean()
-        rows[metric_title(self.rows[0].score.metric)] = groups["value"].agg(mean_and_spread)
+        metrics = pd.Series([row.score.metric for row in self.rows])
+        for metric in dict.fromkeys(metrics):
+            own = table.assign(value=table["value"].where(metrics == metric))
+            rows[metric_title(metric)] = own.groupby(keys, sort=False)["value"].agg(mean_and_spread)
         rows["seconds"], rows["data_wait"] = groups["seconds"].mean(), groups["data_wait"].mean()
         rows = rows.reset_index()
         return rows.drop(columns=[name for name in ("stream", "data") if rows[name].nunique() == 1])
@@ -98,7 +110,7 @@ class Trainings:
             right = "right" if isinstance(self.stage.recipe.task, Detection) else "top-1"
             return {"values": values, "chance": 1 / size, "ylabel": f"{right} within {ORDERED[kind]}"}
         if isinstance(self.stage.recipe.task, Detection):
-            return {"values": values, "ylabel": metric_title(self.rows[0].score.metric)}
+            return {"values": values, "ylabel": metric_title(self.metric)}
         return {"values": values, "chance": 1 / len(manifest.classes)}
 
     def curves(self, *leave_out: str) -> dict[str, pd.DataFrame]:
@@ -114,6 +126,17 @@ class Trainings:
         mine = table[(table.run == run) & ((table.stream == stream) if stream else True)]
         values = mine[column].dropna() if column in mine else mine.iloc[:0, 0]
         return float(values.mean()) if len(values) else None
+
+    def after(self, epoch: int) -> pd.DataFrame:
+        """What the logs say of one epoch: columns run, seed, loss and value, a row for each training that came so far.
+
+        `loss` is the mean of the epoch, in nats, `value` the main score in the validation, NaN where there was none.
+        """
+        column, rows = f"centre_clip_{self.metric}", []
+        for row, log in zip(self.rows, self.logs.values(), strict=True):
+            for _, at in log[log.epoch == epoch].iterrows():
+                rows.append((row.run, row.seed, float(at.loss), float(at.get(column, np.nan))))
+        return pd.DataFrame(rows, columns=["run", "seed", "loss", "value"])
 
     def within(self, kind: str) -> pd.DataFrame:
         """Accuracy within the groups of classes that the manifest calls `kind`, of which the true one is known.
@@ -202,8 +225,8 @@ def order_claims(
     if kind is None:
         return ()
     table = trainings.within(kind)
-    means, expected = table.groupby("run").value.mean(), int(table.expected.max())
-    moving, still = means.get(clips), means.get(frames)
+    means, counts = table.groupby("run").value.mean(), table.groupby("run").expected.max()
+    moving, still, expected = means.get(clips), means.get(frames), int(counts.get(clips, 0))
     if moving is None or still is None or not expected:
         return ()
     coin = (0.25 / expected) ** 0.5
@@ -287,16 +310,40 @@ def better_claims(trainings: Trainings, better: str, than: Mapping[str, str]) ->
     `than` has what is claimed by the name of the other run. It holds where the means differ by more than twice the
     standard error that the spread of the seeds gives the difference. None where a run is missing or has one seed.
     """
-    values = {str(run): rows.value for run, rows in trainings.table.groupby("run") if len(rows) > 1}
-    claims = []
-    for other, claim in than.items():
-        if better in values and other in values:
-            first, second = values[better], values[other]
-            error = (first.var() / len(first) + second.var() / len(second)) ** 0.5
-            holds = bool(first.mean() - second.mean() > 2 * error)
-            shown = f"{first.mean():.3f} against {second.mean():.3f}, means of seeds; standard error {error:.3f}"
-            claims.append(Claim(claim=claim, holds=holds, shown=shown))
-    return tuple(claims)
+    values = _by_run(trainings.table.value, trainings.table.run)
+    pairs = {claim: (values.get(better), values.get(other)) for other, claim in than.items()}
+    return tuple(
+        Claim(claim=claim, **_above(first, second, "means of seeds"))
+        for claim, (first, second) in pairs.items()
+        if first is not None and second is not None
+    )
+
+
+def head_start_claims(trainings: Trainings, tuned: str, scratch: str, claim: str) -> tuple[Claim, ...]:
+    """That the run `tuned`, after its last epoch, has a lower training loss than `scratch` after as many.
+
+    By more than chance would have it, as `better_claims`. None where a run is missing or has one seed.
+    """
+    epochs = [row.epochs for row in trainings.rows if row.run == tuned]
+    logged = trainings.after(max(epochs, default=0))
+    losses = _by_run(logged.loss, logged.run)
+    if tuned not in losses or scratch not in losses:
+        return ()
+    of = f"training loss after {max(epochs)} epochs, means of seeds"
+    return (Claim(claim=claim, **_above(losses[tuned], losses[scratch], of, lower=True)),)
+
+
+def _by_run(values: pd.Series, runs: pd.Series) -> dict[str, pd.Series]:
+    """The values of each run that has several."""
+    return {str(run): rows for run, rows in values.groupby(runs) if len(rows) > 1}
+
+
+def _above(first: pd.Series, second: pd.Series, of: str, *, lower: bool = False) -> dict[str, Any]:
+    """Whether the first mean is above the second, or with `lower` below it, by more than two standard errors."""
+    error = (first.var() / len(first) + second.var() / len(second)) ** 0.5
+    difference = (first.mean() - second.mean()) * (-1 if lower else 1)
+    shown = f"{first.mean():.3f} against {second.mean():.3f}, {of}; standard error {error:.3f}"
+    return {"holds": bool(difference > 2 * error), "shown": shown}
 
 
 def stream_claims(trainings: Trainings, tuned: str = "finetune", scratch: str = "scratch") -> tuple[Claim, ...]:

@@ -64,8 +64,9 @@ def runs_table(stage: Stage) -> pd.DataFrame:
 
 
 def class_scores(trainings: Trainings) -> pd.DataFrame:
-    """The main score of each class where it has parts, mean of the seeds: rows classes, columns runs."""
-    parts = pd.DataFrame([{"run": row.run, **row.score.parts} for row in trainings.rows])
+    """The main score of each class where it has parts, mean of the seeds: rows classes, columns runs on these data."""
+    own = trainings.stage.manifest.name
+    parts = pd.DataFrame([{"run": row.run, **row.score.parts} for row in trainings.rows if row.data == own])
     return parts.groupby("run", sort=False).mean().T.rename_axis(index="class", columns=None)
 
 
