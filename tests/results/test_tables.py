@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -113,3 +114,9 @@ def test_a_metric_is_not_broken_at_its_hyphen() -> None:
 def test_two_columns_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="different heads"):
         show(pd.DataFrame([[1, 2]], columns=["a_b", "a b"]))
+
+
+@pytest.mark.parametrize("table", [[], pd.DataFrame(columns=["run", "mAP"]), pd.Series([], dtype=float)])
+def test_a_table_without_rows_says_so(table: Any) -> None:
+    shown = show(table)
+    assert (shown.html, repr(shown)) == ("<p>no rows</p>", "no rows")

@@ -20,6 +20,7 @@ _CELLS = "padding: 0.25em 0.65em; vertical-align: top"
 _HEADS = "white-space: normal; vertical-align: bottom"
 _SPANNING = "text-align: center"
 _WRITTEN = re.compile(r"([-+]?\d[\d,]*(\.\d+)?)?")
+_NOTHING = "no rows"
 _SIGNIFICANT = 3
 _TINY = 1e-3
 """Smaller values of which nothing would be left are written with an exponent."""
@@ -49,12 +50,14 @@ def show(
     the decimals of single columns instead. Missing values are empty, columns without any value left out, truth is "yes"
     and "no", shapes are written 3 × 16 × 112 × 112 and underscores in heads are spaces. Numbers, also those that are
     given as text, are flush right under their heads, other text flush left. An index with a name stands in the first
-    columns, under that name; one that merely counts (whole numbers without a name) is not shown. Raises ValueError for
-    two columns with the same head.
+    columns, under that name; one that merely counts (whole numbers without a name) is not shown. Of a table without
+    rows, that is said. Raises ValueError for two columns with the same head.
     """
     frame = table.to_frame() if isinstance(table, pd.Series) else table
     if not isinstance(frame, pd.DataFrame):
         frame = pd.DataFrame(list(frame))
+    if not len(frame):
+        return Shown(f"<p>{_NOTHING}</p>", _NOTHING)
     frame = frame.dropna(axis="columns", how="all").copy()
     named = any(name is not None for name in frame.index.names)
     counted = not named and pd.api.types.is_integer_dtype(frame.index.dtype)

@@ -81,7 +81,7 @@ def _changes(overrides: Mapping[str, Any], place: str = "") -> list[str]:
 
 def _words(value: Any) -> str:
     if isinstance(value, list | tuple):
-        return ", ".join(map(_words, value))
+        return ", ".join(map(_words, value)) or "none"
     if isinstance(value, Mapping):
         return " ".join(f"{key} {_words(one)}" for key, one in value.items() if one not in (None, (), []))
     return f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value)
