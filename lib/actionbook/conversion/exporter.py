@@ -13,6 +13,7 @@ from actionbook.conversion.batch import may_hold_batch, open_batch
 from actionbook.conversion.check import HALF_TOLERANCE, TOLERANCE, check_explicit, compare, computes_in_half
 from actionbook.conversion.differences import first_difference, layer_differences
 from actionbook.conversion.errors import ConversionError
+from actionbook.conversion.few_channels import give_frames_at_once
 from actionbook.conversion.fold import fold_batch_norm, merge_pointwise
 from actionbook.conversion.graph import Graph, count_operators
 from actionbook.conversion.interface import check_inputs
@@ -67,8 +68,9 @@ def export_onnx(
     A shape alone, (C, T, H, W), is one input ``image`` (N, C, T, H, W) and an output ``class`` (N, num_classes), the
     logits. `batch` None leaves the batch open (an axis named ``batch``, first in every input), a number fixes it, which
     is what ATC wants. `depthwise` "banded" computes depthwise 3-D convolutions as grouped 2-D ones: on a CPU
-    MobileNetV2-3D then runs 1.7 times as fast, no grouped Conv3D is needed, and the file is 1.7 times as large.
-    "grouped" leaves them as MindSpore wrote them. Batch norm is folded in both.
+    MobileNetV2-3D then runs 1.7 times as fast, no grouped Conv3D is needed, and the file is 1.7 times as large. Large
+    convolutions of few channels, such as the first one of SlowFast's fast pathway, give a few frames at once.
+    "grouped" leaves both as MindSpore wrote them. Batch norm is folded in either form.
 
     A network that computes in 16 bits (mixed precision O1 to O3, ``to_float(float16)``, float16 weights) is exported as
     what it is, with its casts.
@@ -127,6 +129,7 @@ def _graph(network: nn.Cell, spec: Spec, batch: int | None, depthwise: str) -> t
     merge_pointwise(graph)
     if depthwise == "banded":
         use_2d_convolutions(graph)
+        give_frames_at_once(graph)
     tidy_names(graph)
     return raw, graph
 

@@ -23,10 +23,8 @@ STEM_FRAMES = (1, 5)  # frames that the kernels of the slow and the fast pathway
 STAGE_FRAMES = ((1, 3), (1, 3), (3, 3), (3, 3))  # and in each stage
 BINS, CELL = 7, 16  # RoIAlign: bins along an axis of a box, pixels of a cell of the map
 HEAD_STD = 0.01
-FEW = 4
-"""Channels of a stem over 5 frames that 2-D convolutions compute sooner, see `GroupedConv3d`.
-
-Measured in training: 2.4 times as fast at 2 channels, 32 frames of 64 x 80; at 8 channels of 112 x 112 no faster."""
+FEW = 16
+"""Channels of a stem over 5 frames that are too few for a 3-D convolution of their own, see `GroupedConv3d`."""
 
 
 def _conv(in_channels: int, out_channels: int, kernel: Triple, stride: Triple = (1, 1, 1), apart: int = 1) -> nn.Cell:
