@@ -14,9 +14,8 @@ from onnx import NodeProto, helper
 
 from actionbook.conversion.bands import band_weight
 from actionbook.conversion.graph import Graph, Sizes, attributes
+from actionbook.models.layers import frames_together
 
-CHANNELS = 32
-"""Channels, over all frames of a group, at most."""
 LARGE = 1e9
 """Multiplications of a sample from which on a transposition more is worth it.
 
@@ -26,14 +25,14 @@ Measured on the fast pathway of SlowFast in ONNX Runtime, 2.4 of 74 thousand mil
 def give_frames_at_once(graph: Graph) -> None:
     """Let large convolutions of few channels work on a few frames at once; a transposition behind puts them in order.
 
-    Only where the number of frames has a divisor that leaves `CHANNELS` or fewer, and without dilation along time.
+    As many as divide the frames and keep to `layers.AT_ONCE`; one of a convolution with groups, or dilated along time.
     """
     shapes, consumers = graph.shapes(), graph.consumers()
     nodes: list[NodeProto] = []
     moved: set[str] = set()  # outputs of the Relu nodes that stay right behind their convolution
     for node in graph.nodes:
         sizes = _sizes(graph, node, shapes)
-        count = _together(sizes)
+        count = frames_together(sizes[1], sizes[0]) if sizes else 1
         if count > 1:
             readers = consumers[node.output[0]]
             follows = readers[:1] if [reader.op_type for reader in readers] == ["Relu"] else []
@@ -55,13 +54,6 @@ def _sizes(graph: Graph, node: NodeProto, shapes: dict[str, Sizes]) -> tuple[int
         return ()
     apart = values.get("group", 1) > 1 or values.get("dilations", [1])[0] > 1
     return () if apart or math.prod(sizes) * math.prod(weight.shape[1:]) < LARGE else sizes
-
-
-def _together(sizes: tuple[int, ...]) -> int:
-    """How many of the frames should be given at once."""
-    if not sizes:
-        return 1
-    return max(count for count in range(1, max(CHANNELS // sizes[0], 1) + 1) if sizes[1] % count == 0)
 
 
 def _at_once(graph: Graph, chain: list[NodeProto], sizes: tuple[int, ...], count: int) -> list[NodeProto]:
