@@ -40,8 +40,7 @@ class Trainings:
 
     @property
     def table(self) -> pd.DataFrame:
-        """One row a training: stream, run, seed, data, epochs, loss, value (the main score of the run's own task),
-        further scores, costs."""
+        """One row a training: stream, run, seed, data, epochs, loss, value (its task's main score), others, costs."""
         return pd.DataFrame(
             {
                 **row.model_dump(include={"stream", "run", "seed", "data", "epochs", "loss"}),
@@ -311,25 +310,23 @@ def better_claims(trainings: Trainings, better: str, than: Mapping[str, str]) ->
     standard error that the spread of the seeds gives the difference. None where a run is missing or has one seed.
     """
     values = _by_run(trainings.table.value, trainings.table.run)
-    pairs = {claim: (values.get(better), values.get(other)) for other, claim in than.items()}
     return tuple(
-        Claim(claim=claim, **_above(first, second, "means of seeds"))
-        for claim, (first, second) in pairs.items()
-        if first is not None and second is not None
+        Claim(claim=claim, **_above(values[better], values[other], "means of seeds"))
+        for other, claim in than.items()
+        if better in values and other in values
     )
 
 
 def head_start_claims(trainings: Trainings, tuned: str, scratch: str, claim: str) -> tuple[Claim, ...]:
-    """That the run `tuned`, after its last epoch, has a lower training loss than `scratch` after as many.
+    """That the run `tuned` has a lower training loss in its first epoch than `scratch`.
 
     By more than chance would have it, as `better_claims`. None where a run is missing or has one seed.
     """
-    epochs = [row.epochs for row in trainings.rows if row.run == tuned]
-    logged = trainings.after(max(epochs, default=0))
+    logged = trainings.after(1)
     losses = _by_run(logged.loss, logged.run)
     if tuned not in losses or scratch not in losses:
         return ()
-    of = f"training loss after {max(epochs)} epochs, means of seeds"
+    of = "training loss of the first epoch, means of seeds"
     return (Claim(claim=claim, **_above(losses[tuned], losses[scratch], of, lower=True)),)
 
 
