@@ -113,6 +113,11 @@ def test_two_inputs_with_a_lateral_connection_and_a_shortcut() -> None:
     assert {(2, 4, ""), (3, 4, "lateral"), (2, 4, "shortcut"), (4, 6, ""), (5, 6, "")} <= set(ways)
     assert len(ways) == 8
     assert picture.html.count("stroke-dasharray") == 1
+    # Boxes are a row of their own, which has neither frames nor rows for the heads of the lines to name.
+    boxes = Spec({**spec.inputs, "boxes": (3, 4)}, (3, 7))
+    for given, rows in ((spec, 2), (boxes, 3)):
+        drawn = network_picture(MeasuredNetwork(given, outputs, layers), parts).html
+        assert (drawn.count(">C × T<"), drawn.count('font-weight="bold">boxes<')) == (2, rows - 2)
 
 
 def test_outputs_of_two_dimensional_layers_have_their_frames_in_the_batch() -> None:

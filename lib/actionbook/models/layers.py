@@ -47,16 +47,17 @@ def conv3d(
 
 
 @ops.constexpr
-def _band(frames: int, out_frames: int, stride: int, taps: int, pad: int) -> Tensor:
+def _band(frames: int, stride: int, taps: int) -> Tensor:
     """The 0/1 matrix (taps, T_out * T_in): which tap k of a filter links input frame i to output frame o.
 
-    Tap k of output frame o reads input frame ``o * stride + k - pad``, if it exists (beyond the ends lies the zero
-    padding).
+    Output frame o is centred on input frame ``o * stride``; tap k reads frame ``o * stride + k - taps // 2``, if it
+    exists (beyond the ends lies the zero padding).
     """
+    out_frames = (frames - 1) // stride + 1
     band = np.zeros((taps, out_frames, frames), np.float32)
     for o in range(out_frames):
         for k in range(taps):
-            i = o * stride + k - pad
+            i = o * stride + k - taps // 2
             if 0 <= i < frames:
                 band[k, o, i] = 1
     return Tensor(band.reshape(taps, -1))
@@ -136,7 +137,7 @@ class GroupedConv3d(nn.Cell):
             return self.frames_at_once(x)
         t_out = (t - 1) // self.stride[0] + 1
         taps = self.weight.reshape(-1, frames, k * k).transpose(0, 2, 1)
-        spread = ops.matmul(taps, _band(t, t_out, self.stride[0], frames, frames // 2).astype(x.dtype))
+        spread = ops.matmul(taps, _band(t, self.stride[0], frames).astype(x.dtype))
         spread = spread.reshape(out, c // self.groups, k * k, t_out, t).transpose(0, 3, 1, 4, 2)
         kernel = spread.reshape(out * t_out, c // self.groups * t, k, k)
         y = ops.conv2d(x.reshape(n, c * t, h, w), kernel, None, self.stride[1:], "pad", k // 2, 1, self.groups)
@@ -153,7 +154,8 @@ class GroupedConv3d(nn.Cell):
         count = frames_together(t, out)
         reach = count + frames - 1
         taps = self.weight.reshape(-1, frames, k * k).transpose(0, 2, 1)
-        spread = ops.matmul(taps, _band(reach, count, 1, frames, 0).astype(x.dtype))
+        band = _band(reach, 1, frames).reshape(frames, reach, reach)[:, frames // 2 : frames // 2 + count]
+        spread = ops.matmul(taps, band.reshape(frames, -1).astype(x.dtype))
         spread = spread.reshape(out, c, k * k, count, reach).transpose(0, 3, 1, 4, 2)
         pads = (frames // 2, frames // 2, k // 2, k // 2, k // 2, k // 2)
         conv = ops.Conv3D(out * count, (reach, k, k), 1, "pad", pads, (count, *stride))

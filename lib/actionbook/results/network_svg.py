@@ -82,7 +82,8 @@ def drawing(boxes: Sequence[Box], arrows: Sequence[tuple[int, int, str]], kinds:
     placed, wide, high = _layout(boxes, arrows)
     body = [_arrow(placed[start], placed[end], look) for start, end, look in arrows]
     body += [_stage(stage) for stage in placed]
-    for label in dict.fromkeys(stage.label for stage in placed if stage.box.row or not any(box.row for box in boxes)):
+    maps = [stage for stage in placed if all(stage.box.lines)]  # what has no rows and columns needs no heads
+    for label in dict.fromkeys(stage.label for stage in maps if stage.box.row or not any(box.row for box in boxes)):
         body += [_text(0, label + _LINE * (line + 2), head, 'opacity="0.75"') for line, head in enumerate(_HEADS)]
     legend = "".join(
         '<span style="margin-right: 1.4em; white-space: nowrap"><span style="display: inline-block; width: 0.9em; '
