@@ -155,6 +155,7 @@ def test_long_clips_are_a_few_frames_at_once(channels: int, frames: int, length:
     # A band over all frames, in another order of additions, is for shorter clips alone.
     short = Tensor(x[:, :, : WIDE * frames])
     np.testing.assert_allclose(banded(short).asnumpy(), grouped(short).asnumpy(), atol=1e-4)
+    assert not np.array_equal(banded(short).asnumpy(), banded.frames_at_once(short).asnumpy())
 
 
 def test_ill_formed_grouped_convolutions() -> None:
