@@ -15,7 +15,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from actionbook.core.paths import NOTEBOOKS
-from actionbook.notebooks import kernel_environment
+from actionbook.notebooks import kernel_environment, kernel_sockets
 
 SOURCE = NOTEBOOKS / "efficient3d" / "01_data.md"
 
@@ -40,11 +40,11 @@ def client(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     }
     injected = "# Parameters\n" + "".join(f"{name} = {value!r}\n" for name, value in values.items())
     notebook.cells.insert(1, nbformat.v4.new_code_cell(injected))
-    client = NotebookClient(
-        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": SOURCE.parent}}
-    )
-    with client.setup_kernel():
-        yield client
+    with kernel_sockets() as config:
+        resources = {"metadata": {"path": SOURCE.parent}}
+        client = NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources, config=config)
+        with client.setup_kernel():
+            yield client
 
 
 def run(client: NotebookClient, *numbers: int) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from pathlib import Path
 
 import nbformat
 import pytest
+from jupyter_client.provisioning.local_provisioner import LocalPortCache
 
 from actionbook import notebooks
 from actionbook.notebooks import NotebookError, check, execute, find_sources, kernel_environment, main, pair
@@ -149,6 +151,15 @@ def test_execution_in_the_notebooks_folder_with_the_books_environment(
     assert check(source) == []
     assert os.environ["MPLBACKEND"] == "Agg"
     assert not list((tmp_path / "failed").rglob("*.ipynb"))
+
+
+def test_a_kernel_needs_no_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels that start together are given each other's ports, and one of them dies."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setattr(LocalPortCache, "find_available_port", lambda *_: taken.getsockname()[1])
+        source = write(tmp_path, PARAMETERS + cell("print(size + 1)"))
+        done = nbformat.read(execute(source, output=tmp_path / "done.ipynb", failed=tmp_path / "failed"), as_version=4)
+    assert done.cells[-1].outputs[0].text == "3\n"
 
 
 def test_a_failing_cell_leaves_the_pair_and_shows_its_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,12 +19,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import jupytext
 import nbformat
 import yaml
 from nbformat import NotebookNode
+from traitlets.config import Config
 
 from actionbook.core.console import print_any_text
 from actionbook.core.errors import BookError
@@ -62,6 +64,17 @@ def kernel_environment() -> dict[str, str]:
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         "PYTHONPATH": os.pathsep.join(dict.fromkeys([str(LIBRARY.parent), *inherited])),
     }
+
+
+@contextmanager
+def kernel_sockets() -> Iterator[Config]:
+    """Configuration of a kernel that is spoken to through socket files of its own, in a folder that ends with it.
+
+    By default a kernel gets five TCP ports that were free a moment before it binds them: of several kernels that start
+    together, one dies now and then with "Address already in use" (or another program has taken the port).
+    """
+    with TemporaryDirectory(prefix="kernel-") as folder:  # short: the path of a socket has at most 107 bytes
+        yield Config(KernelManager={"transport": "ipc", "ip": f"{folder}/socket"})
 
 
 def is_source(path: Path) -> bool:
@@ -180,7 +193,7 @@ def execute(
     scratch = failed.resolve() / source.resolve().parent.name / f"{source.stem}.ipynb"
     scratch.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with _environment(kernel_environment()):
+        with _environment(kernel_environment()), kernel_sockets() as config:
             done = papermill.execute_notebook(
                 notebook,
                 scratch,
@@ -189,6 +202,7 @@ def execute(
                 progress_bar=False,
                 start_timeout=300,
                 cwd=source.resolve().parent,
+                config=config,
             )
     except Exception as error:  # a failing cell, a dead kernel, a kernel that does not start: all end the same way
         raise NotebookError(f"{source} failed; as far as it came: {scratch}\n{str(error).strip()}") from error

@@ -17,7 +17,7 @@ from actionbook.core.errors import BookError
 from actionbook.core.manifest import load_dataset
 from actionbook.core.parameters import address, choice, folder, refuse_unknown, whole_number
 from actionbook.core.workspace import PARAMETERS, Stage
-from actionbook.notebooks import kernel_environment
+from actionbook.notebooks import kernel_environment, kernel_sockets
 
 OWN = (
     "recipe = 'mini'   # a name\ndata_root = None\nwork_root = None\ndevice = 'CPU'\nworkers = None\noverrides = None\n"
@@ -147,10 +147,11 @@ def test_choices() -> None:
 @pytest.fixture(scope="module")
 def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NotebookClient]:
     """A real kernel with the environment of the book's notebooks."""
-    client = NotebookClient(nbformat.v4.new_notebook(), kernel_name="python3", allow_errors=True)
     work = tmp_path_factory.mktemp("work")
-    with client.setup_kernel(env={**os.environ, **kernel_environment(), "ACTIONBOOK_WORK": str(work)}):
-        yield client
+    with kernel_sockets() as config:
+        client = NotebookClient(nbformat.v4.new_notebook(), kernel_name="python3", allow_errors=True, config=config)
+        with client.setup_kernel(env={**os.environ, **kernel_environment(), "ACTIONBOOK_WORK": str(work)}):
+            yield client
 
 
 def test_in_a_real_kernel(kernel: NotebookClient) -> None:

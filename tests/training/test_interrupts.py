@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
-from jupyter_client.manager import KernelManager, start_new_kernel
+from jupyter_client.manager import KernelManager
 
 from actionbook.core.files import sha256_file
 from actionbook.core.interrupts import STOPPED
 from actionbook.core.workspace import Stage
+from actionbook.notebooks import kernel_sockets
 
 CELL = """
 from mindspore import nn
@@ -60,10 +61,15 @@ def ready(tiny_stage: Callable[..., Stage], after_data: Callable[[Stage], Stage]
 
 @pytest.fixture(scope="module")
 def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[KernelManager, BlockingKernelClient]]:
-    manager, client = start_new_kernel(kernel_name="python3", cwd=str(tmp_path_factory.mktemp("kernel")))
-    yield manager, client
-    client.stop_channels()
-    manager.shutdown_kernel(now=True)
+    with kernel_sockets() as config:
+        manager = KernelManager(kernel_name="python3", config=config)
+        manager.start_kernel(cwd=str(tmp_path_factory.mktemp("kernel")))
+        client = manager.client()
+        client.start_channels()
+        client.wait_for_ready(timeout=60)
+        yield manager, client
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
 
 
 def cell(stage: Stage, tmp_path: Path) -> str:
