@@ -41,14 +41,16 @@ def _onnx(path: Path, seed: int) -> None:
 def workspace(tmp_path: Path) -> Callable[..., tuple[Path, dict[str, Arrays]]]:
     """Make a workspace; returns it and the samples of its streams, (N, ...) by input."""
 
-    def make(streams: Streams, name: str = "toy", seed: int = 0, network: int = 0) -> tuple[Path, dict[str, Arrays]]:
+    def make(
+        streams: Streams, name: str = "toy", seed: int = 0, network: int = 0, *, kept: bool = True
+    ) -> tuple[Path, dict[str, Arrays]]:
         folder, samples = tmp_path / "工作" / "chapter" / name, {}
         row = DOCUMENTS["results of 04_conversion"]["streams"]["rgb"]
         for stream, spec in streams.items():
             inner = folder / stream if len(streams) > 1 else folder
             samples[stream] = spec.random(COUNT, seed)
             rows = [(f"v{k}", {key: array[k] for key, array in samples[stream].items()}) for k in range(COUNT)]
-            write_batches(rows, inner / "batches", batch_size=BATCH, spec=spec, progress=False)
+            write_batches(rows, inner / "batches", batch_size=BATCH, spec=spec, keep=kept, progress=False)
             _onnx(inner / "export" / "network.onnx", network)
         head = Head(chapter="chapter", recipe=name, title="A toy", recipe_sha256="5" * 64, streams=tuple(streams))
         entry: dict[str, Any] = {

@@ -89,6 +89,14 @@ def test_there_and_back(*, streams, tool, workspace, card, tmp_path):
     assert not list(work.rglob(".tmp-*"))
 
 
+def test_batches_that_were_not_kept_cannot_be_taken(workspace, tmp_path):
+    work, _ = workspace({"rgb": CLIP, "flow": FLOW}, kept=False)
+    remedy = r'04 again with -y "overrides: \{export: \{keep_batches: true\}\}"'
+    with pytest.raises(BookError, match=rf"rgb/batches: .* 5\.76e-06 GB, were not kept\. Run notebook {remedy}"):
+        take(work, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_killed_tool_goes_on(workspace, card, tmp_path):
     work, samples = workspace({"rgb": CLIP})
     take(work, tmp_path / "out")

@@ -205,6 +205,7 @@ FREE: list[dict[str, Any]] = [
     {"training": {"runs": [{"name": "one"}, {"name": "two"}], "result": "one"}},
     {"evaluation": {"pool": "logit_mean", "fuse": "softmax_mean", "skip_last_video": True, "compare_frames": [8]}},
     {"export": {"batch_sizes": [2], "depthwise": "grouped", "soc_version": "x", "calibration_clips": 2}},
+    {"export": {"keep_batches": True}},
     {"data": {"split": 2, "frames": {"min_decoded": 0.5}}},
 ]
 """Outputs are the same whatever is made of them. Of the data set its index and its frames count, which stay here."""

@@ -18,7 +18,7 @@ from actionbook.core.workspace import Stage
 from actionbook.datasets.index import BOX, Index
 from actionbook.evaluation import predict
 from actionbook.evaluation.predict import SampleBatches, predict_share, predict_test, tested_samples
-from actionbook.inference import AisBenchEngine, InferenceError, NetworkEngine, read_results, run_batches
+from actionbook.inference import InferenceError, NetworkEngine, read_results, run_batches
 
 Open = Callable[..., Stage]
 Made = Callable[..., SampleBatches]
@@ -108,14 +108,6 @@ def test_what_is_finished_is_read_and_a_damaged_file_is_made_again(tmp_path: Pat
     times = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     np.testing.assert_array_equal(outputs(batches, tmp_path, Counting(0)), first)  # would be killed by its first batch
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == times
-
-
-def test_a_tool_does_not_take_what_is_not_on_disk(tmp_path: Path, made: Made) -> None:
-    (tmp_path / "net.om").write_bytes(b"model")
-    batches = made()
-    engine = AisBenchEngine(tmp_path / "net.om", batch_size=9, spec=batches.spec)
-    with pytest.raises(InferenceError, match="runs batches on disk"):
-        run_batches(engine, batches, tmp_path / "out")
 
 
 class Averages(nn.Cell):

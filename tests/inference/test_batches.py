@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,36 @@ def test_rewriting_leaves_no_old_batch(clips, batches):
     smaller = write_batches(clips[:2], batches.folder, batch_size=3, spec=SHAPE, progress=False)
     assert len(read_batches(smaller.folder)) == 1
     assert not smaller.path(2).exists()
+
+
+def test_batches_without_files_are_the_same_and_are_made_again(clips, batches):
+    """The files that were there are gone; ids and digest stay, and results of one are those of the other."""
+    bare = write_batches(clips, batches.folder, batch_size=3, spec=SHAPE, keep=False, progress=False)
+    assert sorted(path.name for path in bare.folder.rglob("*")) == ["batches.info", "batches.json"]
+    assert (bare.ids, bare.sha256, bare.bytes()) == (batches.ids, batches.sha256, BYTES)
+    opened = read_batches(bare.folder)
+    assert opened == bare
+    for using in (lambda: opened.load(0), lambda: opened.ready([0])):
+        with pytest.raises(InferenceError, match=r"3e-06 GB|4\.32e-06 GB, were not kept \(export\.keep_batches"):
+            using()
+
+    def again(numbers):
+        return ({"image": np.full((3, *SHAPE), number, np.float32)} for number in numbers)
+
+    filled = replace(opened, again=again)
+    assert [batch["image"].max() for batch in filled.ready([0, 2])] == [0, 2]
+    assert filled.load(1)["image"].min() == 1
+    kept = write_batches(clips, batches.folder, batch_size=3, spec=SHAPE, progress=False)
+    assert kept == batches == read_batches(batches.folder)
+
+
+def test_files_among_those_that_were_not_kept_are_said(clips, batches):
+    left = batches.path(0).read_bytes()
+    bare = write_batches(clips, batches.folder, batch_size=3, spec=SHAPE, keep=False, progress=False)
+    bare.folder_of("image").mkdir()
+    bare.path(0).write_bytes(left)
+    with pytest.raises(InferenceError, match=r"0\.bin: not one of the 0 batches"):
+        read_batches(bare.folder)
 
 
 def test_an_interrupted_write_is_recognised(clips, tmp_path):
@@ -103,6 +134,10 @@ def lie(folder):
     describe(folder, clips=8)
 
 
+def half_keep(folder):
+    describe(folder, kept="half")
+
+
 def scramble(folder):
     (folder / "batches.json").write_text("[1, 2]")
 
@@ -122,6 +157,7 @@ def describe(folder, **changes):
         (lose_info, "batches.info is missing"),
         (halve, "dtype 'float16'"),
         (lie, "7 clips; batches.json says 3, 8"),
+        (half_keep, "not readable"),
         (scramble, "not readable"),
     ],
 )

@@ -26,6 +26,7 @@ from actionbook.inference import (
     read_results,
     read_summary,
     run_batches,
+    runner,
     write_batches,
 )
 
@@ -126,6 +127,65 @@ def test_a_wrong_batch_size_shows_in_the_throughput(om, tmp_path):
     results(engine, batches_of(4, tmp_path), tmp_path / "out")
     with pytest.raises(InferenceError, match="counts 8 clips in an inference, the engine was told 4"):
         engine.throughput()
+
+
+@pytest.fixture
+def made_as_needed(tmp_path):
+    """Batches of one clip whose files are not on disk, and the numbers of those that were made."""
+    kept, made = batches_of(1, tmp_path), []
+
+    def again(numbers):
+        for number in numbers:
+            made.append(number)
+            yield {"image": CLIPS[number : number + 1]}
+
+    pairs = [(f"v{i}", clip) for i, clip in enumerate(CLIPS)]
+    bare = write_batches(pairs, tmp_path / "bare", batch_size=1, spec=SHAPE, keep=False, progress=False)
+    assert bare.sha256 == kept.sha256
+    return replace(bare, again=again), made
+
+
+@pytest.mark.parametrize("files", [1, 5, 12, 100])
+@pytest.mark.parametrize("kind", KINDS)
+def test_batches_not_on_disk_are_given_a_few_at_a_time(*, kind, files, om, made_as_needed, tmp_path, monkeypatch):
+    batches, made = made_as_needed
+    monkeypatch.setattr(runner, "_AT_ONCE", files * batches.bytes() + 1)
+    engine = kind(om(1), batch_size=1, spec=SHAPE)
+    ids, logits = results(engine, batches, tmp_path / "out")
+    assert (ids, made) == ([f"v{i}" for i in range(12)], list(range(12)))
+    np.testing.assert_allclose(logits, SUMS, atol=1e-4)
+    assert sorted(path.name for path in (tmp_path / "bare").rglob("*")) == ["batches.info", "batches.json"]
+    last = 12 % min(files, 12) or min(files, 12)  # of the last call
+    assert len(read_summary(tmp_path / "out").compute_ms) == last
+    run_batches(engine, batches, tmp_path / "out", progress=False)
+    assert len(made) == 12  # nothing is made where all is there
+
+
+def test_what_is_interrupted_between_calls_is_carried_on(om, made_as_needed, tmp_path, monkeypatch):
+    """While the files of the second call are being made; the results of the first stay."""
+    batches, made = made_as_needed
+    monkeypatch.setattr(runner, "_AT_ONCE", 5 * batches.bytes())
+    engine, out = AisBenchEngine(om(1), batch_size=1, spec=SHAPE), tmp_path / "out"
+
+    def interrupted(numbers):
+        yield from batches.again([number for number in numbers if number < 7])
+        if 7 in numbers:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_batches(engine, replace(batches, again=interrupted), out, progress=False)
+    assert (made, len(list(out.glob("*_0.bin")))) == (list(range(7)), 5)
+    assert not list(out.glob(".tmp-*"))
+    made.clear()
+    _, logits = results(engine, batches, out)
+    np.testing.assert_allclose(logits, SUMS, atol=1e-4)
+    assert made == list(range(5, 12))
+
+
+def test_a_tool_runs_all_batches_in_one_process(om, made_as_needed, tmp_path):
+    engine = AisBenchEngine(om(1), batch_size=1, spec=SHAPE)
+    with pytest.raises(InferenceError, match="in one process, not in 2"):
+        run_batches(engine, made_as_needed[0], tmp_path / "out", count=2)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import mindspore as ms
 import numpy as np
@@ -228,16 +229,44 @@ def test_every_format_agrees_with_the_network(made, record):
     assert conversions.summary["mAP, %"].tolist()[:3] == [pytest.approx(100 * found["network"].score.value)] * 3
 
 
-def test_batches_lie_in_a_folder_of_each_input(made):
-    stage, index, _, conversions, _ = made
-    (one,) = conversions.streams.values()
-    assert dict(one.spec.inputs) == dict(one.batches.spec.inputs) == INPUTS
+@pytest.fixture(scope="module")
+def kept(made):
+    """The one stream of a stage 04 that keeps the files of its batches, in the workspace of the one that does not."""
+    first, _, _, conversions, _ = made
+    places = {"recipe": str(first.work_root.parent / "toy.yaml"), "data_root": first.data_root, "workers": 1}
+    overrides = {"export": {"keep_batches": True}}
+    stage = Stage.open("toy", "04_conversion", **places, work_root=first.work_root, device="CPU", overrides=overrides)
+    (bare,) = conversions.streams.values()
+    assert not list(bare.batches.folder.rglob("*.bin"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(conversion.shutil, "disk_usage", lambda _: SimpleNamespace(free=554_879))
+        with pytest.raises(BookError, match=r"batches: batches of 13 samples take 0\.000555 GB, 0\.000555 GB are free"):
+            conversion.convert(stage)
+        patch.setattr(conversion.shutil, "disk_usage", lambda _: SimpleNamespace(free=554_880))
+        (one,) = conversion.convert(stage).streams.values()
+    return one
+
+
+def test_batches_are_the_same_whether_their_files_are_kept_or_not(made, kept):
+    (bare,) = made[3].streams.values()
+    assert (bare.batches.sha256, bare.batches.ids) == (kept.batches.sha256, kept.batches.ids)
+    for name, array in bare.batches.load(2).items():
+        np.testing.assert_array_equal(array, kept.batches.load(2)[name])
+    command = kept.ais_bench
+    assert bare.ais_bench == (
+        f'# takes 0.000555 GB of files: run again with -y "overrides: {{export: {{keep_batches: true}}}}"\n{command}'
+    )
+
+
+def test_batches_lie_in_a_folder_of_each_input(made, kept):
+    stage, index, *_ = made
+    assert dict(kept.spec.inputs) == dict(kept.batches.spec.inputs) == INPUTS
     for name, shape in INPUTS.items():
-        files = sorted(one.batches.folder_of(name).glob("*.bin"))
-        assert one.batches.folder_of(name).name == name
+        files = sorted(kept.batches.folder_of(name).glob("*.bin"))
+        assert kept.batches.folder_of(name).name == name
         assert [path.stat().st_size for path in files] == [4 * 5 * int(np.prod(shape))] * 3  # 13 in batches of 5
     samples = Samples(index.subset("test"), dataset_of(stage.first).colour_store, stage.first.recipe, CLASSES)
-    last = one.batches.load(2)
+    last = kept.batches.load(2)
     sample = samples.test(samples.tests.number[12], samples.tests.frames[12])
     for name, array in sample.inputs.items():
         np.testing.assert_array_equal(last[name][2], array)

@@ -317,6 +317,7 @@ FREE: dict[str, Any] = {
     "training.result": "clip",
     "export.batch_sizes": [2],
     "export.inference_batch": 3,
+    "export.keep_batches": True,
     "export.depthwise": "grouped",
     "export.calibration_clips": 2,
     "export.cann": "7.0",

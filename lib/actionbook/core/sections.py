@@ -128,6 +128,10 @@ class Weights(Strict):
         return self
 
 
+KEEP_BATCHES = "{export: {keep_batches: true}}"
+"""Overrides of a recipe, for messages."""
+
+
 class Export(Strict):
     """Formats and batch sizes for offline inference."""
 
@@ -135,6 +139,9 @@ class Export(Strict):
     """Batch sizes whose throughput is measured."""
     inference_batch: Positive = 16
     """Clips in one .bin file (the original port's default)."""
+    keep_batches: bool = False
+    """Whether the files of all tested clips stay on disk, for a card in another machine; they take terabytes for AVA.
+    Without them every format reads the clips again."""
     depthwise: Literal["banded", "grouped"] = "banded"
     """How grouped 3-D convolutions are exported: in two dimensions along a band, or as they are."""
     calibration_clips: Positive = 64

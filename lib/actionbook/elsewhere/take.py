@@ -16,6 +16,7 @@ from actionbook.conversion.check import computes_in_half
 from actionbook.core.errors import BookError
 from actionbook.core.files import atomic_path, sha256_file, write_json_atomic
 from actionbook.core.paths import shown
+from actionbook.core.sections import KEEP_BATCHES
 from actionbook.elsewhere.streams import Stream, converted_streams
 from actionbook.inference import InferenceError, ais_bench_command, msame_command
 from actionbook.inference.batches import INFO_NAME
@@ -31,10 +32,16 @@ def take(workspace: Path | str, out: Path | str, soc_version: str | None = None)
     file, the batches and ``job.json``: the commands, and by size and digest what belongs to them. Files are hard links
     where the file system has them, else copies. `soc_version` is the chip to compile for (None: the recipe's). Called
     again it goes on, and leaves answers alone. Raises BookError as `converted_streams`, and for a folder that holds
-    another network or other batches; ConversionError for a chip that ATC does not know.
+    another network or other batches, or where the files of batches were not kept; ConversionError for a chip that ATC
+    does not know.
     """
-    out, size = Path(out), 0
-    for stream in converted_streams(workspace):
+    out, size, streams = Path(out), 0, converted_streams(workspace)
+    for batches in (stream.batches for stream in streams if not stream.batches.kept):
+        raise BookError(
+            f"{shown(batches.folder)}: the files of the batches, {batches.bytes() * len(batches) / 1e9:,.3g} GB, were "
+            f'not kept. Run notebook 04 again with -y "overrides: {KEEP_BATCHES}"'
+        )
+    for stream in streams:
         job, folder = _job(stream, soc_version or stream.soc_version), out / stream.name
         if (folder / JOB).is_file() and json.loads((folder / JOB).read_text(encoding="utf-8")) != job:
             raise BookError(f"{shown(folder)}: holds another network, chip or other batches; choose an empty folder")

@@ -13,7 +13,7 @@ import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ INFO_NAME, MANIFEST_NAME = "batches.info", "batches.json"
 
 @dataclass(frozen=True)
 class BatchSet:
-    """A folder of batches, complete and of the right sizes."""
+    """A folder of batches, complete and of the right sizes, or what they were where their files were not kept."""
 
     folder: Path
     ids: tuple[tuple[str, ...], ...]  # of each batch, the ids of its real samples (at most batch_size)
@@ -41,6 +41,10 @@ class BatchSet:
     """Digest of the content: of the ids and of all files. Results are told apart by it."""
     folders: Mapping[str, Path] = field(default_factory=dict)
     """Where the files of an input lie, if not in the folder of its name."""
+    kept: bool = field(default=True, kw_only=True)
+    """Whether the batches are on disk."""
+    again: Callable[[Sequence[int]], Iterator[Arrays]] | None = field(default=None, compare=False, kw_only=True)
+    """Makes batches that are not on disk, see `Batches.ready`."""
 
     @property
     def clips(self) -> int:
@@ -61,8 +65,17 @@ class BatchSet:
         """The file of batch `number` and an input; of the only one, where none is named."""
         return self.folder_of(name or self.spec.single) / f"{number}.bin"
 
-    def load(self, number: int) -> dict[str, np.ndarray]:
-        """Batch `number` as read-only memory maps by input, float32 (B, ...), padding rows included."""
+    def bytes(self, name: str | None = None) -> int:
+        """Of the file of a batch and an input (None: of all inputs), whether it is on disk or not."""
+        return self.batch_size * sum(self.spec.bytes(key) for key in self.spec.inputs if name in (None, key))
+
+    def load(self, number: int) -> Arrays:
+        """Batch `number` by input, float32 (B, ...), padding rows included; read-only memory maps of files on disk.
+
+        Raises InferenceError for a file of another size, and for batches that are not on disk and cannot be made again.
+        """
+        if not self.kept:
+            return next(self.ready([number]))
         found: dict[str, np.ndarray] = {}
         for name, shape in self.spec.inputs.items():
             _check_size(self, number, name)
@@ -70,8 +83,15 @@ class BatchSet:
         return found
 
     def ready(self, numbers: Sequence[int]) -> Iterator[Arrays]:
-        """See `Batches.ready`."""
-        return map(self.load, numbers)
+        """See `Batches.ready`. Raises InferenceError as `load`."""
+        if self.kept:
+            return map(self.load, numbers)
+        if self.again is None:
+            raise InferenceError(
+                f"{self}: the batches, {self.bytes() * len(self) / 1e9:,.3g} GB, were not kept (export.keep_batches of "
+                "the recipe). Write them with keep=True"
+            )
+        return self.again(numbers)
 
 
 def write_batches(
@@ -80,13 +100,15 @@ def write_batches(
     *,
     batch_size: int,
     spec: Spec | Shape,
+    keep: bool = True,
     progress: bool = True,
 ) -> BatchSet:
     """Write samples, pairs of (id, inputs by name), as batches into `folder`; an array alone is the only input.
 
-    Every file appears whole or not at all; ``batches.json`` comes last, so an interrupted folder is recognised.
-    Batches already in the folder are replaced. Raises InferenceError for an input of another shape or dtype, an id with
-    white space (the info file separates by it), no sample at all, or foreign files in the folder.
+    Without `keep` only their ids and their digest are written, which are the same; `BatchSet.again` then has to make
+    the batches. Every file appears whole or not at all; ``batches.json`` comes last, so an interrupted folder is
+    recognised. Batches already in the folder are replaced. Raises InferenceError for an input of another shape or
+    dtype, an id with white space (the info file separates by it), no sample at all, or foreign files in the folder.
     """
     folder, spec = Path(folder), Spec.of(spec)
     if batch_size < 1:
@@ -100,8 +122,9 @@ def write_batches(
     def flush() -> None:
         for name, array in batch.items():
             array[len(names) :] = 0
-            with atomic_path(folder / name / f"{len(ids)}.bin") as temporary:
-                array.tofile(temporary)
+            if keep:
+                with atomic_path(folder / name / f"{len(ids)}.bin") as temporary:
+                    array.tofile(temporary)
             digest.update(f"{name} {array.shape}".encode() + array.tobytes())
         ids.append(tuple(names))
         names.clear()
@@ -121,13 +144,13 @@ def write_batches(
         raise InferenceError(f"{folder}: no clips to write")
     write_text_atomic(folder / INFO_NAME, "".join("".join(f"{name} " for name in line) + "\n" for line in ids))
     digest.update((folder / INFO_NAME).read_bytes())
-    result = BatchSet(folder, tuple(ids), batch_size, spec, digest.hexdigest())
+    result = BatchSet(folder, tuple(ids), batch_size, spec, digest.hexdigest(), kept=keep)
     write_json_atomic(folder / MANIFEST_NAME, asdict(_Manifest.of(result)))
     return result
 
 
 def read_batches(folder: Path | str) -> BatchSet:
-    """Open a folder that `write_batches` has finished.
+    """Open a folder that `write_batches` has finished, with or without the files of batches.
 
     Raises InferenceError, naming the file, where one is missing, superfluous or of another size than it must have, or
     where the info file is not the one that was written.
@@ -139,7 +162,7 @@ def read_batches(folder: Path | str) -> BatchSet:
         state = "has been changed" if info.is_file() else "is missing"
         raise InferenceError(f"{info} {state}: it must list the clips of this folder. Write the batches again")
     ids = parse_info(info.read_text(encoding="utf-8"))
-    result = BatchSet(folder, ids, manifest.batch_size, manifest.spec, manifest.sha256)
+    result = BatchSet(folder, ids, manifest.batch_size, manifest.spec, manifest.sha256, kept=manifest.kept)
     if len(result) != manifest.batches or result.clips != manifest.clips:
         raise InferenceError(
             f"{info}: {len(result)} batches, {result.clips} clips; {MANIFEST_NAME} says {manifest.batches}, "
@@ -152,21 +175,23 @@ def read_batches(folder: Path | str) -> BatchSet:
 def check_files(batches: BatchSet, info: Path) -> None:
     """Raise InferenceError unless the folder has exactly the files of `batches`, each full but perhaps the last.
 
+    Where they were not kept it has none.
+
     `info` names the file of ids in messages.
     """
     for number, names in enumerate(batches.ids):
         last = number == len(batches) - 1
         if len(names) != batches.batch_size and not (last and 0 < len(names) < batches.batch_size):
             raise InferenceError(f"{info}, line {number + 1}: {len(names)} ids, expected {batches.batch_size}")
-        for name in batches.spec.inputs:
+        for name in batches.spec.inputs if batches.kept else ():
             _check_size(batches, number, name)
-    expected = {f"{number}.bin" for number in range(len(batches))}
+    expected = {f"{number}.bin" for number in range(len(batches)) if batches.kept}
     for folder in map(batches.folder_of, batches.spec.inputs):
         found = {path.name for path in folder.glob("*.bin") if not path.name.startswith(TEMPORARY)}
         extra = sorted(found - expected)
         if extra:
             raise InferenceError(
-                f"{folder / extra[0]}: not one of the {len(batches)} batches of this folder. Remove it"
+                f"{folder / extra[0]}: not one of the {len(expected)} batches of this folder. Remove it"
             )
 
 
@@ -196,13 +221,15 @@ class _Manifest:
     dtype: str
     info_sha256: str
     sha256: str
+    kept: bool = True
 
     @classmethod
     def of(cls, batches: BatchSet) -> _Manifest:
         inputs = {name: list(shape) for name, shape in batches.spec.inputs.items()}
         output = None if batches.spec.output is None else list(batches.spec.output)
         info = sha256_file(batches.folder / INFO_NAME)
-        return cls(len(batches), batches.clips, batches.batch_size, inputs, output, "float32", info, batches.sha256)
+        digests = info, batches.sha256
+        return cls(len(batches), batches.clips, batches.batch_size, inputs, output, "float32", *digests, batches.kept)
 
     @property
     def spec(self) -> Spec:
@@ -223,7 +250,7 @@ class _Manifest:
             whole = all(isinstance(size, int) and size > 0 for size in sizes) and all(
                 isinstance(d, str) for d in digests
             )
-            if whole and manifest.spec.inputs:
+            if whole and isinstance(manifest.kept, bool) and manifest.spec.inputs:
                 if manifest.dtype != "float32":
                     raise InferenceError(f"{path}: dtype {manifest.dtype!r}, expected 'float32'")
                 return manifest

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 
@@ -20,6 +22,8 @@ from actionbook.inference.summaries import CONSOLE_NAME, SUMMARY_NAME
 
 RECORD_NAME = "results.json"
 _WORK = f"{TEMPORARY}run-"
+_AT_ONCE = 8 << 30
+"""Bytes of the files that a tool is given at once where batches are not on disk: it loads the model for every call."""
 
 
 def run_batches(
@@ -30,16 +34,17 @@ def run_batches(
     The files are laid out as ais_bench's: whole batches, padding rows included (`read_results` leaves them out). A
     folder that holds results of the same model on the same batches is carried on: files of the right size stay. Results
     of another model or of batches with other content are removed first; results that no run here has written are left
-    alone, with an error. An OM engine's tool is called once for all batches; what it prints is kept as ``console.log``,
-    and ais_bench's times as ``summary.json``. One run at a time may write to a folder, of one process or of `count`
+    alone, with an error. An OM engine's tool is called once for all batches that are on disk, and else again and again
+    for a few gigabytes of files that are made for it; what it prints is kept as ``console.log``, and ais_bench's times
+    as ``summary.json``, both of the last call. One run at a time may write to a folder, of one process or of `count`
     that share it: each makes the batches from number `rank` on, every `count`-th. Processes that share a folder remove
     no results: those of others are an error. Raises InferenceError where the engine takes another batch size than the
-    batches have, where a tool fails, and where one is to run batches that are not on disk, or a share of them.
+    batches have, where a tool fails, and where one is to run a share of the batches.
     """
     folder = Path(folder)
     if isinstance(engine, FolderEngine):
-        if not isinstance(batches, BatchSet) or count > 1:
-            raise InferenceError(f"{engine.name} runs batches on disk, in one process; write them first")
+        if count > 1:
+            raise InferenceError(f"{engine.name} runs batches in one process, not in {count}")
         engine.check_files(batches.batch_size)
     elif engine.batch_size is not None and engine.batch_size < batches.batch_size:
         raise InferenceError(
@@ -51,8 +56,9 @@ def run_batches(
     todo = [number for number in share if number not in done]
     if not todo:
         return folder
-    if isinstance(engine, FolderEngine) and isinstance(batches, BatchSet):
-        _run_at_once(engine, batches, todo, folder, progress)
+    if isinstance(engine, FolderEngine):
+        for numbers in _calls(batches, todo):
+            _run_at_once(engine, batches, numbers, folder, progress)
         return folder
     shape = batches.spec.output
     total, left = (sum(len(batches.ids[number]) for number in numbers) for numbers in (share, todo))
@@ -199,14 +205,40 @@ def _completed(engine: Engine, batches: Batches, folder: Path, *, alone: bool) -
     return set()
 
 
-def _run_at_once(engine: FolderEngine, batches: BatchSet, todo: list[int], folder: Path, progress: bool) -> None:
-    with tempfile.TemporaryDirectory(prefix=_WORK, dir=folder) as name:
-        work = Path(name)
+def _on_disk(batches: Batches) -> TypeGuard[BatchSet]:
+    return isinstance(batches, BatchSet) and batches.kept
+
+
+def _calls(batches: Batches, todo: list[int]) -> Iterator[list[int]]:
+    """The numbers of `todo` that a tool is given in each of its calls."""
+    size = batches.batch_size * sum(map(batches.spec.bytes, batches.spec.inputs))
+    most = len(todo) if _on_disk(batches) else max(1, _AT_ONCE // size)
+    return (todo[first : first + most] for first in range(0, len(todo), most))
+
+
+def _lay_out(batches: Batches, todo: list[int], work: Path, progress: bool) -> None:
+    """The files of `FolderEngine.run_folder`: links to those on disk, else made for this call."""
+    inputs = work / IN_NAME
+    for key in batches.spec.inputs:
+        (inputs / key).mkdir(parents=True)
+    if _on_disk(batches):
         for number in todo:
             batches.load(number)  # checks its size
             for key in batches.spec.inputs:
-                (work / IN_NAME / key).mkdir(parents=True, exist_ok=True)
-                link(batches.path(number, key), work / IN_NAME / key / f"{number}.bin")
+                link(batches.path(number, key), inputs / key / f"{number}.bin")
+        return
+    with progress_bar(len(todo), "batches to files", "batches") if progress else nullcontext() as bar:
+        for number, arrays in zip(todo, batches.ready(todo), strict=True):
+            for key, array in arrays.items():
+                np.ascontiguousarray(array, DTYPE).tofile(inputs / key / f"{number}.bin")
+            if bar is not None:
+                bar.update()
+
+
+def _run_at_once(engine: FolderEngine, batches: Batches, todo: list[int], folder: Path, progress: bool) -> None:
+    with tempfile.TemporaryDirectory(prefix=_WORK, dir=folder) as name:
+        work = Path(name)
+        _lay_out(batches, todo, work, progress)
         try:
             done = engine.run_folder(work, progress=progress)
         except BaseException:

@@ -88,7 +88,7 @@ class Needs:
 
     @property
     def batches_bytes(self) -> int:
-        """Of the tested clips as raw batches, which notebook 04 writes and an OM file is run over."""
+        """Of all tested clips as raw batches on disk, where they are kept for a card in another machine."""
         specs = [part.spec(len(self.manifest.classes)) for part in self.parts]
         return sum(
             clips * FLOAT_BYTES * sum(map(math.prod, spec.inputs.values()))
@@ -127,7 +127,7 @@ def _disk(found: Sequence[tuple[Chapter, Needs]]) -> str:
         ]
         for chapter, one in found
     ]
-    return table(["Recipe", "Data set", "Videos", "Frames", "Batches", "Answers"], rows, right=(2, 3, 4, 5))
+    return table(["Recipe", "Data set", "Videos", "Frames", "Batches, if kept", "Answers"], rows, right=(2, 3, 4, 5))
 
 
 def _training(found: Sequence[tuple[Chapter, Needs]]) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
@@ -18,12 +19,12 @@ from actionbook.clips.samples import Samples, batched
 from actionbook.conversion import Preflight, preflight
 from actionbook.core import cores
 from actionbook.core.errors import BookError
-from actionbook.core.files import sha256_file
+from actionbook.core.files import existing, sha256_file
 from actionbook.core.paths import shown
 from actionbook.core.process import PAGE_WIDTH, typed
 from actionbook.core.recipe import JOINT
 from actionbook.core.score import metric_title
-from actionbook.core.sections import Export
+from actionbook.core.sections import KEEP_BATCHES, Export
 from actionbook.core.spec import Arrays, Spec
 from actionbook.core.stage_results import (
     ConversionResults,
@@ -39,12 +40,8 @@ from actionbook.datasets.index import Index
 from actionbook.evaluation.compare import compare_formats, run_formats
 from actionbook.evaluation.formats import Made, make_formats
 from actionbook.evaluation.fusion import How, fuse
-from actionbook.evaluation.predict import missing_rule, predictions, samples_of, tested_samples
-from actionbook.inference import (
-    BatchSet,
-    ais_bench_command,
-    write_batches,
-)
+from actionbook.evaluation.predict import SampleBatches, missing_rule, predictions, samples_of, tested_samples
+from actionbook.inference import BatchSet, ais_bench_command, write_batches
 from actionbook.models.profile import layer_table
 from actionbook.tasks import Predictions
 from actionbook.training.runs import finished_run, trained_network
@@ -86,10 +83,16 @@ class Converted:
 
     @property
     def ais_bench(self) -> str:
-        """The command that runs the OM over the batches on a machine with the card."""
+        """The command that runs the OM over the batches on a machine with the card; above it how to get their files,
+        where they were not kept.
+        """
         om = f"{self.folder.name}/network_bs{self.export.inference_batch}.om"
         inputs = [os.path.relpath(self.batches.folder_of(name), self.stage.folder) for name in self.spec.inputs]
-        return typed(ais_bench_command(om, inputs, "ais_bench"), self.stage.folder)
+        command = typed(ais_bench_command(om, inputs, "ais_bench"), self.stage.folder)
+        if self.batches.kept:
+            return command
+        size = self.batches.bytes() * len(self.batches) / 1e9
+        return f'# takes {size:,.3g} GB of files: run again with -y "overrides: {KEEP_BATCHES}"\n{command}'
 
     def check(self) -> Preflight:
         """What Ascend's compiler can be expected to say of the ONNX file. Raises BookError where there is none."""
@@ -227,7 +230,7 @@ def _preflight(one: Converted) -> PreflightRow | None:
 
 
 def convert(stage: Stage) -> Conversions:
-    """Write the test samples as batches and make every format of every chosen stream's trained network.
+    """Make batches of the test samples, and every format of every chosen stream's trained network.
 
     What cannot be made here is recorded with its reason (`Made.not_made`). Raises BookError where stage 03 has not
     trained these networks on what is there now.
@@ -244,13 +247,32 @@ def _convert(stream: Stage, whole: Stage) -> Converted:
     samples = tested_samples(stream, index)
     spec = recipe.spec(samples.classes)
     with whole.timed("write_batches"):
-        ready = ((s.item, s.inputs) for s in tested(samples, samples.tests, stream.workers))
-        size = recipe.export.inference_batch
-        batches = write_batches(ready, stream.folder / "batches", batch_size=size, spec=spec)
+        batches = _batches(stream, samples, spec)
     calibration = calibration_samples(stream, index)
     with whole.timed("export"):
         made = make_formats(network, spec, stream.folder / "export", recipe.export, calibration)
     return Converted(stream, network, spec, index, batches, calibration, made)
+
+
+def _batches(stream: Stage, samples: Samples, spec: Spec) -> BatchSet:
+    """The tested samples as batches; where the recipe does not keep their files, they are made again when needed.
+
+    Raises BookError, before anything is written, where the disk has no room for files that are to be kept.
+    """
+    folder, export = stream.folder / "batches", stream.recipe.export
+    size, keep = export.inference_batch, export.keep_batches
+    if keep:
+        earlier = sum(path.stat().st_size for path in folder.rglob("*.bin"))  # which are replaced
+        needed = -(-len(samples.tests) // size) * size * sum(map(spec.bytes, spec.inputs))
+        if needed > (free := shutil.disk_usage(existing(folder)).free + earlier):
+            raise BookError(
+                f"{shown(folder)}: batches of {len(samples.tests):,} samples take {needed / 1e9:,.3g} GB, "
+                f"{free / 1e9:,.3g} GB are free. Make room, set work_root to a larger disk, or leave "
+                "export.keep_batches false: then they are made as they are needed"
+            )
+    ready = ((sample.item, sample.inputs) for sample in tested(samples, samples.tests, stream.workers))
+    found = write_batches(ready, folder, batch_size=size, spec=spec, keep=keep)
+    return found if keep else replace(found, again=SampleBatches(samples, size, found.sha256, stream.workers).ready)
 
 
 def calibration_samples(stream: Stage, index: Index) -> Arrays:
