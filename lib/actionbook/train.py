@@ -25,7 +25,7 @@ from actionbook.core.parameters import choice
 from actionbook.core.workspace import Stage
 from actionbook.evaluation.predict import centre_validation, predict_share
 from actionbook.training.jobs import side_by_side, train_side_by_side
-from actionbook.training.launch import announce
+from actionbook.training.launch import announce, announce_end
 from actionbook.training.ranks import ALONE, Ranks
 from actionbook.training.runs import train_runs
 
@@ -38,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         announce()
         with interrupts.program():
             _train(options)
+        announce_end()
     except BookError as error:
         sys.stderr.write(f"BookError: {error}\n")
         return 1

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from actionbook.core.evidence import Check
+from actionbook.core.files import sha256_json
 from actionbook.core.workspace import Stage
 from actionbook.datasets.index import read_index, write_index
 from actionbook.evidence import check_data, check_training
@@ -281,6 +282,19 @@ def test_a_recipe_changed_after_the_run(opened: Path, relist: Relist) -> None:
     path.write_text(path.read_text().replace("window: 8", "window: 6"))
     relist()
     assert {"recipe", "samples"} <= refuted(check(opened))
+
+
+def test_a_pack_from_before_the_book_knew_a_setting_still_holds(opened: Path, change: Change) -> None:
+    path = opened / "recipe.yaml"
+    recipe = yaml.safe_load(path.read_text())
+    del recipe["export"]["keep_batches"]
+    path.write_text(yaml.safe_dump(recipe))
+    digest = sha256_json({"export": recipe["export"]})
+    for stage in [stage for stage, sections in check_data.RAN_WITH.items() if "export" in sections]:
+        change(f"record/{stage}.json", at("stage", "recipe_sections", "export", value=digest))
+    assert check(opened).holds
+    change("record/04_conversion.json", at("stage", "recipe_sections", "export", value="0" * 64))
+    assert refuted(check(opened)) == {"recipe"}
 
 
 def test_a_data_set_that_is_not_the_one_of_that_name(opened: Path, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:

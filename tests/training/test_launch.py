@@ -79,10 +79,9 @@ def test_two_devices_killed_and_resumed_end_with_the_weights_and_logits_of_one(
                 os.kill(process, signal.SIGKILL)
 
     Thread(target=kill_rank_1_after_the_first_checkpoint, daemon=True).start()
-    with monkeypatch.context() as patch:
-        patch.setattr(launch, "LOST_SECONDS", 0.0)  # nobody waits for the other one
-        with pytest.raises(BookError, match=r"^training on 2 devices failed\. Last lines of .*worker_\d\.log"):
-            train_on_devices(two)
+    monkeypatch.setattr(launch, "LOST_SECONDS", 0.0)  # nobody waits for the other one
+    with pytest.raises(BookError, match=r"^training on 2 devices failed\. Last lines of .*worker_\d\.log"):
+        train_on_devices(two)
     assert_none_left(two)
     assert not list(two.folder.glob("training/clip-*/done.json"))
 

@@ -50,7 +50,7 @@ def recipe(pack: Contents) -> Iterator[Finding]:
         f"{section} of {stage}"
         for stage, entry in record.stages.items()
         for section in RAN_WITH[stage]
-        if section not in hidden and entry.recipe_sections.get(section) != pack.recipe.sha256(section)
+        if section not in hidden and entry.recipe_sections.get(section) != pack.sha256(section)
     ]
     if wrong:
         yield Finding(what="recipe", state="refuted", detail=f"stages ran with another recipe: {some(wrong)}")

@@ -56,7 +56,7 @@ def formats(pack: Contents) -> Iterator[Finding]:
     assert results is not None
     rows = {name: results.streams[name].formats for name in pack.streams if name in results.streams}
     ran = pack.record.stages["04_conversion"].recipe_sections.get("evaluation")
-    scored = ran == pack.recipe.sha256("evaluation")  # else stage 05 has pooled or fused otherwise since
+    scored = ran == pack.sha256("evaluation")  # else stage 05 has pooled or fused otherwise since
     rows |= {JOINT: results.fused} if scored and JOINT in {stream for stream, _ in pack.found} else {}
     wrong: list[str] = []
     for stream, said in rows.items():

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,10 +28,11 @@ from actionbook.core.evidence import (
     read_listing,
     read_text,
 )
+from actionbook.core.files import sha256_json
 from actionbook.core.manifest import DatasetManifest
 from actionbook.core.recipe import JOINT, Recipe
 from actionbook.core.record import Record, read_record
-from actionbook.core.schema import load
+from actionbook.core.schema import load, read_yaml
 from actionbook.core.sections import Detection
 from actionbook.core.stage_results import AccuracyResults
 from actionbook.datasets.index import Index, read_index
@@ -55,6 +57,16 @@ class Contents:
     manifest: DatasetManifest
     record: Record
     index: Index
+
+    def sha256(self, section: str) -> str:
+        """Digest of a section of the recipe as it was written, by which stages name it: without the settings that the
+        book has learned to know since.
+        """
+        return sha256_json({section: self._written.get(section)})
+
+    @cached_property
+    def _written(self) -> dict[str, Any]:
+        return read_yaml(self.folder / RECIPE)
 
     @cached_property
     def whole(self) -> Recipe:

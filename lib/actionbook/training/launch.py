@@ -26,7 +26,7 @@ PROGRAM = "actionbook.train"
 """The module that every process runs."""
 LAST_LINES = 15
 LOST_SECONDS = 10.0
-"""Within so many seconds all processes of a training that is done are gone, msrun's scheduler the last of them."""
+"""So long a process may be gone that has not said that it is done; msrun needs a moment to tell of one that failed."""
 LAUNCHER, _FOLDER = "ACTIONBOOK_LAUNCHER", "ACTIONBOOK_DEVICES"  # environment: a process number, a folder
 
 
@@ -96,6 +96,12 @@ def announce() -> None:
     threading.Thread(target=_end_with, args=(int(launcher),), daemon=True).start()
 
 
+def announce_end() -> None:
+    """In a process of `train_on_devices` that has done its work: it goes, and is not lost, while others still work."""
+    if os.environ.get("MS_ROLE") == "MS_WORKER" and _FOLDER in os.environ:
+        Path(os.environ[_FOLDER], f"{os.environ.get('RANK_ID', os.getpid())}.done").touch()
+
+
 def _end_with(launcher: int) -> None:
     """A notebook that is killed cannot stop what it has started."""
     while Path(f"/proc/{launcher}").exists():
@@ -139,9 +145,11 @@ class _Lost:
         if now < self._next:
             return
         self._next = now + 1  # a server has thousands of processes to look at
-        running = sum(entries.get("MS_ROLE") == "MS_WORKER" for entries in started(self._folder).values())
-        if running >= self._seen:
-            self._seen, self._whole = running, now
+        running = started(self._folder).items()
+        ranks = {each.get("RANK_ID", str(pid)) for pid, each in running if each.get("MS_ROLE") == "MS_WORKER"}
+        there = len(ranks | {path.stem for path in self._folder.glob("*.done")})
+        if there >= self._seen:
+            self._seen, self._whole = there, now
         elif now - self._whole > LOST_SECONDS:
             raise ChildProcessError
 
