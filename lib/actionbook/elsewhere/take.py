@@ -36,10 +36,10 @@ def take(workspace: Path | str, out: Path | str, soc_version: str | None = None)
     does not know.
     """
     out, size, streams = Path(out), 0, converted_streams(workspace)
-    for batches in (stream.batches for stream in streams if not stream.batches.kept):
+    if bare := [stream.batches for stream in streams if not stream.batches.kept]:
         raise BookError(
-            f"{shown(batches.folder)}: the files of the batches, {batches.bytes() * len(batches) / 1e9:,.3g} GB, were "
-            f'not kept. Run notebook 04 again with -y "overrides: {KEEP_BATCHES}"'
+            f"{shown(bare[0].folder)}: the files of the batches, {bare[0].total_bytes / 1e9:,.3g} GB, were not kept. "
+            f'Run notebook 04 again with -y "overrides: {KEEP_BATCHES}"'
         )
     for stream in streams:
         job, folder = _job(stream, soc_version or stream.soc_version), out / stream.name

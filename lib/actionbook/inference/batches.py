@@ -69,6 +69,11 @@ class BatchSet:
         """Of the file of a batch and an input (None: of all inputs), whether it is on disk or not."""
         return self.batch_size * sum(self.spec.bytes(key) for key in self.spec.inputs if name in (None, key))
 
+    @property
+    def total_bytes(self) -> int:
+        """Of the files of all batches."""
+        return len(self) * self.bytes()
+
     def load(self, number: int) -> Arrays:
         """Batch `number` by input, float32 (B, ...), padding rows included; read-only memory maps of files on disk.
 
@@ -88,7 +93,7 @@ class BatchSet:
             return map(self.load, numbers)
         if self.again is None:
             raise InferenceError(
-                f"{self}: the batches, {self.bytes() * len(self) / 1e9:,.3g} GB, were not kept (export.keep_batches of "
+                f"{self}: the batches, {self.total_bytes / 1e9:,.3g} GB, were not kept (export.keep_batches of "
                 "the recipe). Write them with keep=True"
             )
         return self.again(numbers)
@@ -173,9 +178,8 @@ def read_batches(folder: Path | str) -> BatchSet:
 
 
 def check_files(batches: BatchSet, info: Path) -> None:
-    """Raise InferenceError unless the folder has exactly the files of `batches`, each full but perhaps the last.
-
-    Where they were not kept it has none.
+    """Raise InferenceError unless the folder has exactly the files of `batches`, each full but perhaps the last, or
+    none where they were not kept.
 
     `info` names the file of ids in messages.
     """

@@ -91,7 +91,7 @@ class Converted:
         command = typed(ais_bench_command(om, inputs, "ais_bench"), self.stage.folder)
         if self.batches.kept:
             return command
-        size = self.batches.bytes() * len(self.batches) / 1e9
+        size = self.batches.total_bytes / 1e9
         return f'# takes {size:,.3g} GB of files: run again with -y "overrides: {KEEP_BATCHES}"\n{command}'
 
     def check(self) -> Preflight:
