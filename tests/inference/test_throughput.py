@@ -57,6 +57,21 @@ def test_nothing_is_timed_before_an_engine_is_warm(monkeypatch):
     assert warm.runs == cold.runs == 4
 
 
+def test_speed_and_time_belong_together_where_runs_are_of_two_kinds(monkeypatch):
+    """As on a machine that others use, too; a pack whose figures do not is refuted."""
+
+    class Uneven(Waking):
+        def run(self, batch):
+            self.runs += 1
+            self.now += 0.002 if self.runs % 2 else 0.004
+            return np.zeros((len(batch["image"]), 2), np.float32)
+
+    one = measure(Uneven(monkeypatch), 2, SHAPE, warmup=1, warm_seconds=0, repeats=4, progress=False)
+    assert (one.runs, one.ms_per_batch) == (4, pytest.approx(3))
+    assert one.clips_per_second == pytest.approx(2 * 1e3 / one.ms_per_batch)
+    assert one.lower_quartile <= one.clips_per_second <= one.upper_quartile
+
+
 def test_what_does_not_fit_is_refused(sum_engine):
     with pytest.raises(InferenceError, match="at most 4"):
         measure(sum_engine(batch_size=4), 8, SHAPE, progress=False)

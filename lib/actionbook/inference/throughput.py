@@ -39,7 +39,7 @@ class Throughput:
     batch: int
     inputs: Mapping[str, tuple[int, ...]]  # of one sample
     runs: int
-    clips_per_second: float  # median; of the Ascend tools from their mean time
+    clips_per_second: float  # by the median time; of the Ascend tools by their mean time
     lower_quartile: float
     upper_quartile: float
     ms_per_batch: float  # median; of the Ascend tools the mean
@@ -96,8 +96,9 @@ def measure(
         resident.append(resident_mib())
         if len(times) >= _LEAST_RUNS and time.perf_counter() > end:
             break
-    rates = batch / np.asarray(times)
-    lower, median, upper = np.quantile(rates, [0.25, 0.5, 0.75])
+    # Of the median time: of an even number of runs the median of rates is another number.
+    middle = float(np.median(times))
+    lower, upper = np.quantile(batch / np.asarray(times), [0.25, 0.75])
     peak = peak_rss_mib()
     # Memory that is given back within a run shows only where it made a new peak of the process.
     most = max(*resident, peak) if peak > peak_before else max(resident)
@@ -106,10 +107,10 @@ def measure(
         batch=batch,
         inputs=dict(wanted.inputs),
         runs=len(times),
-        clips_per_second=float(median),
+        clips_per_second=batch / middle,
         lower_quartile=float(lower),
         upper_quartile=float(upper),
-        ms_per_batch=float(np.median(times) * 1e3),
+        ms_per_batch=middle * 1e3,
         first_ms=first * 1e3,
         peak_rss_mib=peak,
         growth_rss_mib=max(0.0, most - before),
