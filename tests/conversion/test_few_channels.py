@@ -19,7 +19,9 @@ def normal(*shape: int) -> np.ndarray:
 
 def convolution(build, channels, frames, kernel, strides=(1, 1, 1), *, bias=True, relu=True, batch=2, **values):
     """A convolution of three channels with "same" padding, and perhaps a Relu."""
-    weights = {"w": normal(channels, 3, *kernel), **({"b": normal(channels)} if bias else {})}
+    # Sums of some size 1: how they are rounded depends on their order, and is held to 1e-5.
+    scale = np.float32(1 / np.sqrt(3 * np.prod(kernel)))
+    weights = {"w": scale * normal(channels, 3, *kernel), **({"b": normal(channels)} if bias else {})}
     pads = [size // 2 for size in kernel] * 2
     nodes = [
         helper.make_node("Conv", ["image", *weights], ["x"], kernel_shape=kernel, strides=strides, pads=pads, **values),
