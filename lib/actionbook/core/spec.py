@@ -91,9 +91,9 @@ class Spec:
         rng = np.random.default_rng(seed)
         return {name: rng.standard_normal((batch, *shape), dtype=np.float32) for name, shape in self.inputs.items()}
 
-    def bytes(self, name: str) -> int:
-        """Size of one sample of an input as float32."""
-        return 4 * int(np.prod(self.inputs[name]))
+    def bytes(self, name: str | None = None) -> int:
+        """Size of one sample of an input (None: of all inputs) as float32."""
+        return 4 * sum(int(np.prod(self.inputs[key])) for key in ([name] if name else self.inputs))
 
     def as_dict(self) -> dict[str, object]:
         """Plain data, for digests and descriptions on disk."""

@@ -67,7 +67,7 @@ class BatchSet:
 
     def bytes(self, name: str | None = None) -> int:
         """Of the file of a batch and an input (None: of all inputs), whether it is on disk or not."""
-        return self.batch_size * sum(self.spec.bytes(key) for key in self.spec.inputs if name in (None, key))
+        return self.batch_size * self.spec.bytes(name)
 
     @property
     def total_bytes(self) -> int:

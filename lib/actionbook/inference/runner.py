@@ -211,8 +211,7 @@ def _on_disk(batches: Batches) -> TypeGuard[BatchSet]:
 
 def _calls(batches: Batches, todo: list[int]) -> Iterator[list[int]]:
     """The numbers of `todo` that a tool is given in each of its calls."""
-    size = batches.batch_size * sum(map(batches.spec.bytes, batches.spec.inputs))
-    most = len(todo) if _on_disk(batches) else max(1, _AT_ONCE // size)
+    most = len(todo) if _on_disk(batches) else max(1, _AT_ONCE // (batches.batch_size * batches.spec.bytes()))
     return (todo[first : first + most] for first in range(0, len(todo), most))
 
 

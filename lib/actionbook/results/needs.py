@@ -6,7 +6,6 @@ frames and batches are told from the mean length of a data set's videos, as the 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -90,10 +89,7 @@ class Needs:
     def batches_bytes(self) -> int:
         """Of all tested clips as raw batches on disk, where they are kept for a card in another machine."""
         specs = [part.spec(len(self.manifest.classes)) for part in self.parts]
-        return sum(
-            clips * FLOAT_BYTES * sum(map(math.prod, spec.inputs.values()))
-            for clips, spec in zip(self.tested_clips, specs, strict=True)
-        )
+        return sum(clips * spec.bytes() for clips, spec in zip(self.tested_clips, specs, strict=True))
 
     @property
     def answers_bytes(self) -> int | None:

@@ -263,7 +263,7 @@ def _batches(stream: Stage, samples: Samples, spec: Spec) -> BatchSet:
     size, keep = export.inference_batch, export.keep_batches
     if keep:
         earlier = sum(path.stat().st_size for path in folder.rglob("*.bin"))  # which are replaced
-        needed = -(-len(samples.tests) // size) * size * sum(map(spec.bytes, spec.inputs))
+        needed = -(-len(samples.tests) // size) * size * spec.bytes()
         if needed > (free := shutil.disk_usage(existing(folder)).free + earlier):
             raise BookError(
                 f"{shown(folder)}: batches of {len(samples.tests):,} samples take {needed / 1e9:,.3g} GB, "
